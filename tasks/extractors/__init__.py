@@ -1,0 +1,6 @@
+"""Extractors turn contents into features: a card that says what is known, and a function that computes."""
+
+from tasks.extractors.card import AudioInput, Card, File, ImageInput, Run, Weights
+from tasks.extractors.registry import Extractor, get, names, register
+
+__all__ = ["AudioInput", "Card", "Extractor", "File", "ImageInput", "Run", "Weights", "get", "names", "register"]

@@ -1,0 +1,134 @@
+"""What is known of an extractor before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.table import Column, Table
+from schemas.tables import feature_table
+
+Modality = Literal["plain", "text", "image", "audio"]
+"""What an extractor reads: clean_text.plain, clean_text.text, or an attached image or audio file."""
+
+Run = Callable[[Sequence[Any]], "np.ndarray | pa.RecordBatch"]
+"""n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a model. ``sha256`` is 64 hex digits, or the prefix its source publishes (torchvision: 8)."""
+
+    name: str
+    sha256: str
+    url: str | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<file name>``."""
+
+    source: str
+    revision: str
+    licence: str
+    files: tuple[File, ...]
+    settings: tuple[tuple[str, Any], ...] = ()
+    """What changes with these weights, e.g. ``(("resize", 256),)``; part of the fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """An RGB image: shorter side resized to ``resize``, centre ``crop`` x ``crop``; uint8 (crop, crop, 3).
+
+    ``crop=None`` keeps the whole picture, its shorter side at most ``resize``.
+    """
+
+    resize: int
+    crop: int | None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scaled_jpeg: bool = True
+    """Decode JPEGs at a reduced scale of at least twice ``resize``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInput:
+    """Mono float32 samples in [-1, 1] at ``rate`` Hz."""
+
+    rate: int = 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """An extractor's name, input, output, weights and settings. Its fingerprint decides whether a row is still good.
+
+    Raise ``version`` when the code's output changes; golden values hold authors to it. Vector extractors give ``dim``
+    (their table has one column ``embedding``), others give ``columns``.
+    """
+
+    name: str
+    version: int
+    modality: Modality
+    doc: str
+    licence: str
+    source: str
+    dim: int | None = None
+    unit: bool = False
+    columns: tuple[Column, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    """Accepted weights, the preferred first. Empty: the extractor has none, or ships them."""
+    input: ImageInput | AudioInput | None = None
+    limit: int = 100_000
+    """Longest text in characters; a longer one becomes a row with status too_large."""
+    backend: Literal["numpy", "torch", "openvino", "fasttext"] = "numpy"
+    precision: Literal["f32", "bf16"] = "f32"
+    precisions: tuple[str, ...] = ("f32",)
+    """What ``precision`` may be set to in a lake's settings."""
+    tolerance: float = 1e-5
+    """Largest absolute difference to expect between two computations of one value."""
+    parameters: int | None = None
+    profiles: frozenset[str] = frozenset()
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Everything else that decides the output (n_mfcc, bins, ...)."""
+    batch_rows: int = 256
+    """How many decoded contents are handed to the function at once, at most."""
+    notes: str = field(default="", compare=False)
+
+    @property
+    def value_columns(self) -> tuple[Column, ...]:
+        if self.dim is None:
+            return self.columns
+        vector = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True,
+                        dim=self.dim, unit=self.unit, doc=self.doc)  # fmt: skip
+        return (vector, *self.columns)
+
+    @property
+    def attached(self) -> bool:
+        """Whether it reads attachments (a row per file) rather than the review's text (a row per review)."""
+        return self.modality in ("image", "audio")
+
+    @property
+    def table(self) -> Table:
+        what = "attached file" if self.attached else "review"
+        return feature_table(self.name, self.value_columns, row=f"{self.doc}, of one {what}", attached=self.attached)
+
+    def fingerprint(self, weights: Weights | None = None) -> str:
+        """sha256 over everything that decides the output: 64 hex digits."""
+        chosen = weights or (self.weights[0] if self.weights else None)
+        decides = {
+            "name": self.name, "version": self.version, "modality": self.modality, "dim": self.dim,
+            "unit": self.unit, "columns": [f"{c.name}:{c.type}" for c in self.columns],
+            "input": dataclasses.asdict(self.input) if self.input else None,
+            "limit": self.limit, "backend": self.backend, "precision": self.precision,
+            "settings": sorted(self.settings),
+            "weights": [[f.name, f.sha256] for f in chosen.files] if chosen else None,
+            "weights_settings": sorted(chosen.settings) if chosen else None,
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()

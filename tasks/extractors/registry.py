@@ -1,0 +1,61 @@
+"""Extractors by name. Registering is decorating one function."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.extractors.card import Card, Run, Weights
+
+Loader = Callable[[Card, Weights | None], Run]
+"""Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    card: Card
+    load: Loader
+
+
+_REGISTRY: dict[str, Extractor] = {}
+MODULES = ("sentiment", "words", "bert", "layout", "vision", "sound", "speech")
+"""The modules of this folder that hold extractors, in the order they are listed to people."""
+
+
+def register(card: Card) -> Callable[[Loader], Loader]:
+    """Make an extractor known under its card's name. A second one of the same name is an error."""
+
+    def add(load: Loader) -> Loader:
+        if card.name in _REGISTRY:
+            raise ValueError(f"an extractor named {card.name!r} is already registered")
+        _REGISTRY[card.name] = Extractor(card, load)
+        return load
+
+    return add
+
+
+def _registry() -> dict[str, Extractor]:
+    for module in MODULES:
+        importlib.import_module(f"tasks.extractors.{module}")
+    return _REGISTRY
+
+
+def names(profile: str | None = None) -> tuple[str, ...]:
+    """The registered extractors, or those of a profile (``embedded``, ``standard``)."""
+    known = _registry()
+    if profile is None:
+        return tuple(known)
+    chosen = tuple(name for name, extractor in known.items() if profile in extractor.card.profiles)
+    if not chosen:
+        profiles = sorted({p for e in known.values() for p in e.card.profiles})
+        raise LookupError(f"no profile {profile!r}; there are: {', '.join(profiles)}")
+    return chosen
+
+
+def get(name: str) -> Extractor:
+    """The extractor of that name; LookupError lists the names there are."""
+    known = _registry()
+    if name not in known:
+        raise LookupError(f"no extractor {name!r}; there are: {', '.join(known)}")
+    return known[name]

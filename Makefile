@@ -1,0 +1,40 @@
+# Everything installs into .venv from requirements.lock; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test lint type bench lock format
+
+demo: $(STAMP)
+	@$(BIN)/otzyv demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+format: $(STAMP)
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+type: $(STAMP)
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench
+
+# fasttext does not build in isolation: it needs pybind11 and an older setuptools beside it.
+$(STAMP): requirements.lock pyproject.toml
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (about three minutes, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(setuptools|wheel|pybind11|pip)==' requirements.lock)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# Compiles every transitive pin; no index address is written into it.
+lock: $(STAMP)
+	@$(BIN)/pip-compile --quiet --extra dev --strip-extras --allow-unsafe --no-build-isolation --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	@sed -i 's/^torch==\(.*\)+cpu$$/torch==\1/' requirements.lock

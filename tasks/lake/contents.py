@@ -1,0 +1,94 @@
+"""What an extractor is to read on a day: its expected keys, and each distinct content once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from tasks.lake.blobs import blob_path
+from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+Reads = Literal["raw", "plain", "text", "image", "audio"]
+"""reviews.text, clean_text.plain, clean_text.text, or the attachments of a kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayContents:
+    """``keys``: key columns, content_sha256 and status, sorted by key, one row per row the table must have.
+
+    ``sizes``: characters or bytes of each key's content. ``read`` gives a content by its row in ``keys``.
+    """
+
+    keys: pa.Table
+    sizes: list[int]
+    read: Callable[[int], str | bytes]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the keys: what the day's rows depend on, besides the extractor."""
+        digest = hashlib.sha256()
+        for name in self.keys.column_names:
+            digest.update(name.encode() + b"\0")
+            for value in self.keys.column(name).to_pylist():
+                digest.update(repr(value).encode() + b"\n")
+        return digest.hexdigest()
+
+    def distinct(self) -> Iterator[tuple[str, int]]:
+        """(content_sha256, row of its first use) of every content that is to be read, in key order."""
+        seen = set()
+        pairs = zip(self.keys["content_sha256"].to_pylist(), self.keys["status"].to_pylist(), strict=True)
+        for row, (sha, status) in enumerate(pairs):
+            if status == "ok" and sha not in seen:
+                seen.add(sha)
+                yield sha, row
+
+
+def day_contents(storage: Storage, reads: Reads, day: date) -> DayContents:
+    """The contents of a day as the lake's tables hold them now."""
+    if reads in ("image", "audio"):
+        return _attached(storage, reads, day)
+    table, column = (REVIEWS, "text") if reads == "raw" else (CLEAN_TEXT, reads)
+    names = ["review_id", column, *([] if reads == "raw" else ["status"])]
+    rows = _sorted(_day(storage, open_snapshot(storage, table), day, names), ["review_id"])
+    texts = rows[column].combine_chunks()
+    sha = [_sha256(text) if (text := value.as_py()) is not None else None for value in texts]
+    given = rows["status"].to_pylist() if reads != "raw" else ["ok"] * rows.num_rows
+    # A review without text is as empty as one whose text is blank; what cleaning could not make, nobody reads.
+    status = ["empty" if s is None and g == "ok" else g for s, g in zip(sha, given, strict=True)]
+    keys = pa.table(
+        {"review_id": rows["review_id"], "content_sha256": pa.array(sha, pa.string()), "status": pa.array(status)}
+    )
+    sizes = [size or 0 for size in pc.utf8_length(texts).to_pylist()]
+    return DayContents(keys, sizes, lambda row: str(texts[row].as_py()))
+
+
+def _attached(storage: Storage, kind: str, day: date) -> DayContents:
+    names = ["review_id", "position", "kind", "content_sha256", "bytes", "status"]
+    rows = _day(storage, open_snapshot(storage, ATTACHMENTS), day, names)
+    rows = _sorted(rows.filter(pc.equal(rows["kind"], kind)), ["review_id", "position"])
+    hashes = rows["content_sha256"].to_pylist()
+    return DayContents(
+        rows.select(["review_id", "position", "content_sha256", "status"]),
+        [size or 0 for size in rows["bytes"].to_pylist()],
+        lambda row: storage.read(blob_path(hashes[row])),
+    )
+
+
+def _day(storage: Storage, snapshot: Snapshot, day: date, columns: list[str]) -> pa.Table:
+    return read_table(storage, snapshot.table, snapshot.of(day), columns)
+
+
+def _sorted(rows: pa.Table, keys: list[str]) -> pa.Table:
+    return rows.sort_by([(key, "ascending") for key in keys])
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

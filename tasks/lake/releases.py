@@ -1,0 +1,128 @@
+"""Releases: the one row that makes a day's tables visible together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.table import Table
+from schemas.tables import RELEASES
+from tasks.lake.publish import commit_rows
+from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedTable:
+    """One table of a release: the files that hold the day."""
+
+    table: str
+    fingerprint: str | None
+    run_key: str | None
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One day as readers see it."""
+
+    release_id: str
+    day: date
+    sequence: int
+    verdict: str
+    tables: tuple[ReleasedTable, ...]
+    created_at: datetime
+
+    def table(self, name: str) -> ReleasedTable:
+        for table in self.tables:
+            if table.table == name:
+                return table
+        names = ", ".join(sorted(table.table for table in self.tables))
+        raise LookupError(f"the release of {self.day} has no table {name!r}; it has: {names}")
+
+
+def latest(storage: Storage, days: Sequence[date] | None = None) -> dict[date, Release]:
+    """The newest released (not held) release of each day; of all days where none are given."""
+    return _latest(storage, open_snapshot(storage, RELEASES), days)
+
+
+def _latest(storage: Storage, snapshot: Snapshot, days: Sequence[date] | None) -> dict[date, Release]:
+    rows = read_table(storage, RELEASES, snapshot.files)
+    if days is not None:
+        rows = rows.filter(pc.is_in(rows["released_day"], pa.array(days, pa.date32())))
+    found: dict[date, Release] = {}
+    for row in rows.to_pylist():
+        release = _release(row)
+        known = found.get(release.day)
+        if release.verdict == "released" and (known is None or known.sequence < release.sequence):
+            found[release.day] = release
+    return found
+
+
+def release_day(storage: Storage, day: date, tables: Sequence[Table], *, held: str | None = None) -> Release | None:
+    """Release a day with its tables as they stand now; None if the newest release says the same already.
+
+    Tables of the former release that are not named are carried over. ``held``: why a person must look first.
+    """
+    while True:
+        # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
+        snapshot = open_snapshot(storage, RELEASES)
+        history = [
+            row for row in read_table(storage, RELEASES, snapshot.files).to_pylist() if row["released_day"] == day
+        ]
+        former = max(history, key=lambda row: row["sequence"], default=None)
+        stand = {table.table: table for table in _release(former).tables} if former else {}
+        stand |= {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
+        standing = tuple(stand[name] for name in sorted(stand) if stand[name].files)
+        verdict = "held" if held else "released"
+        if former and _release(former).tables == standing and former["verdict"] == verdict:
+            return None
+        sequence = former["sequence"] + 1 if former else 1
+        release = Release(_id(day, standing, sequence), day, sequence, verdict, standing, datetime.now(UTC))
+        if commit_rows(storage, snapshot, _row(release, held)):
+            return release
+
+
+def _standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
+    prints = {file.fingerprint for file in files}
+    keys = {file.run_key for file in files}
+    return ReleasedTable(
+        table.name,
+        next(iter(prints)) if len(prints) == 1 else None,
+        next(iter(keys)) if len(keys) == 1 else None,
+        tuple(sorted(file.path for file in files)),
+    )
+
+
+def _id(day: date, tables: Sequence[ReleasedTable], sequence: int) -> str:
+    said = [day.isoformat(), sequence, [[t.table, t.fingerprint, t.run_key, t.files] for t in tables]]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _row(release: Release, held: str | None) -> pa.Table:
+    tables = [
+        {"table": t.table, "fingerprint": t.fingerprint, "run_key": t.run_key, "files": list(t.files)}
+        for t in release.tables
+    ]
+    row = {
+        "release_id": release.release_id,
+        "released_day": release.day,
+        "sequence": release.sequence,
+        "created_at": release.created_at,
+        "verdict": release.verdict,
+        "reason": held,
+        "tables": tables,
+    }
+    return pa.Table.from_pylist([row], schema=RELEASES.arrow)
+
+
+def _release(row: dict[str, Any]) -> Release:
+    tables = tuple(ReleasedTable(t["table"], t["fingerprint"], t["run_key"], tuple(t["files"])) for t in row["tables"])
+    return Release(row["release_id"], row["released_day"], row["sequence"], row["verdict"], tables, row["created_at"])

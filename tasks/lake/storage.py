@@ -1,0 +1,200 @@
+"""Where a lake lies: a folder or ``s3://bucket/path``. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+import shutil
+import tempfile
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+
+class StorageError(RuntimeError):
+    """The lake's place can't be used as asked: names the place and what would work."""
+
+
+class Storage:
+    """Reads and writes below one root. Paths are relative to it, with forward slashes."""
+
+    def __init__(self, uri: str | Path) -> None:
+        text = str(uri)
+        self.remote = text.startswith("s3://")
+        if "://" in text and not self.remote:
+            raise StorageError(f"can't keep a lake at {text!r}: give a folder or s3://bucket/path")
+        if self.remote:
+            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+            scheme, _, host = (endpoint or "https://").partition("://")
+            self.uri = text.rstrip("/")
+            self.options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"} if scheme == "http" else {}
+            root = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme, allow_bucket_creation=False)
+            self.fs = fs.SubTreeFileSystem(self.uri.removeprefix("s3://"), root)
+        else:
+            self.root = Path(text).expanduser().absolute()
+            self.uri = str(self.root)
+            self.options = {}
+            self.fs = fs.SubTreeFileSystem(self.uri, fs.LocalFileSystem(use_mmap=False))
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
+
+    def at(self, path: str) -> str:
+        """The full address of a path, for people and for deltalake."""
+        return f"{self.uri}/{path}"
+
+    def exists(self, path: str) -> bool:
+        return bool(self.fs.get_file_info(path).type == fs.FileType.File)
+
+    def size(self, path: str) -> int | None:
+        """Bytes of the file, None where there is none."""
+        info = self.fs.get_file_info(path)
+        return info.size if info.type == fs.FileType.File else None
+
+    def read(self, path: str) -> bytes:
+        with self.fs.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    def files(self, folder: str, *, recursive: bool = False) -> list[str]:
+        """Paths of the files in a folder, sorted; none where the folder is not there."""
+        infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=recursive, allow_not_found=True))
+        return sorted(info.path for info in infos if info.type == fs.FileType.File)
+
+    def folders(self) -> list[str]:
+        """The folders in the root, sorted."""
+        infos = self.fs.get_file_info(fs.FileSelector("", allow_not_found=True))
+        return sorted(info.path for info in infos if info.type == fs.FileType.Directory)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+        with suppress(FileNotFoundError):
+            self.fs.delete_file(path)
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove a folder with all in it; one that is gone already is fine."""
+        with suppress(FileNotFoundError):
+            self.fs.delete_dir(folder)
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[Written]:
+        """A stream to a new file, which appears under its path, whole, when the block ends well.
+
+        ``{crc}`` in the path becomes the CRC-32 of the contents (8 hex digits); ``parquet`` holds the file to it.
+        """
+        home = None if self.remote else (self.root / path).parent
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=home, prefix=".part-", delete=False) as file:
+            part = Path(file.name)
+            try:
+                stream = Written(file)
+                yield stream
+                stream.path = path.replace("{crc}", f"{stream.crc:08x}")
+                file.flush()
+                if self.remote:
+                    with part.open("rb") as whole, self.fs.open_output_stream(stream.path) as target:
+                        shutil.copyfileobj(whole, target, 1 << 20)
+                else:
+                    os.fchmod(file.fileno(), 0o644)  # as others may read the lake; temporary files are private
+                    os.fsync(file.fileno())
+                    part.replace(self.root / stream.path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def write(self, path: str, data: bytes) -> None:
+        with self.create(path) as stream:
+            stream.write(data)
+
+    def write_new(self, path: str, data: bytes) -> bool:
+        """Write a file unless it is there; True if this call made it. On disk exactly one of two callers wins."""
+        if self.remote:
+            if self.exists(path):
+                return False
+            self.write(path, data)
+            return True
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        part.write_bytes(data)
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink()
+        return True
+
+    def sync(self, path: str) -> None:
+        """Make a file that another program wrote survive a loss of power. Nothing to do on S3."""
+        if self.remote:
+            return
+        for place in (self.root / path, (self.root / path).parent):
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def parquet(self, path: str) -> pq.ParquetFile:
+        """Open a Parquet file once its bytes are known to be those that were written.
+
+        Raises DamagedFile if they are not: page checksums alone leave the footer and the page headers unguarded.
+        """
+        wanted = _CRC.search(path)
+        if self.remote:
+            data = self.read(path)
+            if wanted and zlib.crc32(data) != int(wanted[1], 16):
+                raise DamagedFile(f"{len(data)} bytes that are not those that were written")
+            return pq.ParquetFile(pa.BufferReader(data))
+        if wanted:
+            stat = (self.root / path).stat()
+            if _crc(self.root / path, stat.st_size, stat.st_mtime_ns) != int(wanted[1], 16):
+                raise DamagedFile(f"{stat.st_size} bytes that are not those that were written")
+        return pq.ParquetFile(self.root / path, page_checksum_verification=True)
+
+
+class DamagedFile(OSError):
+    """A file's bytes are not those that were written."""
+
+
+class Written(io.RawIOBase):
+    """Passes bytes on and keeps their CRC-32. ``path``: where the finished file lies."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self._target = target
+        self._bytes = 0
+        self.crc = 0
+        self.path = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.crc = zlib.crc32(view, self.crc)
+        self._bytes += view.nbytes
+        return self._target.write(view)
+
+
+_CRC = re.compile(r"-([0-9a-f]{8})\.parquet$")
+
+
+@functools.lru_cache(maxsize=4096)
+def _crc(path: Path, _size: int, _changed_ns: int) -> int:
+    crc = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc

@@ -1,0 +1,177 @@
+"""Bringing records into ``reviews`` and ``attachments``: by review_id over all days, in whatever order they arrive."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.checks import check
+from schemas.table import Table
+from schemas.tables import ATTACHMENTS, REVIEWS
+from tasks.lake.day import CheckFailed
+from tasks.lake.publish import FileWriter, commit
+from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+ATTEMPTS = 10
+Rank = tuple[dt.datetime, str]
+"""What decides between two states of a review: updated_at (none sorts lowest), then the digest of the record."""
+
+_LOWEST = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """``accepted``: records that are now a review's state and were not before. ``deduplicated``: all others."""
+
+    accepted: int
+    deduplicated: int
+    changed: tuple[date, ...]
+    """Days whose reviews or attachments are not what they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    accepted: int
+    reviews: pa.Table
+    current: pa.Array
+    """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
+    gone: pa.Array
+
+
+def upsert(
+    storage: Storage,
+    incoming: pa.Table,
+    attachments: pa.Table,
+    *,
+    gone_from: Collection[date] | None = None,
+    allow_empty: bool = False,
+) -> Upserted:
+    """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
+
+    ``incoming``: rows of ``reviews``, the same id any number of times; ``attachments``: rows of ``attachments`` with a
+    column ``record`` (row number in ``incoming``). ``gone_from``: the source is a snapshot, and reviews of these days
+    that it does not hold are gone; if that empties a day, EmptyDay is raised unless ``allow_empty``. Attachments are
+    committed before reviews, and both are decided from ``incoming`` alone, so a run that died in between is completed
+    by running again.
+    """
+    best = _best(incoming)
+    for _ in range(ATTEMPTS):
+        attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
+        plan = _plan(storage, reviews_before, incoming, best, gone_from)
+        newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
+        rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
+        replaced = pa.concat_arrays([plan.current, plan.gone])
+        changed: set[date] = set()
+        for before, fresh in ((attached_before, rows.select(ATTACHMENTS.names)), (reviews_before, plan.reviews)):
+            days = _replace(storage, before, replaced, fresh, allow_empty=allow_empty or not len(plan.gone))
+            if days is None:
+                break
+            changed |= days
+        else:
+            return Upserted(plan.accepted, incoming.num_rows - plan.accepted, tuple(sorted(changed)))
+    raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
+
+
+def _best(incoming: pa.Table) -> dict[str, tuple[Rank, int]]:
+    best: dict[str, tuple[Rank, int]] = {}
+    for row, (review_id, rank) in enumerate(_ranks(incoming)):
+        if review_id not in best or best[review_id][0] < rank:
+            best[review_id] = (rank, row)
+    return best
+
+
+def _ranks(rows: pa.Table) -> Iterator[tuple[str, Rank]]:
+    columns = (rows[name].to_pylist() for name in ("review_id", "updated_at", "source_sha256"))
+    for review_id, updated, sha in zip(*columns, strict=True):
+        yield review_id, (updated or _LOWEST, sha)
+
+
+def _plan(
+    storage: Storage,
+    before: Snapshot,
+    incoming: pa.Table,
+    best: dict[str, tuple[Rank, int]],
+    gone_from: Collection[date] | None,
+) -> _Plan:
+    ids = pa.array(best.keys(), pa.string())
+    names = ["review_id", "updated_at", "source_sha256", "day", "former_day", "source_file"]
+    there = read_table(storage, REVIEWS, before.files, names)
+    gone = pa.array([], pa.string())
+    if gone_from is not None:
+        absent = pc.invert(pc.is_in(there["review_id"], ids))
+        in_scope = pc.is_in(there["day"], pa.array(list(gone_from), pa.date32()))
+        gone = there.filter(pc.and_(absent, in_scope))["review_id"].combine_chunks()
+    there = there.filter(pc.is_in(there["review_id"], ids))
+    known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
+    current, accepted = [], 0
+    former: dict[str, tuple[date | None, str | None]] = {}
+    days = incoming["day"]
+    for review_id, (rank, row) in best.items():
+        mine, old = known.get(review_id, (None, None))
+        if mine is not None and old is not None:
+            if rank < mine:
+                continue
+            same_day = old["day"] == days[row].as_py()
+            former[review_id] = (
+                old["former_day"] if same_day else old["day"],
+                old["source_file"] if rank == mine else None,
+            )
+        accepted += rank != mine
+        current.append(review_id)
+    fresh = incoming.take(pa.array([best[review_id][1] for review_id in current], pa.int64()))
+    was, file = (
+        zip(*(former.get(review_id, (None, None)) for review_id in current), strict=True) if current else ((), ())
+    )
+    fresh = fresh.set_column(fresh.column_names.index("former_day"), "former_day", pa.array(was, pa.date32()))
+    files = pc.coalesce(pa.array(file, pa.string()), fresh["source_file"])
+    fresh = fresh.set_column(fresh.column_names.index("source_file"), "source_file", files)
+    return _Plan(accepted, fresh.select(REVIEWS.names), pa.array(current, pa.string()), gone)
+
+
+def _replace(
+    storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table, *, allow_empty: bool
+) -> set[date] | None:
+    """Take the replaced reviews' rows out of all days and put the fresh ones in, in one commit.
+
+    Returns the days that changed, None if another writer was faster.
+    """
+    table = before.table
+    there = read_table(storage, table, before.files, ["review_id", "day"])
+    touched = there.filter(pc.is_in(there["review_id"], replaced))["day"].unique().to_pylist()
+    staged: list[DataFile] = []
+    changed: set[date] = set()
+    for day in sorted({*touched, *fresh["day"].unique().to_pylist()}):
+        old = read_table(storage, table, before.of(day))
+        kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
+        new = _sorted(table, pa.concat_tables([kept, fresh.filter(pc.equal(fresh["day"], pa.scalar(day)))]))
+        if new.equals(_sorted(table, old)):
+            continue
+        changed.add(day)
+        staged += _write_checked(storage, table, day, new)
+    if not changed:
+        return changed
+    outcome = commit(storage, before, sorted(changed), staged, allow_empty=allow_empty)
+    return changed if outcome == "published" else None
+
+
+def _write_checked(storage: Storage, table: Table, day: date, rows: pa.Table) -> Sequence[DataFile]:
+    if not rows.num_rows:
+        return []
+    with FileWriter(storage, table, day) as writer:
+        report = check(table, writer.through(rows.to_batches(max_chunksize=4096)), expected=None)
+        file = writer.close()
+    if file is None or not report.ok:
+        if file is not None:
+            storage.delete(file.path)
+        raise CheckFailed(day, report, "failed: " + ", ".join(failure.rule for failure in report.failed))
+    return [file]
+
+
+def _sorted(table: Table, rows: pa.Table) -> pa.Table:
+    return rows.sort_by([(key, "ascending") for key in table.keys]).combine_chunks()

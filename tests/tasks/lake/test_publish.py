@@ -1,0 +1,188 @@
+"""A day is published whole or not at all, whatever else happens at the same time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from schemas.sample import sample
+from schemas.table import Table
+from schemas.tables import CLEAN_TEXT
+from tasks.lake import publish
+from tasks.lake.publish import EmptyDay, commit, write_file
+from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+DAY = date(2026, 3, 1)
+
+
+def rows(seed: int, count: int = 8, day: date = DAY, table: Table = CLEAN_TEXT) -> pa.Table:
+    made = sample(table, count, seed)
+    return made.set_column(
+        made.column_names.index("day"), table.arrow.field("day"), pa.array([day] * count, pa.date32())
+    )
+
+
+def staged(storage: Storage, seed: int, day: date = DAY) -> list[DataFile]:
+    file = write_file(storage, CLEAN_TEXT, day, rows(seed, day=day))
+    assert file is not None
+    return [file]
+
+
+def ids(storage: Storage, day: date = DAY) -> list[str]:
+    snapshot = open_snapshot(storage, CLEAN_TEXT)
+    return sorted(read_table(storage, CLEAN_TEXT, snapshot.of(day), ["review_id"])["review_id"].to_pylist())
+
+
+def wanted(seed: int) -> list[str]:
+    return sorted(rows(seed)["review_id"].to_pylist())
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "lake")
+
+
+def test_a_published_day_is_read_back_and_other_delta_readers_see_the_same(storage: Storage) -> None:
+    assert commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1)) == "published"
+    snapshot = open_snapshot(storage, CLEAN_TEXT)
+    read = read_table(storage, CLEAN_TEXT, snapshot.of(DAY))
+    assert read.equals(rows(1))
+    other = pa.table(DeltaTable(storage.at("clean_text")).to_pyarrow_dataset().to_table())
+    assert other.sort_by("review_id").to_pylist() == read.sort_by("review_id").to_pylist()
+
+
+def test_the_run_key_is_known_without_opening_data(storage: Storage) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    snapshot = open_snapshot(storage, CLEAN_TEXT)
+    (key,) = set(rows(1)["run_key"].to_pylist())
+    for file in snapshot.files:
+        (storage.root / file.path).unlink()
+    assert snapshot.holds(DAY, key)
+    assert not snapshot.holds(DAY, "0" * 64)
+    assert not snapshot.holds(DAY + timedelta(1), key)
+
+
+def test_no_personal_value_stands_in_the_log(storage: Storage) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    log = "\n".join(path.read_text() for path in (storage.root / "clean_text/_delta_log").glob("*.json"))
+    for line in log.splitlines():
+        stats = json.loads(json.loads(line).get("add", {}).get("stats", "{}"))
+        assert set(stats.get("minValues", {})) <= {"run_key", "fingerprint"}
+    assert not any(text in log for text in rows(1)["text"].to_pylist() if text)
+
+
+def test_a_slow_old_writer_cannot_replace_a_newer_day(storage: Storage) -> None:
+    old = open_snapshot(storage, CLEAN_TEXT)
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2))
+    late = staged(storage, 1)
+    assert commit(storage, old, [DAY], late) == "superseded"
+    assert ids(storage) == wanted(2)
+    assert not storage.exists(late[0].path), "what was superseded leaves no orphan"
+
+
+def test_writers_of_different_days_do_not_disturb_one_another(storage: Storage) -> None:
+    days = [DAY + timedelta(n) for n in range(6)]
+    old = open_snapshot(storage, CLEAN_TEXT)
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(lambda day: commit(storage, old, [day], staged(storage, day.day, day)), days))
+    assert outcomes == ["published"] * 6
+    assert [len(ids(storage, day)) for day in days] == [8] * 6
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["empty day", "standing day"])
+def test_of_racing_writers_of_a_day_exactly_one_wins(storage: Storage, first: bool) -> None:
+    for race in range(15):
+        day = DAY + timedelta(race)
+        if not first:
+            commit(storage, open_snapshot(storage, CLEAN_TEXT), [day], staged(storage, 9, day))
+        snapshot = open_snapshot(storage, CLEAN_TEXT)
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = list(
+                pool.map(lambda seed, s=snapshot, d=day: commit(storage, s, [d], staged(storage, seed, d)), range(1, 5))
+            )
+        assert sorted(outcomes) == ["published", *["superseded"] * 3]
+        assert ids(storage, day) == wanted(1 + outcomes.index("published"))
+
+
+Fault = Callable[[Snapshot, Any, Any], None]
+
+
+def lose_answer(snapshot: Snapshot, removed: Any, files: Any) -> None:
+    transact(snapshot, removed, files)
+    raise OSError("connection reset after the commit was written")
+
+
+def fail_before(snapshot: Snapshot, removed: Any, files: Any) -> None:
+    raise OSError("no space left on device")
+
+
+transact = publish._transact
+
+
+def test_a_lost_answer_is_not_taken_for_a_failure(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    monkeypatch.setattr(publish, "_transact", lose_answer)
+    assert commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2)) == "published"
+    assert ids(storage) == wanted(2)
+    assert open_snapshot(storage, CLEAN_TEXT).version == 2, "no second write"
+
+
+def test_a_true_failure_raises_and_leaves_the_day_as_it_was(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    monkeypatch.setattr(publish, "_transact", fail_before)
+    with pytest.raises(OSError, match="no space"):
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2))
+    monkeypatch.undo()
+    assert ids(storage) == wanted(1)
+    assert commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2)) == "published"
+
+
+def test_zero_rows_do_not_empty_a_day_unless_it_is_meant(storage: Storage) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    with pytest.raises(EmptyDay, match="2026-03-01"):
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], [])
+    assert ids(storage) == wanted(1)
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], [], allow_empty=True)
+    assert ids(storage) == []
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"commitInfo":{"timest'], ids=["empty", "cut off"])
+def test_a_torn_log_is_found_before_rows_go_missing(storage: Storage, torn: bytes) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    newest = storage.root / f"clean_text/_delta_log/{1:020}.json"
+    newest.write_bytes(torn)
+    with pytest.raises(TornLog, match="clean_text"):
+        open_snapshot(storage, CLEAN_TEXT)
+
+
+def test_flipped_bits_in_a_data_file_are_never_read_as_data(storage: Storage) -> None:
+    (file,) = staged(storage, 1)
+    path = storage.root / file.path
+    whole = path.read_bytes()
+    good = read_table(storage, CLEAN_TEXT, [file])
+    unseen = 0
+    for flip in range(0, len(whole) * 8, max(1, len(whole) * 8 // 400)):
+        broken = bytearray(whole)
+        broken[flip // 8] ^= 1 << flip % 8
+        path.write_bytes(broken)
+        try:
+            unseen += not read_table(storage, CLEAN_TEXT, [file]).equals(good)
+        except CorruptFile:
+            continue
+    assert unseen == 0
+
+
+def test_a_missing_file_is_named(storage: Storage) -> None:
+    (file,) = staged(storage, 1)
+    (storage.root / file.path).unlink()
+    with pytest.raises(CorruptFile, match=r"part-.*parquet"):
+        read_table(storage, CLEAN_TEXT, [file])

@@ -1,0 +1,148 @@
+"""Flat facts about a table's rows: what the checks judge instead of vectors and texts.
+
+A vector becomes its length, whether it is finite, and its norm; a text becomes whether it is there; a label becomes its
+place in the label set. A batch is reduced as it comes, so memory holds a few bytes of each row, whatever the vectors
+weigh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.table import Column, Table
+
+Numbers = np.ndarray[Any, Any]
+
+RULES = ("required", "label", "null_by_status", "dim", "finite", "unit", "range")
+"""What is judged of one row's value of one column, in this order."""
+
+
+def rules(column: Column) -> tuple[str, ...]:
+    """The names of ``RULES`` that hold for a column.
+
+    A vector with a wrong length is judged by ``dim`` alone, a vector or number that is not finite by ``finite`` alone,
+    and a value beside an unknown status by the status's ``label`` alone: one fault, one name.
+    """
+    vector = column.dim is not None
+    bounded = column.low is not None or column.high is not None
+    holds = {
+        "required": column.required,
+        "label": column.labels is not None,
+        "null_by_status": column.value,
+        "dim": vector,
+        "finite": vector or pa.types.is_floating(column.type),
+        "unit": vector and column.unit,
+        "range": bounded and not vector,
+    }
+    return tuple(rule for rule in RULES if holds[rule])
+
+
+def facts(table: Table, batch: pa.RecordBatch) -> dict[tuple[str, str], Numbers]:
+    """One number per row for each (column, rule) of ``table``; the batch has the table's schema.
+
+    ``required``, ``null_by_status`` and ``finite`` are 1 where the rule is kept, else 0. ``label`` is the place in the
+    label set, its length for another value, -1 for null. ``dim`` (the length), ``unit`` (the norm) and ``range`` (the
+    value) are NaN where there is nothing to judge.
+    """
+    found = {}
+    for column in table.columns:
+        array = batch.column(column.name)
+        for rule, numbers in _column(table, column, array, batch):
+            found[column.name, rule] = numbers
+    return found
+
+
+def _column(table: Table, column: Column, array: pa.Array, batch: pa.RecordBatch) -> Iterator[tuple[str, Numbers]]:
+    judged = rules(column)
+    if "required" in judged:
+        yield "required", _flags(array.is_valid())
+    if column.labels is not None:
+        yield "label", _places(array, column.labels)
+    if "null_by_status" in judged:
+        yield "null_by_status", _kept(array, batch.column("status"), table.column("status").labels or ())
+    if column.dim is not None:
+        lengths, finite, norms = vectors(array, column.dim)
+        yield "dim", lengths
+        yield "finite", finite
+        if column.unit:
+            yield "unit", norms
+        return
+    if "finite" in judged:
+        yield "finite", _flags(pc.is_finite(array).fill_null(True))
+    if "range" in judged:
+        numbers = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        yield "range", np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _flags(array: pa.Array) -> Numbers:
+    return np.asarray(array.cast(pa.int8()).to_numpy(zero_copy_only=False))
+
+
+def _places(array: pa.Array, labels: tuple[str, ...]) -> Numbers:
+    places = pc.index_in(array, value_set=pa.array(labels, array.type)).fill_null(len(labels))
+    return np.asarray(pc.if_else(array.is_valid(), places, -1).to_numpy(zero_copy_only=False))
+
+
+def _kept(array: pa.Array, status: pa.Array, labels: tuple[str, ...]) -> Numbers:
+    """1 where there is a value just if the status is ok, and where the status itself is none that we know."""
+    ok = pc.equal(status, "ok").fill_null(False)
+    unknown = pc.invert(pc.is_in(status, value_set=pa.array(labels, status.type)))
+    return _flags(pc.or_(unknown, pc.equal(array.is_valid(), ok)))
+
+
+def vectors(array: pa.ListArray, dim: int) -> tuple[Numbers, Numbers, Numbers]:
+    """Of a list array with n rows: lengths (n,) float64, finite (n,) int8, Euclidean norms (n,) float64.
+
+    Lengths are NaN where the row is null. Only vectors of length ``dim`` are looked into: finite is 1 for all others,
+    norms are NaN for them and for what is not finite. A null inside a vector is not finite.
+    """
+    offsets = array.offsets.to_numpy()
+    spans = np.diff(offsets)
+    there = array.is_valid().to_numpy(zero_copy_only=False)
+    whole = spans == dim
+    norms, finite = np.full(len(array), np.nan), np.ones(len(array), bool)
+    rows = _rows(array, offsets, whole, dim)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # the sum of squares tells of every NaN and infinity in one pass; what overflowed is looked at again
+        squares = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+        odd = np.flatnonzero(~np.isfinite(squares))
+        exact = rows[odd].astype(np.float64)
+        squares[odd] = np.where(np.isfinite(exact).all(axis=1), np.square(exact).sum(axis=1), np.nan)
+    norms[whole] = np.sqrt(squares)
+    finite[whole] = ~np.isnan(squares)
+    norms[~there], finite[~there] = np.nan, True
+    return np.where(there, spans, np.nan), finite.astype(np.int8), norms
+
+
+def _rows(array: pa.ListArray, offsets: Numbers, whole: Numbers, dim: int) -> Numbers:
+    """The vectors of length ``dim`` as a matrix: a view where only empty ones lie between them, else a copy."""
+    starts = offsets[:-1][whole] - offsets[0]
+    values = np.asarray(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
+    if len(starts) * dim == len(values):
+        return values.reshape(len(starts), dim)
+    return np.asarray(values[starts[:, None] + np.arange(dim)])
+
+
+def key_numbers(keys: pa.Table) -> Numbers:
+    """A number for each row (n,) int64, the same just where all columns are the same; null counts as a value."""
+    numbers = np.zeros(keys.num_rows, np.int64)
+    for column in keys.columns:
+        places, count = _distinct(pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type))
+        numbers, _ = _distinct(pa.array(numbers * count + places))
+    return numbers
+
+
+def _distinct(array: pa.Array) -> tuple[Numbers, int]:
+    encoded = array.dictionary_encode(null_encoding="encode")
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(encoded.dictionary)
+
+
+def value_numbers(chunks: Sequence[pa.DictionaryArray]) -> Numbers:
+    """A number for each row (n,) float64, the same just where the value is the same; NaN where it is null."""
+    encoded = pa.chunked_array(chunks).unify_dictionaries()
+    return np.concatenate([chunk.indices.cast(pa.float64()).to_numpy(zero_copy_only=False) for chunk in encoded.chunks])

@@ -1,0 +1,208 @@
+"""Parquet, read by small batches of the columns that are needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.sources.record import MAX_ATTACHMENTS, SourceError
+
+BATCH_ROWS = 1024
+BATCH_BYTES = 64 * 2**20
+"""A batch has fewer rows where it would hold more than this."""
+
+Row = tuple[bytes, dict[str, object]]
+"""A row as canonical JSON under the source's names, and its values under ours."""
+
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a zone is added where the column has one
+
+
+def rows(stream: BinaryIO, name: str, choose: Callable[[list[str]], dict[str, str]]) -> Iterator[Row]:
+    """Every row. ``choose`` is given the file's columns and says which of them are which of ours.
+
+    Text that is not UTF-8 comes with surrogate escapes, which no valid text holds. Timestamps without a zone come
+    naive, nanoseconds are cut to microseconds; one that no datetime can hold comes as its number of microseconds.
+    Raises SourceError if the file is not sound Parquet (perhaps after the rows before the fault), or if a column's
+    type can't be what ours is.
+    """
+    try:
+        file = _open(stream)
+        chosen = choose(file.schema_arrow.names)
+        for ours, theirs in chosen.items():
+            fits, wanted = _FITTING[ours]
+            found = file.schema_arrow.field(theirs).type
+            if not pa.types.is_null(found) and not fits(found):
+                raise SourceError(f"{name}: column {theirs!r} is {found}; for {ours} it must be {wanted}")
+        seen = 0
+        for batch in _batches(file, stream, list(chosen.values())):
+            seen += len(batch)
+            yield from _rows({ours: (theirs, batch.column(theirs)) for ours, theirs in chosen.items()})
+        if seen != file.metadata.num_rows:
+            raise ValueError("fewer rows than the footer says")
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the machine's fault, not the file's
+            raise
+        raise SourceError(f"{name} is not sound Parquet; write it again, or as JSONL or CSV") from None
+
+
+def _open(stream: BinaryIO, **how: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        stream,
+        pre_buffer=False,
+        buffer_size=2**20,
+        coerce_int96_timestamp_unit="us",
+        page_checksum_verification=True,
+        **how,
+    )
+
+
+def _batches(file: pq.ParquetFile, stream: BinaryIO, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    metadata = file.metadata
+    leaves = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    texts = [leaf for leaf in leaves if leaf.split(".")[0] in columns]
+    coded = _open(stream, metadata=metadata, read_dictionary=texts)
+    for group in range(metadata.num_row_groups):
+        about = metadata.row_group(group)
+        mean = about.total_byte_size // max(about.num_rows, 1)
+        # a value of a dictionary may stand in every row: 200 kB of file can be gigabytes of rows
+        first = next(coded.iter_batches(1, row_groups=[group], columns=columns, use_threads=False), None)
+        longest = max((_longest(column) for column in first.columns), default=0) if first else 0
+        size = min(max(BATCH_BYTES // max(longest, mean, 1), 1), BATCH_ROWS)
+        yield from file.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
+
+
+def _longest(array: pa.Array) -> int:
+    """Bytes of the longest value in the dictionaries of ``array``, nested ones too."""
+    if pa.types.is_dictionary(array.type):
+        return _longest_value(array.dictionary)
+    if pa.types.is_struct(array.type):
+        return max((_longest(array.field(i)) for i in range(array.type.num_fields)), default=0)
+    return _longest(array.values) if _is_list(array.type) else 0
+
+
+def _longest_value(array: pa.Array) -> int:
+    return pc.max(pc.binary_length(array.cast(pa.large_binary()))).as_py() or 0
+
+
+def _rows(columns: Mapping[str, tuple[str, pa.Array]]) -> Iterator[Row]:
+    names = {ours: theirs for ours, (theirs, _) in columns.items()}
+    values = (_values(ours, array) for ours, (_, array) in columns.items())
+    for row in zip(*values, strict=True):
+        ours = dict(zip(columns, row, strict=True))
+        received = {names[column]: value for column, value in ours.items() if value is not None}
+        yield _canonical(received).encode("utf-8", "surrogateescape"), ours
+
+
+_canonical = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=datetime.isoformat
+).encode
+
+
+def _values(column: str, array: pa.Array) -> list[Any]:
+    if pa.types.is_null(array.type):
+        return [None] * len(array)
+    if column == "attachments":
+        return _lists(array)
+    if column == "rating":
+        return _checked(array.cast(pa.float64(), safe=False))
+    if pa.types.is_temporal(array.type):
+        return _times(array)
+    return _checked(array) if pa.types.is_integer(array.type) else _texts(array)
+
+
+def _checked(array: pa.Array) -> list[Any]:
+    array.validate(full=True)
+    values: list[Any] = array.to_pylist()
+    return values
+
+
+def _texts(array: pa.Array) -> list[str | None]:
+    # as bytes: text that is not UTF-8 would fail its whole column, not only its row
+    return [_decoded(value) for value in _checked(array.cast(pa.large_binary()))]
+
+
+def _decoded(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("utf-8", "surrogateescape")
+
+
+def _lists(array: pa.Array) -> list[Any]:
+    # a list too long is cut to one that is still too long: run lengths make millions of items of a few bytes
+    short = pc.list_slice(array, 0, MAX_ATTACHMENTS + 1, return_fixed_size_list=False)
+    return [
+        value and [item and {name: _decoded(part) for name, part in item.items()} for item in value]
+        for value in _checked(short.cast(_ATTACHMENTS))
+    ]
+
+
+def _times(array: pa.Array) -> list[datetime | int | None]:
+    if pa.types.is_date32(array.type):
+        return [None if days is None else _moment(days * 86_400_000_000) for days in _checked(array.cast(pa.int32()))]
+    unit = "ms" if pa.types.is_date64(array.type) else array.type.unit
+    zone = UTC if getattr(array.type, "tz", None) else None
+    counts = _checked(array.cast(pa.int64()))
+    if unit == "ns":
+        counts = [count and count // 1000 for count in counts]
+    return [None if count is None else _moment(count * _MICROSECONDS[unit], zone) for count in counts]
+
+
+_MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}
+
+
+def _moment(microseconds: int, zone: tzinfo | None = None) -> datetime | int:
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).replace(tzinfo=zone)
+    except OverflowError:
+        return microseconds
+
+
+def _is_list(type: pa.DataType) -> bool:
+    return any(is_one(type) for is_one in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
+def _is_text(type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type):
+        return _is_text(type.value_type)
+    return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _is_time(type: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(type) or pa.types.is_date(type)) or _is_text(type)
+
+
+def _is_number(type: pa.DataType) -> bool:
+    return any(is_one(type) for is_one in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
+
+
+def _is_attachments(type: pa.DataType) -> bool:
+    if not _is_list(type) or not pa.types.is_struct(type.value_type):
+        return False
+    item = type.value_type
+    fields = {item.field(i).name: item.field(i).type for i in range(item.num_fields)}
+    return "uri" in fields and all(_is_text(fields[name]) for name in ("kind", "uri") if name in fields)
+
+
+def _is_id(type: pa.DataType) -> bool:
+    return _is_text(type) or pa.types.is_integer(type)
+
+
+_ATTACHMENTS = pa.list_(pa.struct([("kind", pa.large_binary()), ("uri", pa.large_binary())]))
+_TEXT, _ID = (_is_text, "text"), (_is_id, "text or whole numbers")
+_TIME = (_is_time, "a timestamp, a date or ISO 8601 text")
+_FITTING: Mapping[str, tuple[Callable[[pa.DataType], bool], str]] = {
+    "review_id": _ID, "text": _TEXT, "created_at": _TIME, "rating": (_is_number, "numbers"), "author": _ID,
+    "course_id": _ID, "course_title": _TEXT, "updated_at": _TIME, "source": _TEXT,
+    "attachments": (_is_attachments, "a list of {kind: text, uri: text}"),
+}  # fmt: skip
+"""What the type of a column must be, by our name."""

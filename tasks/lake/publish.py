@@ -67,7 +67,7 @@ class FileWriter:
             return
         if self._writer is None:
             self._writer = self._open()
-        self._writer.write_batch(batch.select(self._schema.names))
+        self._writer.write_batch(batch.select(self._schema.names).cast(self._schema))
         self._rows += batch.num_rows
         for name, seen in self._constants.items():
             seen.update(batch.column(name).unique().to_pylist())

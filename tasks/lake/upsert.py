@@ -131,7 +131,7 @@ def _plan(
     fresh = fresh.set_column(fresh.column_names.index("former_day"), "former_day", pa.array(was, pa.date32()))
     files = pc.coalesce(pa.array(file, pa.string()), fresh["source_file"])
     fresh = fresh.set_column(fresh.column_names.index("source_file"), "source_file", files)
-    return _Plan(accepted, fresh.select(REVIEWS.names), pa.array(current, pa.string()), gone)
+    return _Plan(accepted, fresh.select(REVIEWS.names).cast(REVIEWS.arrow), pa.array(current, pa.string()), gone)
 
 
 def _replace(

@@ -1,0 +1,156 @@
+"""Readers see whole released days, on disk and on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.sample import sample
+from schemas.table import Column, Table
+from schemas.tables import REVIEWS, feature_table
+from tasks.lake import Lake
+from tasks.lake.constants import Constants, NoLake, WrongKey, key_check
+from tasks.lake.lake import MixedFingerprints, NotReleased
+from tasks.lake.publish import commit, write_file
+from tasks.lake.releases import release_day
+from tasks.lake.storage import StorageError
+
+DAYS = (date(2026, 3, 1), date(2026, 3, 2))
+VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=4, doc="four numbers")
+TEXTS = feature_table("text_toy", [VECTOR], row="a toy", attached=False)
+IMAGES = feature_table("image_toy", [VECTOR], row="a toy", attached=True)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket on moto's server, on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "made-up")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+        environment.setenv("AWS_REGION", "us-east-1")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        import boto3
+
+        boto3.client("s3").create_bucket(Bucket="reviews")
+        yield "s3://reviews"
+    server.stop()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param == "disk":
+        return Lake.create(tmp_path / "lake")
+    bucket = request.getfixturevalue("s3")
+    return Lake.create(f"{bucket}/{tmp_path.name}")
+
+
+def rows(table: Table, seed: int, day: date, count: int = 6, fingerprint: str = "f") -> pa.Table:
+    made = sample(table, count, seed)
+    said = {"day": pa.array([day] * count, pa.date32()), "fingerprint": pa.array([fingerprint * 64] * count)}
+    for name, column in said.items():
+        if name in table.names:
+            made = made.set_column(made.column_names.index(name), table.arrow.field(name), column)
+    return made
+
+
+def put(lake: Lake, table: Table, made: pa.Table) -> None:
+    day = made["day"][0].as_py()
+    file = write_file(lake.storage, table, day, made)
+    assert file is not None
+    assert commit(lake.storage, lake.snapshot(table), [day], [file]) == "published"
+
+
+def test_a_day_is_seen_only_once_it_is_released_and_then_as_it_was_released(lake: Lake) -> None:
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    with pytest.raises(NotReleased, match="2026-03-01"):
+        lake.frame([DAYS[0]], ["text_toy"])
+    assert release_day(lake.storage, DAYS[0], [TEXTS]) is not None
+    seen = lake.frame([DAYS[0]], ["text_toy"], "arrow")
+    put(lake, TEXTS, rows(TEXTS, 2, DAYS[0]))
+    assert lake.frame([DAYS[0]], ["text_toy"], "arrow").equals(seen), "a publication alone changes nothing for readers"
+    release_day(lake.storage, DAYS[0], [TEXTS])
+    assert not lake.frame([DAYS[0]], ["text_toy"], "arrow").equals(seen)
+    assert release_day(lake.storage, DAYS[0], [TEXTS]) is None, "nothing new to release"
+
+
+def test_a_stale_writer_is_refused_on_s3_as_on_disk(lake: Lake) -> None:
+    old = lake.snapshot(TEXTS)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    late = write_file(lake.storage, TEXTS, DAYS[0], rows(TEXTS, 2, DAYS[0]))
+    assert late is not None
+    assert commit(lake.storage, old, [DAYS[0]], [late]) == "superseded"
+
+
+def test_releases_of_one_day_made_at_once_leave_the_newest_state(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: release_day(lake.storage, DAYS[0], [TEXTS]), range(4)))
+    assert sum(release is not None for release in made) == 1
+    assert lake.frame(None, ["text_toy"], "arrow").num_rows == 6
+
+
+def test_several_tables_are_joined_by_review_and_attachments_come_as_lists(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    put(lake, REVIEWS, rows(REVIEWS, 1, DAYS[0]))
+    text = rows(TEXTS, 1, DAYS[0])
+    text = text.set_column(0, "review_id", lake.read(REVIEWS)["review_id"])
+    put(lake, TEXTS, text)
+    images = rows(IMAGES, 1, DAYS[0])
+    first = lake.read(REVIEWS)["review_id"][0].as_py()
+    images = images.set_column(0, "review_id", pa.array([first] * 6))
+    images = images.set_column(1, "position", pa.array([5, 3, 4, 0, 1, 2], pa.int32()))
+    put(lake, IMAGES, images)
+    release_day(lake.storage, DAYS[0], [REVIEWS, TEXTS, IMAGES])
+    frame = lake.frame(DAYS[:1], ["reviews", "text_toy", "image_toy"]).set_index("review_id")
+    assert len(frame) == 6
+    assert list(frame.loc[first, "image_toy.position"]) == [0, 1, 2, 3, 4, 5]
+    wanted = {row["review_id"]: row["embedding"] for row in text.to_pylist()}
+    for review_id, vector in frame["text_toy.embedding"].items():
+        assert (vector is None) == (wanted[review_id] is None)
+        assert vector is None or np.array_equal(vector, np.float32(wanted[review_id]))
+    others = [review_id for review_id in frame.index if review_id != first]
+    assert frame.loc[others, "image_toy.position"].isna().all()
+
+
+def test_two_vector_spaces_are_never_put_into_one_column(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    for day, made_by in zip(DAYS, "ab", strict=True):
+        put(lake, TEXTS, rows(TEXTS, 1, day, fingerprint=made_by))
+        release_day(lake.storage, day, [TEXTS])
+    with pytest.raises(MixedFingerprints, match=r"2026-03-01.*2026-03-02.*otzyv features"):
+        lake.frame(DAYS, ["text_toy"])
+    assert len(lake.frame(DAYS[1:], ["text_toy"])) == 6
+
+
+def test_what_is_fixed_when_a_lake_is_made_stays(tmp_path: Path) -> None:
+    made = Lake.create(tmp_path, Constants("Asia/Tokyo", "f32", key_check("one key")))
+    assert Lake.create(tmp_path, Constants("UTC")).constants == made.constants
+    made.constants.check_author_key("one key")
+    with pytest.raises(WrongKey, match="OTZYV_AUTHOR_KEY"):
+        made.constants.check_author_key("another key")
+
+
+def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
+    with pytest.raises(NoLake, match="otzyv run --source"):
+        Lake(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match="s3://bucket/path"):
+        Lake("ftp://place")
+    with pytest.raises(ValueError, match="Europe/Moscow"):
+        Lake.create(tmp_path, Constants("Mars/Olympus"))
+    lake = Lake.create(tmp_path)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    with pytest.raises(LookupError, match="there are: .*text_toy"):
+        lake.frame(None, ["text_tpy"])

@@ -1,0 +1,124 @@
+"""What is computed stays computed; what changed is computed anew."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.table import Column, Table
+from schemas.tables import feature_table
+from tasks.lake.day import CheckFailed, publish_day
+from tasks.lake.reuse import SLICE, Shelf
+from tasks.lake.snapshot import open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+DAY = date(2026, 3, 1)
+VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=3, doc="three numbers")
+TABLE: Table = feature_table("toy", [VECTOR], row="a toy", attached=False)
+FINGERPRINT = "f" * 64
+
+
+def sha(number: int) -> str:
+    return f"{number:064x}"
+
+
+def chunk(numbers: list[int], status: str = "ok", scale: float = 1.0) -> pa.RecordBatch:
+    vectors = [[n * scale, 1.0, 2.0] if status == "ok" else None for n in numbers]
+    return pa.record_batch(
+        {
+            "content_sha256": [sha(n) for n in numbers],
+            "status": [status] * len(numbers),
+            "embedding": pa.array(vectors, pa.list_(pa.float32())),
+        }
+    )
+
+
+def keys(numbers: list[int]) -> pa.Table:
+    return pa.table(
+        {
+            "review_id": [f"r{row:06}" for row in range(len(numbers))],
+            "content_sha256": [sha(n) for n in numbers],
+            "status": ["ok"] * len(numbers),
+        }
+    )
+
+
+def publish(storage: Storage, shelf: Shelf, wanted: pa.Table, run_key: str = "k" * 64) -> list[dict[str, object]]:
+    snapshot = open_snapshot(storage, TABLE)
+    publish_day(storage, snapshot, DAY, lambda invalid: shelf.rows(wanted, run_key, invalid), wanted)
+    rows: list[dict[str, object]] = read_table(storage, TABLE, open_snapshot(storage, TABLE).of(DAY)).to_pylist()
+    return rows
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path)
+
+
+@pytest.fixture
+def shelf(storage: Storage) -> Shelf:
+    return Shelf(storage, TABLE, DAY, FINGERPRINT)
+
+
+def test_rows_follow_their_keys_across_chunks_and_repeated_contents(storage: Storage, shelf: Shelf) -> None:
+    distinct = list(range(SLICE + 100))
+    for start in range(0, len(distinct), 700):
+        shelf.add(chunk(distinct[start : start + 700]))
+    numbers = [*distinct, 3, SLICE, 3]
+    rows = publish(storage, shelf, keys(numbers))
+    assert [row["embedding"][0] for row in rows] == [float(n) for n in numbers]  # type: ignore[index]
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_a_run_that_died_leaves_its_chunks_to_the_next_one(storage: Storage, shelf: Shelf) -> None:
+    shelf.add(chunk([1, 2]))
+    (cut,) = storage.files(f"_staging/toy/{DAY}/{FINGERPRINT[:16]}")
+    shelf.add(chunk([3]))
+    path = storage.root / cut
+    path.write_bytes(path.read_bytes()[:-7])
+    next_run = Shelf(storage, TABLE, DAY, FINGERPRINT)
+    next_run.resume()
+    assert sha(3) in next_run
+    assert sha(1) not in next_run, "a cut off chunk is not believed"
+    next_run.clear()
+    assert not storage.files("_staging", recursive=True)
+
+
+@pytest.mark.parametrize(("status", "kept"), [("undecodable", True), ("timeout", False), ("out_of_memory", False)])
+def test_only_final_rows_of_the_same_fingerprint_are_taken_over(
+    storage: Storage, shelf: Shelf, status: str, kept: bool
+) -> None:
+    shelf.add(chunk([1]))
+    shelf.add(chunk([2], status))
+    publish(storage, shelf, keys([1, 2]))
+    files = open_snapshot(storage, TABLE).of(DAY)
+    again = Shelf(storage, TABLE, DAY, FINGERPRINT)
+    again.take_over(files)
+    assert sha(1) in again
+    assert (sha(2) in again) is kept
+    other = Shelf(storage, TABLE, DAY, "0" * 64)
+    other.take_over(files)
+    assert sha(1) not in other
+
+
+def test_a_few_bad_rows_become_invalid_and_the_day_is_published(storage: Storage, shelf: Shelf) -> None:
+    shelf.add(chunk(list(range(40))))
+    shelf.add(chunk([99], scale=float("nan")))
+    rows = publish(storage, shelf, keys([*range(40), 99]))
+    assert [row["status"] for row in rows] == ["ok"] * 40 + ["invalid"]
+    assert rows[-1]["embedding"] is None
+
+
+def test_too_many_bad_rows_publish_nothing_and_leave_the_day_and_no_orphans(storage: Storage, shelf: Shelf) -> None:
+    shelf.add(chunk(list(range(10))))
+    before = publish(storage, shelf, keys(list(range(10))))
+    bad = Shelf(storage, TABLE, DAY, FINGERPRINT)
+    bad.add(chunk(list(range(10)), scale=float("inf")))
+    with pytest.raises(CheckFailed, match=r"9 of 10 rows failed|10 of 10 rows failed"):
+        publish(storage, bad, keys(list(range(10))), run_key="b" * 64)
+    snapshot = open_snapshot(storage, TABLE)
+    assert read_table(storage, TABLE, snapshot.of(DAY)).to_pylist() == before
+    assert {file.path for file in snapshot.files} == {p for p in storage.files("toy", recursive=True) if "part-" in p}

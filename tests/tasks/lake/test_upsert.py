@@ -1,0 +1,144 @@
+"""Each review stands once, in its newest state, in whatever order and however often its records arrive."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.tables import ATTACHMENTS, REVIEWS
+from tasks.lake import Lake
+from tasks.lake.publish import EmptyDay
+from tasks.lake.upsert import Upserted, upsert
+
+FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
+Written = tuple[str, int, int | None, str]
+"""review_id, day of March, minute of the edit (None: never), text."""
+
+
+def bring(lake: Lake, records: Iterable[Written], **options: object) -> Upserted:
+    reviews, attachments = [], []
+    for row, (review_id, day, edited, text) in enumerate(records):
+        created = FIRST.replace(day=day)
+        updated = FIRST + dt.timedelta(minutes=edited) if edited is not None else None
+        reviews.append(
+            dict.fromkeys(REVIEWS.names)
+            | {"review_id": review_id, "text": text, "created_at": created, "updated_at": updated, "attachments": 1}
+            | {"source_file": "made-up.jsonl", "source_sha256": f"{review_id}{day}{edited}{text}", "day": created.date()}
+        )
+        attachments.append(
+            {"review_id": review_id, "position": 0, "kind": "image", "content_sha256": f"{text}-file", "bytes": 1}
+            | {"media_type": "image/png", "status": "ok", "day": created.date(), "record": row}
+        )
+    incoming = pa.Table.from_pylist(reviews, schema=REVIEWS.arrow)
+    return upsert(lake.storage, incoming, pa.Table.from_pylist(attachments, schema=ATTACHED), **options)  # type: ignore[arg-type]
+
+
+def state(lake: Lake) -> list[tuple[str, date, str]]:
+    rows = lake.read(REVIEWS).to_pylist()
+    files = {row["review_id"]: (row["content_sha256"], row["day"]) for row in lake.read(ATTACHMENTS).to_pylist()}
+    assert len(files) == len(rows) == lake.read(ATTACHMENTS).num_rows
+    for row in rows:
+        assert files[row["review_id"]] == (f"{row['text']}-file", row["day"]), "attachments follow their review"
+    return sorted((row["review_id"], row["day"], row["text"]) for row in rows)
+
+
+def versions(lake: Lake) -> tuple[int, int]:
+    return lake.snapshot(REVIEWS).version, lake.snapshot(ATTACHMENTS).version
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.create(tmp_path / "lake")
+
+
+records = st.tuples(
+    st.sampled_from("abc"), st.integers(1, 3), st.one_of(st.none(), st.integers(0, 3)), st.sampled_from(["да", "нет"])
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(records, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_any_order_and_any_cutting_into_batches_gives_the_same_lake(
+    tmp_path_factory: pytest.TempPathFactory, given_records: list[Written], shuffled: random.Random
+) -> None:
+    other = list(given_records)
+    shuffled.shuffle(other)
+    at_once = Lake.create(tmp_path_factory.mktemp("lake"))
+    bit_by_bit = Lake.create(tmp_path_factory.mktemp("lake"))
+    done = bring(at_once, given_records)
+    assert done.accepted + done.deduplicated == len(given_records)
+    assert done.accepted == len({record[0] for record in given_records})
+    for record in other:
+        bring(bit_by_bit, [record])
+    assert state(at_once) == state(bit_by_bit)
+
+
+def test_the_same_records_again_write_nothing(lake: Lake) -> None:
+    given_records = [("a", 1, None, "раз"), ("b", 2, 5, "два")]
+    assert bring(lake, given_records).changed == (date(2026, 3, 1), date(2026, 3, 2))
+    before = versions(lake)
+    again = bring(lake, given_records)
+    assert (again.accepted, again.deduplicated, again.changed) == (0, 2, ())
+    assert versions(lake) == before
+
+
+def test_an_edit_that_moves_a_review_leaves_it_in_one_day_only(lake: Lake) -> None:
+    bring(lake, [("a", 1, None, "старое"), ("b", 1, None, "другое")])
+    bring(lake, [("a", 3, 7, "новое")])
+    assert state(lake) == [("a", date(2026, 3, 3), "новое"), ("b", date(2026, 3, 1), "другое")]
+    (moved,) = [row for row in lake.read(REVIEWS).to_pylist() if row["review_id"] == "a"]
+    assert moved["former_day"] == date(2026, 3, 1)
+
+
+def test_a_moved_review_may_leave_its_day_empty(lake: Lake) -> None:
+    bring(lake, [("a", 1, None, "старое")])
+    bring(lake, [("a", 2, 1, "новое")])
+    assert lake.snapshot(REVIEWS).days == (date(2026, 3, 2),)
+
+
+def test_an_older_record_that_arrives_late_changes_nothing(lake: Lake) -> None:
+    bring(lake, [("a", 1, 9, "новое")])
+    assert bring(lake, [("a", 1, 3, "старое")]).accepted == 0
+    assert state(lake) == [("a", date(2026, 3, 1), "новое")]
+
+
+def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothing_unasked(lake: Lake) -> None:
+    bring(lake, [("a", 1, None, "раз"), ("b", 1, None, "два")])
+    days = lake.snapshot(REVIEWS).days
+    bring(lake, [("a", 1, None, "раз")], gone_from=days)
+    assert state(lake) == [("a", date(2026, 3, 1), "раз")]
+    with pytest.raises(EmptyDay):
+        bring(lake, [], gone_from=days)
+    assert state(lake) == [("a", date(2026, 3, 1), "раз")]
+    bring(lake, [], gone_from=days, allow_empty=True)
+    assert state(lake) == []
+
+
+def test_a_run_that_died_between_its_two_commits_is_completed_by_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(lake, [("a", 1, None, "старое")])
+    from tasks.lake import upsert as module
+
+    commit = module.commit
+
+    def die_at_reviews(storage: object, snapshot: object, *rest: object, **named: object) -> object:
+        if snapshot.table is REVIEWS:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return commit(storage, snapshot, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "commit", die_at_reviews)
+    with pytest.raises(KeyboardInterrupt):
+        bring(lake, [("a", 2, 1, "новое")])
+    monkeypatch.undo()
+    bring(lake, [("a", 2, 1, "новое")])
+    assert state(lake) == [("a", date(2026, 3, 2), "новое")]

@@ -1,0 +1,298 @@
+"""The ``otzyv`` command. Heavy parts are imported by the commands that need them, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows import prefect_server
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+
+
+class _Day(click.ParamType):
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write it as 2026-03-01", param, ctx)
+
+
+class _Command(click.Command):
+    """Shows its example as it was written."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            formatter.write("\nExample:\n")
+            formatter.write("".join(f"  {line}\n" for line in self.epilog.splitlines()))
+
+
+class _Group(click.Group):
+    command_class = _Command
+    group_class = type
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn an error into one line on standard error and exit status 1; --debug shows where it came from."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            name = "" if type(error).__module__.startswith(("tasks.", "flows.")) else f"{type(error).__name__}: "
+            raise click.ClickException(f"{name}{error}") from error
+
+
+lake_option = click.option("--lake", required=True, metavar="URI", help="Folder or s3://bucket/path of the lake.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
+
+
+def _days(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, text in (("--to", "Last day."), ("--from", "First day."), ("--day", "This day alone.")):
+        command = click.option(name, f"{name[2:]}_day".replace("day_day", "day"), type=_Day(), help=text)(command)
+    return command
+
+
+def _extractors(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--profile", help="A named list of extractors: embedded (default) or standard.")(command)
+    return click.option("--extractors", metavar="A,B", help="Names of extractors, instead of a profile.")(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks and Prefect's own log.")
+@click.version_option(package_name="otzyv")
+def main(debug: bool) -> None:
+    """Reviews of online courses in, checked feature tables in a data lake out."""
+    prefect_server.configure(debug=debug)
+
+
+@main.command(
+    epilog="otzyv run --source infra/demo/reviews --lake demo-lake\n"
+    "otzyv run --source 'incoming/{day}.jsonl' --lake s3://bucket/lake --day 2026-03-01 --profile standard"
+)
+@click.option("--source", required=True, metavar="PATH", help="File or folder of reviews; may hold {day}.")
+@lake_option
+@_days
+@_extractors
+@json_option
+def run(
+    source: str,
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    extractors: str | None,
+    profile: str | None,
+    as_json: bool,
+) -> None:
+    """Bring a source's records into the lake and make the features of each day.
+
+    Reads JSONL (also .gz), CSV and Parquet. Without days it takes every day found in the source.
+    """
+    settings = _settings()
+    names = _names(extractors, profile or settings.profile)
+    _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=source)
+
+
+@main.command(epilog="otzyv ingest --source infra/demo/reviews --lake demo-lake")
+@click.option("--source", required=True, metavar="PATH", help="File or folder of reviews; may hold {day}.")
+@lake_option
+@_days
+@json_option
+def ingest(source: str, lake: str, day: date | None, from_day: date | None, to_day: date | None, as_json: bool) -> None:
+    """Bring a source's records into the lake, without making features."""
+    _main_job(lake, None, _settings(), _range(day, from_day, to_day), as_json, source=source)
+
+
+@main.command(epilog="otzyv features --lake demo-lake --day 2026-03-01 --extractors sentiment_mini,text_navec")
+@lake_option
+@_days
+@_extractors
+@json_option
+def features(
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    extractors: str | None,
+    profile: str | None,
+    as_json: bool,
+) -> None:
+    """Make the features of days that are in the lake; without days, of all of them."""
+    settings = _settings()
+    names = _names(extractors, profile or settings.profile)
+    _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=None)
+
+
+@main.command(epilog="otzyv show sentiment_mini --lake demo-lake --day 2026-03-01 --limit 5")
+@click.argument("table")
+@lake_option
+@click.option("--day", type=_Day(), help="One day of it.")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows.")
+@json_option
+def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> None:
+    """Print rows of a table; a vector as its dimension, norm and first values."""
+    from flows.console import show_rows
+    from tasks.lake import Lake
+
+    opened = Lake(lake)
+    try:
+        definition = opened.table(table)
+    except LookupError as error:
+        raise click.BadParameter(str(error.args[0]), param_hint="TABLE") from error
+    show_rows(opened, definition, day, limit, as_json=as_json)
+
+
+@main.command(epilog="otzyv schema sentiment_mini")
+@click.argument("table", required=False)
+@json_option
+def schema(table: str | None, as_json: bool) -> None:
+    """Print the data dictionary: of one table, or the list of all."""
+    from flows.console import show_schema
+
+    show_schema(_tables(), table, as_json=as_json)
+
+
+@main.command(epilog="otzyv clean 'Отличный курc!' --explain")
+@click.argument("text")
+@click.option("--explain", is_flag=True, help="Show which rule did what.")
+@json_option
+def clean(text: str, explain: bool, as_json: bool) -> None:
+    """Clean a text by the rules, two ways: plain and text."""
+    from flows.console import show_cleaning
+
+    show_cleaning(text, explain=explain, as_json=as_json)
+
+
+@main.group(cls=_Group)
+def train() -> None:
+    """Train what the project ships."""
+
+
+@train.command(name="sentiment", cls=_Command, epilog="otzyv train sentiment --data ru_goemotions/ --out model.ftz")
+@click.option(
+    "--data", required=True, multiple=True, type=click.Path(exists=True, path_type=Path), help="ru-goemotions CSVs."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the model is written.")
+@json_option
+def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Train sentiment_mini's model and print what it scores on held-out comments."""
+    from flows.train import sentiment
+
+    sentiment(data, out, as_json=as_json)
+
+
+@main.group(cls=_Group)
+def models() -> None:
+    """The model store."""
+
+
+@models.command(name="pull", cls=_Command, epilog="otzyv models pull image_resnet50")
+@click.argument("name")
+def pull(name: str) -> None:
+    """Fetch an extractor's weights from their source, once."""
+    from flows.console import pulling
+    from tasks.extractors import get
+
+    extractor = _known(lambda: get(name), "NAME")
+    pulling(extractor.card)
+
+
+def _settings() -> Settings:
+    from pydantic import ValidationError
+
+    from flows.settings import Settings
+
+    try:
+        return Settings()
+    except (ValidationError, OSError, ValueError) as error:
+        raise click.UsageError(f"settings: {error}") from error
+
+
+def _known(look_up: Callable[[], Any], hint: str) -> Any:
+    try:
+        return look_up()
+    except LookupError as error:
+        raise click.BadParameter(str(error.args[0]), param_hint=hint) from error
+
+
+def _names(extractors: str | None, profile: str) -> tuple[str, ...]:
+    from tasks.extractors import get, names
+
+    if extractors is None:
+        chosen: tuple[str, ...] = _known(lambda: names(profile), "--profile")
+        return chosen
+    wanted = tuple(dict.fromkeys(name.strip() for name in extractors.split(",") if name.strip()))
+    for name in wanted:
+        _known(lambda name=name: get(name), "--extractors")
+    return wanted
+
+
+def _range(day: date | None, from_day: date | None, to_day: date | None) -> list[date] | None:
+    if day and (from_day or to_day):
+        raise click.UsageError("give either --day, or --from and --to")
+    if day:
+        return [day]
+    if not from_day and not to_day:
+        return None
+    if not from_day or not to_day:
+        raise click.UsageError("--from and --to go together")
+    if to_day < from_day:
+        raise click.UsageError(f"--from {from_day} comes after --to {to_day}")
+    return [from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)]
+
+
+def _tables() -> dict[str, Any]:
+    from schemas.tables import TABLES
+    from tasks.extractors import get, names
+
+    return {**TABLES, **{name: get(name).card.table for name in names()}}
+
+
+def _main_job(
+    lake: str,
+    names: Sequence[str] | None,
+    settings: Settings,
+    days: list[date] | None,
+    as_json: bool,
+    *,
+    source: str | None,
+) -> None:
+    from flows import console
+    from flows.run import run as main_job
+    from tasks.ingest import Source
+    from tasks.lake.constants import Constants, key_check
+
+    key = settings.key() if source else ""
+    with console.progress(quiet=as_json):
+        report = main_job(
+            lake,
+            names,
+            source=Source(source, settings.source_mode, settings.mapping) if source else None,
+            days=days,
+            constants=Constants(settings.timezone, settings.precision, key_check(key)),
+            author_key=key,
+        )
+    if as_json:
+        click.echo(json.dumps(console.as_object(report), ensure_ascii=False, default=str))
+    else:
+        console.show_report(report)
+    if report.failed:
+        for line in report.failed:
+            click.echo(f"failed: {line}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What people see: progress, tables of a run, rows of a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Grid
+
+from schemas.table import Table
+
+if TYPE_CHECKING:
+    from flows.run import RunReport
+    from tasks.extractors import Card
+    from tasks.lake import Lake
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[None]:
+    """Progress bars on standard error, one for each table and day that has something to compute."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tasks.progress import listening
+
+    if quiet:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars: dict[tuple[str, date], Any] = {}
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+
+        def listen(table: str, day: date, done: int, total: int) -> None:
+            key = (table, day)
+            if key not in bars:
+                bars[key] = shown.add_task(f"{table} {day}", total=total)
+            shown.update(bars[key], completed=done)
+
+        with listening(listen):
+            yield
+
+
+def as_object(report: RunReport) -> dict[str, Any]:
+    """A run as the JSON object that ``--json`` prints."""
+    tables: dict[str, dict[str, Any]] = {}
+    for day in report.days:
+        for run in day.tables:
+            table = tables.setdefault(
+                run.table, {"rows": 0, "computed": 0, "reused": 0, "status": {}, "seconds": 0.0, "invalid": 0}
+            )
+            for figure in ("rows", "computed", "reused", "invalid", "seconds"):
+                table[figure] += getattr(run, figure)
+            for status, count in run.status.items():
+                table["status"][status] = table["status"].get(status, 0) + count
+    counted = asdict(report.accounting) if report.accounting else {}
+    found = counted.pop("days", ())
+    return {
+        **{
+            name: counted.get(name, 0)
+            for name in ("records_in", "accepted", "quarantined", "deduplicated", "suppressed")
+        },
+        "tables": tables,
+        "days": [day.day for day in report.days] or list(found),
+        "released": [day.day for day in report.days if day.verdict != "not released"],
+        "failed": list(report.failed),
+        "quality_page": report.page,
+        "seconds": report.seconds,
+        "server_seconds": report.server_seconds,
+    }
+
+
+def show_report(report: RunReport) -> None:
+    """The table a run ends with, where its results lie, and what to try next."""
+    console = Console()
+    said = as_object(report)
+    if report.accounting:
+        console.print(
+            f"{said['records_in']} records in = {said['accepted']} accepted + {said['quarantined']} quarantined "
+            f"+ {said['deduplicated']} deduplicated + {said['suppressed']} suppressed"
+        )
+    if report.days:
+        grid = Grid("table", *(_right(name) for name in ("rows", "computed", "reused", "invalid", "seconds")), "status")
+        for name, table in said["tables"].items():
+            statuses = ", ".join(f"{count} {status}" for status, count in sorted(table["status"].items()))
+            figures = [str(table[figure]) for figure in ("rows", "computed", "reused", "invalid")]
+            grid.add_row(name, *figures, f"{table['seconds']:.1f}", statuses)
+        console.print(grid)
+        if not report.changed:
+            console.print("Nothing changed: nothing was computed, nothing was written.")
+    console.print(f"{report.seconds:.1f} s, and {report.server_seconds:.1f} s to start Prefect's own server")
+    console.print(f"lake: {report.lake}", soft_wrap=True)
+    if report.page:
+        console.print(f"quality page: {report.page}", soft_wrap=True)
+    if report.days:
+        table = report.days[-1].tables[-1].table
+        console.print(f"next: otzyv show {table} --lake {report.lake}", soft_wrap=True)
+        console.print(f"      otzyv show quarantine --lake {report.lake}", soft_wrap=True)
+
+
+def _right(name: str) -> Any:
+    from rich.table import Column
+
+    return Column(name, justify="right")
+
+
+def show_rows(lake: Lake, table: Table, day: date | None, limit: int, *, as_json: bool) -> None:
+    """Rows as a person wants to read them."""
+    rows = lake.head(table, day, limit)
+    if as_json:
+        click.echo(json.dumps(rows.to_pylist(), ensure_ascii=False, default=_plain))
+        return
+    shown = [name for name in rows.column_names if name not in ("fingerprint", "run_key")]
+    grid = Grid(*shown, title=f"{table.name}: {rows.num_rows} rows shown")
+    for row in rows.to_pylist():
+        grid.add_row(*(_cell(row[name]) for name in shown))
+    Console().print(grid)
+
+
+def _plain(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        first = " ".join(f"{x:.3f}" for x in value[:3])
+        return f"{len(value)}-d, norm {np.linalg.norm(value):.3f}: {first} …"
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def show_schema(tables: Mapping[str, Table], name: str | None, *, as_json: bool) -> None:
+    """The data dictionary of one table, or all tables with what a row is."""
+    from schemas import dictionary
+
+    if name is not None and name not in tables:
+        raise click.BadParameter(f"no table {name!r}; there are: {', '.join(tables)}", param_hint="TABLE")
+    if as_json:
+        chosen = tables.values() if name is None else [tables[name]]
+        click.echo(json.dumps([dictionary.as_json(table) for table in chosen], ensure_ascii=False))
+    elif name is not None:
+        click.echo(dictionary.as_text(tables[name]))
+    else:
+        grid = Grid("table", "a row is", "keys")
+        for table in tables.values():
+            grid.add_row(table.name, table.row, ", ".join(table.keys))
+        Console().print(grid)
+
+
+def show_cleaning(text: str, *, explain: bool, as_json: bool) -> None:
+    """A text cleaned both ways, and which rule did what."""
+    from tasks.text.clean import clean
+    from tasks.text.clean import explain as steps
+
+    cleaned = clean(text)
+    acted = steps(text) if explain else []
+    if as_json:
+        said = {"plain": cleaned.plain, "text": cleaned.text}
+        if explain:
+            said["steps"] = [asdict(step) for step in acted]
+        click.echo(json.dumps(said, ensure_ascii=False))
+        return
+    for step in acted:
+        click.echo(f"{step.rule}: {step.before!r} → {step.after!r}")
+    click.echo(f"text:  {cleaned.text}")
+    click.echo(f"plain: {cleaned.plain}")
+
+
+def pulling(card: Card) -> None:
+    """Fetch a card's weights with a progress bar, showing their licence first."""
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    from tasks.extractors import store
+
+    if not card.weights:
+        click.echo(f"{card.name} needs no weights")
+        return
+    weights = card.weights[0]
+    click.echo(f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}")
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn()) as shown:
+        bars: dict[str, Any] = {}
+
+        def listen(file: str, done: int, total: int | None) -> None:
+            if file not in bars:
+                bars[file] = shown.add_task(file, total=total)
+            shown.update(bars[file], completed=done, total=total)
+
+        store.pull(card.name, weights, listen)
+    click.echo(f"in {store.root() / card.name}")

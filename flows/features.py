@@ -1,0 +1,47 @@
+"""Read this first: how one day of reviews becomes released feature tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from prefect import State, flow
+
+from tasks.clean import clean_text
+from tasks.features import TableRun, failed
+from tasks.features import features as extract
+from tasks.record import record
+from tasks.release import Verdict, release
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """One day: how each of its tables ended, and whether readers see it."""
+
+    day: date
+    tables: tuple[TableRun, ...]
+    verdict: Verdict
+
+
+@flow(name="features", flow_run_name="features {day}", validate_parameters=False)
+def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
+    """Make every table of a day, then release the day.
+
+    1. Texts are cleaned; all text extractors read ``clean_text``.
+    2. Each extractor computes what is new or changed, is checked, and publishes its table's day.
+    3. Attempts and measured figures are recorded, unless nothing changed.
+    4. If every table stands, one row releases the day; else readers keep the day as it was.
+
+    An extractor that fails does not stop the others. The report says which failed; ``flows.run`` then ends failed.
+    """
+    cleaning = clean_text(lake, day, return_state=True)
+    tables = [_ended("clean_text", day, cleaning)]
+    tables += [_ended(name, day, extract(lake, name, day, return_state=True)) for name in extractors]
+    record(lake, day, tables)
+    return DayReport(day, tuple(tables), release(lake, day, tables))
+
+
+def _ended(name: str, day: date, state: State[TableRun]) -> TableRun:
+    result = state.result(raise_on_failure=False)
+    return result if isinstance(result, TableRun) else failed(name, day, result)

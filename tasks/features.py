@@ -1,0 +1,177 @@
+"""Task: make one day of one feature table. Only contents that are new or changed are computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from schemas.tables import QUARANTINE, REVIEWS
+from tasks.extractors import Extractor, Weights, get
+from tasks.extractors.loop import Content, extract
+from tasks.extractors.store import choose
+from tasks.lake import Lake
+from tasks.lake.contents import DayContents, day_contents
+from tasks.lake.day import publish_day
+from tasks.lake.quarantine import quarantine
+from tasks.lake.reuse import Shelf
+from tasks.lake.snapshot import Snapshot, read_table
+from tasks.progress import tell
+from tasks.retry import RETRIES, environment_fault
+
+
+@dataclass(frozen=True, slots=True)
+class TableRun:
+    """How one attempt at one table and day ended. ``rows`` = ``computed`` + ``reused``."""
+
+    table: str
+    day: date
+    state: Literal["published", "unchanged", "superseded", "failed"]
+    started_at: datetime
+    rows: int = 0
+    computed: int = 0
+    reused: int = 0
+    invalid: int = 0
+    status: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    run_key: str | None = None
+    fingerprint: str | None = None
+    checks_passed: int = 0
+    checks_failed: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@task(name="features", task_run_name="{name} {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+def features(lake_uri: str, name: str, day: date) -> TableRun:
+    """Make a day of the table of a registered extractor."""
+    return make(Lake(lake_uri), get(name), day)
+
+
+def make(lake: Lake, extractor: Extractor, day: date) -> TableRun:
+    """Make a day of an extractor's table from what the lake holds.
+
+    Raises CheckFailed when the day fails a table check, MissingWeights when there is something to compute and the
+    weights are not in the model store; the day is then as it was.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    extractor, weights = configured(lake, extractor)
+    card = extractor.card
+    fingerprint = card.fingerprint(weights)
+    # The version is noted before any input is read: inputs that change meanwhile can't be overwritten with older ones.
+    snapshot = lake.snapshot(card.table)
+    contents = day_contents(lake.storage, card.modality, day)
+    key = _run_key(card.name, day, contents.digest, fingerprint)
+    begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint)
+    before = snapshot.of(day)
+    if snapshot.holds(day, key) or (not contents.keys.num_rows and not before):
+        return _ended(
+            begun,
+            clock,
+            rows=contents.keys.num_rows,
+            reused=contents.keys.num_rows,
+            status=_counts(lake, snapshot, day),
+        )
+
+    shelf = Shelf(lake.storage, card.table, day, fingerprint)
+    shelf.take_over(file for former in (day, *_former_days(lake, day)) for file in snapshot.of(former))
+    shelf.resume()
+    missing = [(sha, row) for sha, row in contents.distinct() if sha not in shelf]
+    done = 0
+    for batch in extract(extractor, weights, _contents(contents, missing)):
+        shelf.add(batch)
+        done += batch.num_rows
+        tell(card.name, day, done, len(missing))
+    published = publish_day(
+        lake.storage, snapshot, day, lambda invalid: shelf.rows(contents.keys, key, invalid), contents.keys
+    )
+    _quarantine_rows(lake, card.name, day, published.invalid)
+    shelf.clear()
+    computed = _computed(contents, shelf, first=not before)
+    return replace(
+        _ended(
+            begun,
+            clock,
+            rows=published.rows,
+            computed=computed,
+            reused=published.rows - computed,
+            status=dict(published.status),
+        ),
+        state=published.outcome,
+        invalid=len(published.invalid),
+        checks_passed=published.report.passed,
+        checks_failed=tuple(failure.rule for failure in published.report.failed),
+    )
+
+
+def failed(table: str, day: date, error: object) -> TableRun:
+    """The run of a table whose task raised: the error's class and first line, which hold no contents."""
+    said = str(error).splitlines() or [""]
+    return TableRun(table, day, "failed", datetime.now(UTC), error=f"{type(error).__name__}: {said[0]}")
+
+
+def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:
+    """The extractor as this lake runs it: in the lake's precision where the card offers it, with weights at hand."""
+    card = extractor.card
+    if lake.constants.precision in card.precisions:
+        card = replace(card, precision=lake.constants.precision)
+    return Extractor(card, extractor.load), choose(card)
+
+
+def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:
+    return replace(run, seconds=time.perf_counter() - clock, **figures)  # type: ignore[arg-type]
+
+
+def _run_key(table: str, day: date, inputs: str, fingerprint: str) -> str:
+    return hashlib.sha256(json.dumps([table, day.isoformat(), inputs, fingerprint]).encode()).hexdigest()
+
+
+def _former_days(lake: Lake, day: date) -> list[date]:
+    """Days that reviews of this day lay in before: their features can be taken over from there."""
+    moved = pc.unique(lake.read(REVIEWS, day, ["former_day"])["former_day"]).to_pylist()
+    return sorted(former for former in moved if former is not None and former != day)
+
+
+def _contents(contents: DayContents, missing: Sequence[tuple[str, int]]) -> Iterator[Content]:
+    for sha, row in missing:
+        yield Content(sha, contents.sizes[row], partial(contents.read, row))
+
+
+def _computed(contents: DayContents, shelf: Shelf, *, first: bool) -> int:
+    """Rows whose content was computed now; a row without content was made now if the day was not there before."""
+    pairs = zip(contents.keys["content_sha256"].to_pylist(), contents.keys["status"].to_pylist(), strict=True)
+    return sum(sha in shelf.computed if status == "ok" else first for sha, status in pairs)
+
+
+def _counts(lake: Lake, snapshot: Snapshot, day: date) -> dict[str, int]:
+    rows = read_table(lake.storage, snapshot.table, snapshot.of(day), ["status"])
+    return dict(Counter(rows["status"].to_pylist()))
+
+
+def _quarantine_rows(lake: Lake, table: str, day: date, invalid: Mapping[tuple[object, ...], str]) -> None:
+    """Note rows that failed a check: their key and the check's name, never their values."""
+    arrival = datetime.now(lake.constants.zone).date()
+    rows = []
+    for key, rule in invalid.items():
+        raw = json.dumps([table, day.isoformat(), *key, rule], ensure_ascii=False, default=str).encode()
+        rows.append(
+            {
+                "source": "/".join([table, *map(str, key)]),
+                "offset": 0,
+                "rule": "row_check",
+                "reason": f"row failed {rule}",
+                "raw": raw,
+                "raw_sha256": hashlib.sha256(raw).hexdigest(),
+                "day": arrival,
+            }
+        )
+    quarantine(lake.storage, pa.Table.from_pylist(rows, schema=QUARANTINE.arrow))

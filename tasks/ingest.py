@@ -1,0 +1,176 @@
+"""Task: bring the records of a source into the lake."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal
+
+import pyarrow as pa
+from prefect import task
+
+from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
+from tasks.lake import Lake
+from tasks.lake.blobs import put_blob
+from tasks.lake.quarantine import quarantine
+from tasks.lake.suppression import suppressed
+from tasks.lake.upsert import upsert
+from tasks.retry import RETRIES, environment_fault
+from tasks.sources import Record, Refusal, SourceFile, fetch, files, read
+from tasks.text.redact import redact
+
+BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What became of each record: records_in = accepted + quarantined + deduplicated + suppressed, exactly."""
+
+    records_in: int
+    accepted: int
+    quarantined: int
+    deduplicated: int
+    suppressed: int
+    days: tuple[date, ...]
+    """Days that the source's records lie in, and days that a moved or vanished review left."""
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
+            raise AssertionError(f"the ingest's accounting does not add up: {asdict(self)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where records come from. ``snapshot``: what the source no longer holds is gone; ``append``: it stays."""
+
+    path: str
+    mode: Literal["append", "snapshot"] = "append"
+    mapping: Mapping[str, str] | None = None
+    allow_empty: bool = False
+
+
+@task(name="ingest", task_run_name="ingest {source.path}", retries=RETRIES, retry_condition_fn=environment_fault)
+def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] | None = None) -> Accounting:
+    """Read a source as a stream, quarantine what can't be read, and upsert the rest.
+
+    ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for a file that is not what it claims to be.
+    """
+    started = dt.datetime.now(dt.UTC)
+    lake = Lake(lake_uri)
+    arrival = started.astimezone(lake.constants.zone).date()
+    forgotten = suppressed(lake.storage)
+    counts = {"records_in": 0, "quarantined": 0, "suppressed": 0}
+    reviews: list[dict[str, Any]] = []
+    attached: list[dict[str, Any]] = []
+    batches: list[pa.RecordBatch] = []
+    attachments: list[pa.RecordBatch] = []
+    refused: list[dict[str, Any]] = []
+
+    for file, item in _records(source, days, lake):
+        counts["records_in"] += 1
+        if isinstance(item, Refusal):
+            refused.append(_refused(item, arrival))
+            counts["quarantined"] += 1
+            if len(refused) >= BATCH:
+                quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
+                refused.clear()
+            continue
+        author = _keyed(author_key, item.author) if item.author else None
+        if forgotten.covers(_keyed(author_key, item.review_id), author):
+            counts["suppressed"] += 1
+            continue
+        row = len(batches) * BATCH + len(reviews)
+        reviews.append(_review(item, author, lake))
+        attached += _attached(lake, file, item, row, reviews[-1]["day"])
+        if len(reviews) == BATCH:
+            batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
+            reviews.clear()
+        if len(attached) >= BATCH:
+            attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
+            attached.clear()
+    quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
+    batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
+    attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
+
+    incoming = pa.Table.from_batches(batches)
+    scope = None
+    if source.mode == "snapshot":
+        scope = days if days and "{day}" in source.path else lake.snapshot(REVIEWS).days
+    done = upsert(
+        lake.storage, incoming, pa.Table.from_batches(attachments), gone_from=scope, allow_empty=source.allow_empty
+    )
+    touched = {*incoming["day"].unique().to_pylist(), *done.changed}
+    seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+    return Accounting(
+        **counts, accepted=done.accepted, deduplicated=done.deduplicated, days=tuple(sorted(touched)), seconds=seconds
+    )
+
+
+_ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
+
+
+def _records(source: Source, days: Sequence[date] | None, lake: Lake) -> Iterator[tuple[SourceFile, Record | Refusal]]:
+    daily = days if days and "{day}" in source.path else [None]
+    for file in (file for day in daily for file in files(source.path, day)):
+        for item in read(file, mapping=source.mapping or {}, timezone=lake.constants.zone):
+            yield file, item
+
+
+def _keyed(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _review(record: Record, author: str | None, lake: Lake) -> dict[str, Any]:
+    return {
+        "review_id": record.review_id,
+        "text": redact(record.text) if record.text is not None else None,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "rating": record.rating,
+        "author": author,
+        "course_id": record.course_id,
+        "course_title": record.course_title,
+        "source": record.source,
+        "attachments": len(record.attachments),
+        "source_file": record.source_file,
+        "source_sha256": record.sha256,
+        "former_day": None,
+        "day": record.created_at.astimezone(lake.constants.zone).date(),
+    }
+
+
+def _attached(lake: Lake, file: SourceFile, record: Record, row: int, day: date) -> Iterator[dict[str, Any]]:
+    for position, reference in enumerate(record.attachments):
+        content = io.BytesIO()
+        found = fetch(file, reference, content)
+        if found.sha256 is not None:
+            put_blob(lake.storage, content.getvalue(), found.sha256)
+        yield {
+            "review_id": record.review_id,
+            "position": position,
+            "kind": found.kind,
+            "content_sha256": found.sha256,
+            "bytes": found.bytes_len,
+            "media_type": found.media_type,
+            "status": found.status,
+            "day": day,
+            "record": row,
+        }
+
+
+def _refused(refusal: Refusal, arrival: date) -> dict[str, Any]:
+    return {
+        "source": refusal.source_file,
+        "offset": refusal.offset,
+        "rule": refusal.rule,
+        "reason": refusal.reason,
+        "raw": refusal.raw,
+        "raw_sha256": refusal.raw_sha256,
+        "day": arrival,
+    }

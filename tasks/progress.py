@@ -1,0 +1,26 @@
+"""Who wants to know how far a table has come. The command line listens; a scheduled run has nobody listening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+
+Listener = Callable[[str, date, int, int], None]
+"""table, day, contents done, contents to do."""
+
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def tell(table: str, day: date, done: int, total: int) -> None:
+    for listener in _listeners:
+        listener(table, day, done, total)

@@ -184,7 +184,7 @@ def _frame(
     """The flat pandas frame that is judged, and the places of the expected keys that have no row."""
     import pandas as pd
 
-    columns: dict[str, Any] = {"row": np.arange(keys.num_rows)}
+    columns: dict[str, Any] = {"row": np.arange(keys.num_rows, dtype=np.int32)}
     both = keys if wanted is None else pa.concat_tables([keys, wanted])
     numbers = derived.key_numbers(both)
     columns["key.unique"] = numbers[: keys.num_rows]

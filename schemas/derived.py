@@ -96,7 +96,7 @@ def _kept(array: pa.Array, status: pa.Array, labels: tuple[str, ...]) -> Numbers
 
 
 def vectors(array: pa.ListArray, dim: int) -> tuple[Numbers, Numbers, Numbers]:
-    """Of a list array with n rows: lengths (n,) float64, finite (n,) int8, Euclidean norms (n,) float64.
+    """Of a list array with n rows: lengths (n,) float32, finite (n,) int8, Euclidean norms (n,) float64.
 
     Lengths are NaN where the row is null. Only vectors of length ``dim`` are looked into: finite is 1 for all others,
     norms are NaN for them and for what is not finite. A null inside a vector is not finite.
@@ -116,7 +116,7 @@ def vectors(array: pa.ListArray, dim: int) -> tuple[Numbers, Numbers, Numbers]:
     norms[whole] = np.sqrt(squares)
     finite[whole] = ~np.isnan(squares)
     norms[~there], finite[~there] = np.nan, True
-    return np.where(there, spans, np.nan), finite.astype(np.int8), norms
+    return np.where(there, spans, np.nan).astype(np.float32), finite.astype(np.int8), norms
 
 
 def _rows(array: pa.ListArray, offsets: Numbers, whole: Numbers, dim: int) -> Numbers:
@@ -129,20 +129,26 @@ def _rows(array: pa.ListArray, offsets: Numbers, whole: Numbers, dim: int) -> Nu
 
 
 def key_numbers(keys: pa.Table) -> Numbers:
-    """A number for each row (n,) int64, the same just where all columns are the same; null counts as a value."""
-    numbers = np.zeros(keys.num_rows, np.int64)
+    """A number for each row (n,) int32, the same just where all columns are the same; null counts as a value."""
+    numbers: Numbers | None = None
     for column in keys.columns:
-        places, count = _distinct(pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type))
-        numbers, _ = _distinct(pa.array(numbers * count + places))
-    return numbers
+        places, count = _distinct(column)
+        if numbers is not None:  # numbered anew with each column, so that the numbers stay small
+            places, _ = _distinct(pa.chunked_array([numbers.astype(np.int64) * count + places]))
+        numbers = places
+    return np.zeros(keys.num_rows, np.int32) if numbers is None else numbers
 
 
-def _distinct(array: pa.Array) -> tuple[Numbers, int]:
-    encoded = array.dictionary_encode(null_encoding="encode")
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), len(encoded.dictionary)
+def _distinct(values: pa.ChunkedArray) -> tuple[Numbers, int]:
+    """The place of each value among the distinct ones, null included, and how many those are."""
+    chunks = values.dictionary_encode(null_encoding="encode").chunks
+    places = np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
+    return places, len(chunks[-1].dictionary) if chunks else 0
 
 
 def value_numbers(chunks: Sequence[pa.DictionaryArray]) -> Numbers:
-    """A number for each row (n,) float64, the same just where the value is the same; NaN where it is null."""
+    """A number for each row (n,) float32, the same just where the value is the same; NaN where it is null."""
     encoded = pa.chunked_array(chunks).unify_dictionaries()
-    return np.concatenate([chunk.indices.cast(pa.float64()).to_numpy(zero_copy_only=False) for chunk in encoded.chunks])
+    return np.concatenate(
+        [chunk.indices.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
+    )

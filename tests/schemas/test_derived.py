@@ -37,7 +37,7 @@ def test_vectors_are_reduced_to_length_finiteness_and_norm(rows: list[Any], star
     must = [plain(row) for row in rows[start:]]
     np.testing.assert_array_equal(lengths, [m[0] for m in must])
     np.testing.assert_array_equal(finite, [m[1] for m in must])
-    np.testing.assert_allclose(norms, [m[2] for m in must], rtol=1e-5)
+    np.testing.assert_allclose(norms, [m[2] for m in must], rtol=1e-5, atol=1e-18)
 
 
 @given(

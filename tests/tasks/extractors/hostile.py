@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -48,7 +49,13 @@ def decode(spec: ImageInput | AudioInput, data: bytes) -> np.ndarray[Any, Any]:
         case "print":
             sys.stdout.write("noise\n" * 100_000)
             sys.stderr.write("noise\n" * 100_000)
+        case "crash":
+            with open(rest, "a") as tries:
+                tries.write("x")
+            os.kill(os.getpid(), signal.SIGSEGV)
         case "modules":
+            for name in rest.split():
+                importlib.import_module(name)
             return np.frombuffer(" ".join(sys.modules).encode(), np.uint8)
         case "environment":
             return np.frombuffer(" ".join(os.environ).encode(), np.uint8)

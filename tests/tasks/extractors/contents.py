@@ -1,0 +1,64 @@
+"""Contents made up for tests: good ones of every modality, two or more that differ."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from tasks.extractors.card import Modality
+from tasks.extractors.loop import Content
+
+TEXTS = (
+    "отличный курс спасибо преподавателям за понятные объяснения",
+    "задачи скучные видео обрываются деньги не вернули очень жаль",
+    "курс как курс",
+    "Ёлки-палки! Учил Python 3 недели, а на экзамене спросили про графы... 10/10",
+)
+
+
+def content(data: str | bytes) -> Content:
+    raw = data.encode() if isinstance(data, str) else data
+    return Content(hashlib.sha256(raw).hexdigest(), len(data), lambda: data)
+
+
+def contents(datas: Sequence[str | bytes]) -> list[Content]:
+    return [content(data) for data in datas]
+
+
+@cache
+def good(modality: Modality) -> tuple[str | bytes, ...]:
+    """Different good contents of a modality."""
+    if modality == "image":
+        return image("PNG"), image("JPEG", seed=1), image("WEBP", seed=2), image("GIF", seed=3)
+    if modality == "audio":
+        return audio("WAV"), audio("OGG", pitch=330.0), audio("FLAC", pitch=880.0, seconds=0.8)
+    return TEXTS
+
+
+@cache
+def image(format: str, *, seed: int = 0, width: int = 120, height: int = 90) -> bytes:
+    """A smooth picture with some noise, as a file of that format."""
+    random = np.random.default_rng(seed)
+    waves = np.indices((height, width)).T.swapaxes(0, 1) * random.uniform(0.02, 0.2, 2)
+    colours = np.stack([np.sin(waves.sum(axis=2) + phase) for phase in random.uniform(0, 6, 3)], axis=2)
+    pixels = np.clip(colours * 100 + 128 + random.normal(0, 8, colours.shape), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format)
+    return file.getvalue()
+
+
+@cache
+def audio(format: str, *, pitch: float = 220.0, seconds: float = 1.2, rate: int = 16_000) -> bytes:
+    """A tone that swells, with overtones and some noise, as a file of that format."""
+    time = np.arange(int(seconds * rate)) / rate
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in (1, 2, 3))
+    noise = np.random.default_rng(int(pitch)).normal(0, 0.02, time.size)
+    file = io.BytesIO()
+    soundfile.write(file, (0.3 * tone * time / seconds + noise).astype(np.float32), rate, format=format)
+    return file.getvalue()

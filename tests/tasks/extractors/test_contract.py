@@ -1,0 +1,172 @@
+"""What every registered extractor promises: an extractor is tested by existing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from string import hexdigits
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from schemas.tables import STATUSES
+from tasks.extractors import get, names, registry
+from tasks.extractors.card import Card, File, Run, Weights
+from tasks.extractors.compute import sound_rows
+from tasks.extractors.loop import extract
+from tasks.extractors.registry import Extractor
+from tasks.extractors.store import MissingWeights, choose
+from tests.tasks.extractors.contents import contents, good
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "models"
+HEAVY = ("torch", "torchvision", "transformers", "openvino", "skimage", "fasttext", "navec", "pandas", "prefect")
+
+
+@pytest.fixture(params=names())
+def card(request: pytest.FixtureRequest) -> Card:
+    return get(request.param).card
+
+
+@pytest.fixture(scope="module", params=names())
+def extractor(request: pytest.FixtureRequest) -> Extractor:
+    """One that is loaded once for all of its tests; skipped where its weights are not to be had."""
+    found = get(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        if "OTZYV_MODELS" not in os.environ and SHARED.exists():
+            patch.setenv("OTZYV_MODELS", str(SHARED))
+        try:
+            run = found.load(found.card, choose(found.card))
+        except MissingWeights:
+            pytest.skip("its weights are not in the model store")
+
+    def loaded(card: Card, weights: Weights | None) -> Run:
+        return run
+
+    return Extractor(found.card, loaded)
+
+
+def rows(extractor: Extractor, datas: Sequence[str | bytes]) -> pa.Table:
+    return pa.Table.from_batches(list(extract(extractor, None, contents(datas))))
+
+
+def assert_equal(extractor: Extractor, one: pa.Table, other: pa.Table) -> None:
+    """Equal rows, numbers within the card's tolerance."""
+    for name in one.column_names:
+        for a, b in zip(one[name].to_pylist(), other[name].to_pylist(), strict=True):
+            if isinstance(a, float | list):
+                np.testing.assert_allclose(a, b, rtol=0, atol=extractor.card.tolerance)
+            else:
+                assert a == b
+
+
+def test_cards_are_known_without_loading_any_library() -> None:
+    program = (
+        "import sys; from tasks.extractors import get, names\n"
+        "for name in names(): card = get(name).card; card.table.arrow; card.fingerprint()\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_module_of_the_folder_that_registers_is_listed() -> None:
+    folder = Path(registry.__file__).parent
+    found = {path.stem for path in folder.glob("*.py") if "@register(" in path.read_text("utf-8")} - {"registry"}
+    assert found <= set(registry.MODULES)
+
+
+def test_the_fingerprint_is_stable_and_tells_what_decides_the_output(card: Card) -> None:
+    weights = Weights("s", "r", "l", (File("a", "0" * 64),))
+    changed = [
+        dataclasses.replace(card, version=card.version + 1),
+        dataclasses.replace(card, precision="bf16" if card.precision == "f32" else "f32"),
+        dataclasses.replace(card, settings=(*card.settings, ("made_up", 1))),
+        dataclasses.replace(card, limit=card.limit + 1),
+    ]
+    fingerprints = [card.fingerprint(), *[other.fingerprint() for other in changed], card.fingerprint(weights)]
+    fingerprints.append(card.fingerprint(dataclasses.replace(weights, files=(File("a", "1" * 64),))))
+    assert len({*fingerprints}) == len(fingerprints)
+    assert all(len(fingerprint) == 64 for fingerprint in fingerprints)
+    told_otherwise = dataclasses.replace(card, notes="other", doc=card.doc)
+    assert told_otherwise.fingerprint() == card.fingerprint()
+
+
+def test_fingerprints_and_tables_are_told_apart() -> None:
+    cards = [get(name).card for name in names()]
+    assert len({card.fingerprint() for card in cards}) == len({card.table.name for card in cards}) == len(cards)
+
+
+def test_the_card_is_complete(card: Card) -> None:
+    table = card.table
+    assert card.doc
+    assert card.licence
+    assert card.source
+    assert card.profiles
+    assert table.keys == (("review_id", "position") if card.attached else ("review_id",))
+    assert set(table.values) == set(card.value_columns)
+    assert card.value_columns
+    assert (card.input is not None) == card.attached
+    assert card.precision in card.precisions
+    assert all(set(file.sha256) <= set(hexdigits) for weights in card.weights for file in weights.files)
+
+
+def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
+    card = extractor.card
+    found = rows(extractor, good(card.modality))
+    assert found["status"].to_pylist() == ["ok"] * len(found)
+    assert found.column_names == ["content_sha256", "status", *[column.name for column in card.value_columns]]
+    assert sound_rows(found.select([c.name for c in card.value_columns]).combine_chunks().to_batches()[0]).all()
+    for column in card.value_columns:
+        values = found[column.name].to_pylist()
+        if column.dim:
+            assert {len(vector) for vector in values} == {column.dim}
+        if column.unit:
+            np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, atol=1e-3)
+        if column.labels:
+            assert set(values) <= set(column.labels)
+        if column.low is not None:
+            assert min(values) >= column.low
+        if column.high is not None:
+            assert max(values) <= column.high
+
+
+def test_different_contents_have_different_features(extractor: Extractor) -> None:
+    found = rows(extractor, good(extractor.card.modality))
+    values = {str(row[2:]) for row in zip(*[column.to_pylist() for column in found.columns], strict=True)}
+    assert len(values) == len(found)
+
+
+def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor) -> None:
+    datas = good(extractor.card.modality)
+    together = rows(extractor, datas)
+    assert_equal(extractor, together, pa.concat_tables([rows(extractor, [data]) for data in datas]))
+    backwards = rows(extractor, datas[::-1])
+    assert_equal(extractor, together, backwards.take(list(range(len(datas)))[::-1]))
+    assert rows(extractor, datas).equals(together)
+
+
+HOSTILE: dict[str, tuple[str | bytes, ...]] = {
+    "image": (b"", b"GIF89a", b"\xff\xd8\xff\xe0" + b"\0" * 50, b"<svg/>"),
+    "audio": (b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"OggS" + b"\xff" * 60, b"ID3"),
+    "text": ("", "\n\r\t ", "а" * 200_000, "\u202e\ufeff\u0000", "💥" * 300, "'; DROP TABLE --", "\n__label__x\n"),
+}
+
+
+def test_hostile_company_changes_no_good_row(extractor: Extractor) -> None:
+    modality = extractor.card.modality
+    hostile = HOSTILE.get(modality, HOSTILE["text"])
+    datas = good(modality)
+    mixed = rows(extractor, [*hostile[:2], datas[0], *hostile[2:], *datas[1:]])
+    assert set(mixed["status"].to_pylist()) <= set(STATUSES)
+    places = [2, *range(len(hostile) + 1, len(mixed))]
+    assert_equal(extractor, rows(extractor, datas), mixed.take(places))
+
+
+@pytest.mark.parametrize("modality", ["plain", "image", "audio"])
+def test_every_modality_has_an_extractor_that_needs_no_download(modality: str) -> None:
+    assert any(get(name).card.modality == modality for name in names("embedded"))

@@ -31,15 +31,15 @@ def begin(stream: BinaryIO, name: str) -> int:
     """Look at the first bytes of a text file and go to its first record: after a UTF-8 byte order mark, if any.
 
     ``stream`` must be seekable. Returns the offset of the first record. Raises SourceError where the bytes are another
-    format's signature or, unless they begin as a JSON object does, hold 5 % and more control characters in the first
-    4 KiB: text has next to none, binary data some 11 %. (One line of junk in a file of text is a refused record.)
+    format's signature or, unless they begin as a JSON object does, more than 5 % of the first 4 KiB (and more than
+    seven) are control characters: text has next to none, binary data some 11 %. Less junk than that is refused records.
     """
     head = stream.read(4096)
     for signature, what in _OTHER_FORMATS:
         if head.startswith(signature):
             raise SourceError(f"{name} {what}")
     strange = len(head) - len(head.translate(None, _NO_TEXT))
-    if strange * 20 > len(head) and not head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+    if strange > max(len(head) / 20, 7) and not head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         raise SourceError(f"{name} is binary data; it must be UTF-8 text")
     first = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     stream.seek(first)

@@ -16,6 +16,8 @@ from tasks.sources.record import MAX_ATTACHMENTS, SourceError
 BATCH_ROWS = 1024
 BATCH_BYTES = 64 * 2**20
 """A batch has fewer rows where it would hold more than this."""
+HELD_BYTES = 32 * 2**20
+"""A file up to this size is held a row group's column at a time, a larger one is buffered a page at a time."""
 
 Row = tuple[bytes, dict[str, object]]
 """A row as canonical JSON under the source's names, and its values under ours."""
@@ -53,10 +55,12 @@ def rows(stream: BinaryIO, name: str, choose: Callable[[list[str]], dict[str, st
 
 
 def _open(stream: BinaryIO, **how: Any) -> pq.ParquetFile:
+    size = stream.seek(0, 2)
     return pq.ParquetFile(
         stream,
         pre_buffer=False,
-        buffer_size=2**20,
+        # a buffer grows to whatever size a page claims to have; a small file is held instead, as far as it is needed
+        buffer_size=0 if size <= HELD_BYTES else 2**20,
         coerce_int96_timestamp_unit="us",
         page_checksum_verification=True,
         **how,
@@ -186,11 +190,15 @@ def _is_number(type: pa.DataType) -> bool:
 
 
 def _is_attachments(type: pa.DataType) -> bool:
-    if not _is_list(type) or not pa.types.is_struct(type.value_type):
+    if not _is_list(type):
         return False
     item = type.value_type
+    if not pa.types.is_struct(item):
+        return bool(pa.types.is_null(item))  # no row has an attachment
     fields = {item.field(i).name: item.field(i).type for i in range(item.num_fields)}
-    return "uri" in fields and all(_is_text(fields[name]) for name in ("kind", "uri") if name in fields)
+    return "uri" in fields and all(
+        _is_text(fields[name]) or pa.types.is_null(fields[name]) for name in ("kind", "uri") if name in fields
+    )
 
 
 def _is_id(type: pa.DataType) -> bool:

@@ -1,0 +1,146 @@
+"""CSV: every row is a record or a refusal, and broken quoting takes no other row with it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.sources import AttachmentRef, Record, SourceError, files, read
+from tests.tasks.sources.reviews import UTC, outcome, read_bytes
+
+HEADER = b"review_id,created_at,text,rating\n"
+
+
+def row(name: str, text: str = "Текст") -> bytes:
+    return f"{name},2024-05-01,{text},5\n".encode()
+
+
+def written(rows: Sequence[Sequence[str]], line_end: str) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=line_end).writerows(rows)
+    return out.getvalue().encode()
+
+
+cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
+    ['"', '""', '","', "\n", "\r\n", '"\n"', 'a"b', " ", "a,b", "\u2028", "'"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(cell, max_size=12), line_end=st.sampled_from(["\n", "\r\n"]), mark=st.booleans())
+def test_what_a_csv_writer_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], line_end: str, mark: bool
+) -> None:
+    rows = [[f"r{i}", "2024-05-01", text, "4.5"] for i, text in enumerate(texts)]
+    data = written([["review_id", "created_at", "text", "rating"], *rows], line_end)
+    found = read_bytes(tmp_path_factory.getbasetemp(), b"\xef\xbb\xbf" * mark + data, ending=".csv")
+    assert [(one.review_id, one.text or "", one.rating) for one in found if isinstance(one, Record)] == [
+        (f"r{i}", text, 4.5) for i, text in enumerate(texts)
+    ]
+    assert [one.offset for one in found] == list(range(len(texts)))
+
+
+pieces = st.sampled_from(
+    [row("a"), row("b", '"х\ny"'), row("c", '"'), b'"', b",", b"\n", b"\r\n", b"\r", b"\xff", b"\0"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(pieces | st.binary(max_size=8), max_size=12).map(b"".join))
+def test_any_bytes_are_accounted_for_row_by_row(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    data = row("first") * 20 + data  # so that the file does not begin as binary data
+    found = read_bytes(tmp_path_factory.getbasetemp(), HEADER + data, ending=".csv")
+    assert [one.offset for one in found] == list(range(len(found)))
+    rest = data
+    for one in found:  # in order, byte for byte, with nothing but blank lines between
+        before, rest = rest.split(one.raw, 1)
+        assert not before.strip()
+    assert not rest.strip()
+
+
+@pytest.mark.parametrize(
+    ("bad", "outcomes"),
+    [
+        (b"x,2024-05-01,a\n", ["row_format"]),
+        (b"x,2024-05-01,a,5,\n", ["row_format"]),
+        (b"x\n", ["row_format"]),
+        (b'x,2024-05-01,"a" b,5\n', ["row_format"]),
+        (b'x,2024-05-01,"never closed,5\n', ["row_format"]),
+        (b'x,2024-05-01,5" wide,5\n', ["row_format"]),
+        # this one "closes" where the text of d opens
+        (b'x,2024-05-01,"open,5\n' + row("c") + row("d", '"fi\nne"'), ["row_format", "c", "d"]),
+        (b'x,2024-05-01,"two\nlines",5,6\n', ["row_format"]),
+        (b"x,2024-05-01,\xd2\xe5\xea\xf1\xf2,5\n", ["encoding"]),
+        (b"x,2024-05-01,a\0b,5\n", ["control"]),
+        (b"x,2024-05-01,a,five\n", ["type"]),
+        (b"x,2024-05-01,a,nan\n", ["type"]),
+        (b"x,2024-05-01,a,6\n", ["range"]),
+        (b",2024-05-01,a,5\n", ["missing_field"]),
+        (b"x,01.05.2024,a,5\n", ["timestamp"]),
+        (b"\n \n\r\n", []),
+    ],
+    ids=lambda value: ascii(value)[:50],
+)  # fmt: skip
+def test_a_bad_row_is_refused_alone(tmp_path: Path, bad: bytes, outcomes: list[str]) -> None:
+    found = read_bytes(tmp_path, HEADER + row("a") + bad + row("z"), ending=".csv")
+    assert [outcome(one) for one in found] == ["a", *outcomes, "z"]
+
+
+def test_a_row_too_large_is_refused_without_being_held_and_without_its_lines_being_taken_for_rows(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "reviews.csv"
+    with path.open("wb") as out:
+        out.write(HEADER + row("a") + b'x,2024-05-01,"')
+        for _ in range(17):
+            out.write((b"y" * 1000 + b'\nfake,2024-05-01,""forged"",5\n') * 1024)
+        out.write(b'",5\n' + row("b") + b'c,2024-05-01,"never closed,5\n')
+        for number in range(2000):
+            out.write(row(f"d{number}", "z" * 10_000))
+    tracemalloc.start()
+    outcomes = [outcome(one) for one in read(files(path)[0], mapping={}, timezone=UTC)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcomes == ["a", "too_large", "b", "row_format", *(f"d{number}" for number in range(2000))]
+    assert peak < 40 * 2**20
+
+
+def test_cells_of_a_megabyte_and_attachments_are_read(tmp_path: Path) -> None:
+    text = "Отзыв, " * 200_000
+    rows = [["review_id", "created_at", "text", "attachments"],
+            ["r1", "2024-05-01", text, '[{"kind": "image", "uri": "a.jpg"}, {"uri": "b"}]'],
+            ["r2", "2024-05-01", "", '{"kind": "image"}'], ["r3", "2024-05-01", "", "a.jpg"]]  # fmt: skip
+    first, *rest = read_bytes(tmp_path, written(rows, "\n"), ending=".csv")
+    assert isinstance(first, Record)
+    assert first.text == text
+    assert first.attachments == (AttachmentRef("image", "a.jpg"), AttachmentRef("other", "b"))
+    assert [outcome(one) for one in rest] == ["type", "type"]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "empty"),
+        (b"review_id,text\nr1,a\n", "'created_at'"),
+        (b"review_id;created_at;text\n", "none of its 1 columns is named 'review_id'"),
+        (b"review_id,created_at\n", "neither text nor attachments"),
+        (b"review_id,created_at,text,text\n", "2 columns are named 'text'"),
+        ("review_id,created_at,текст\n".encode("cp1251"), "not UTF-8"),
+        (b'review_id,created_at,"text\n', "quotes"),
+        (b"review_id," * 200_000, "quotes|first line"),
+        ("review_id,created_at,text\n".encode("utf-16"), "UTF-16"),
+        (bytes(range(256)) * 8, "binary"),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)  # fmt: skip
+def test_a_file_without_the_columns_is_one_error_that_shows_no_content(tmp_path: Path, data: bytes, what: str) -> None:
+    with pytest.raises(SourceError, match=rf"reviews\.csv.*({what})"):
+        read_bytes(tmp_path, data, ending=".csv")

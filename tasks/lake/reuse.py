@@ -15,7 +15,6 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from schemas.table import Table
 from schemas.tables import FINAL
@@ -66,8 +65,11 @@ class Shelf:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Stage a chunk of contents computed now: content_sha256, status, then the table's value columns."""
-        with self._storage.create(f"{self._folder}/{uuid.uuid4().hex}-{{crc}}.parquet") as stream:
-            pq.write_table(pa.table(batch), stream, compression="none", use_dictionary=False, write_statistics=False)
+        # Arrow's own format costs nothing to write or map. A staged chunk need not survive a loss of power: what was
+        # lost is computed again, and what was torn fails its checksum.
+        path = f"{self._folder}/{uuid.uuid4().hex}-{{crc}}.arrow"
+        with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, batch.schema) as writer:
+            writer.write_batch(batch)
         self._files.append(stream.path)
         for row, sha in enumerate(batch.column("content_sha256").to_pylist()):
             self._places[sha] = (len(self._files) - 1, 0, row)
@@ -103,57 +105,67 @@ class Shelf:
     def _index(self, path: str, *, trust_fingerprint: bool) -> None:
         number = len(self._files)
         wanted = ["content_sha256", "status", *([] if trust_fingerprint else ["fingerprint"])]
-        try:
-            with self._storage.parquet(path) as parquet:
-                groups = [parquet.read_row_group(g, columns=wanted) for g in range(parquet.num_row_groups)]
-        except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
+        groups = self._read(path, wanted)
         self._files.append(path)
         for group, table in enumerate(groups):
             keep = pc.and_(pc.is_in(table["status"], pa.array(FINAL)), pc.is_valid(table["content_sha256"]))
             if not trust_fingerprint:
                 keep = pc.and_(keep, pc.equal(table["fingerprint"], self._fingerprint))
+            shas = table["content_sha256"].to_pylist()
             for row in np.flatnonzero(keep.to_numpy()).tolist():
-                self._places[table["content_sha256"][row].as_py()] = (number, group, row)
+                self._places[shas[row]] = (number, group, row)
 
     def _group(self, file: int, group: int) -> pa.Table:
         key = (file, group)
         if key in self._groups:
             self._groups.move_to_end(key)
             return self._groups[key]
-        try:
-            with self._storage.parquet(self._files[file]) as parquet:
-                table = parquet.read_row_group(group, columns=self._columns).select(self._columns).cast(self._schema)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptFile(f"{self._storage.at(self._files[file])}: {error}") from error
-        self._groups[key] = table
+        (table,) = self._read(self._files[file], self._columns, group)
+        self._groups[key] = table.select(self._columns).cast(self._schema)
         if len(self._groups) > _OPEN_GROUPS:
             self._groups.popitem(last=False)
-        return table
+        return self._groups[key]
+
+    def _read(self, path: str, columns: Sequence[str], group: int | None = None) -> list[pa.Table]:
+        """The row groups of a published file or a staged chunk, or one of them."""
+        try:
+            if path.endswith(".arrow"):
+                return [self._storage.arrow(path).select(columns)]
+            with self._storage.parquet(path) as parquet:
+                which = range(parquet.num_row_groups) if group is None else [group]
+                return [parquet.read_row_group(number, columns=columns) for number in which]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
 
     def _take(self, contents: Sequence[str | None], statuses: Sequence[str]) -> pa.Table:
         """Status and values for each content; a row without content keeps its own status and has null values."""
-        wanted: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        without: list[int] = []
-        for position, sha in enumerate(contents):
-            if sha is None or statuses[position] != "ok":
-                without.append(position)
-                continue
-            file, group, row = self._places[sha]
-            wanted.setdefault((file, group), []).append((position, row))
+        wanted: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
+        for position, (sha, status) in enumerate(zip(contents, statuses, strict=True)):
+            if sha is None or status != "ok":
+                wanted.setdefault(None, []).append((position, position))
+            else:
+                file, group, row = self._places[sha]
+                wanted.setdefault((file, group), []).append((position, row))
         pieces: list[pa.Table] = []
         order: list[int] = []
         for key, found in wanted.items():
             positions, rows = zip(*found, strict=True)
-            pieces.append(self._group(*key).take(pa.array(rows, pa.int64())))
-            order.extend(positions)
-        if without:
-            empty = {name: pa.nulls(len(without), self._schema.field(name).type) for name in self._columns}
-            empty["status"] = pa.array([statuses[position] for position in without], pa.string())
-            pieces.append(pa.table(empty, schema=self._schema))
-            order.extend(without)
+            order += positions
+            pieces.append(self._valueless([statuses[row] for row in rows]) if key is None else
+                          _rows(self._group(*key), rows))  # fmt: skip
         table = pa.concat_tables(pieces)
-        return table.take(pa.array(np.argsort(order), pa.int64()))
+        return table if order == sorted(order) else table.take(pa.array(np.argsort(order), pa.int64()))
+
+    def _valueless(self, statuses: Sequence[str]) -> pa.Table:
+        columns = {name: pa.nulls(len(statuses), self._schema.field(name).type) for name in self._columns}
+        return pa.table(columns | {"status": pa.array(statuses, pa.string())}, schema=self._schema)
+
+
+def _rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Rows by number; rows that follow one another are not copied."""
+    if rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
+        return table.slice(rows[0], len(rows))
+    return table.take(pa.array(rows, pa.int64()))
 
 
 def _without(values: pa.Table, failed: np.ndarray) -> pa.Table:

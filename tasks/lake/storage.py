@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import re
@@ -85,10 +84,11 @@ class Storage:
             self.fs.delete_dir(folder)
 
     @contextmanager
-    def create(self, path: str) -> Iterator[Written]:
+    def create(self, path: str, *, sync: bool = True) -> Iterator[Written]:
         """A stream to a new file, which appears under its path, whole, when the block ends well.
 
-        ``{crc}`` in the path becomes the CRC-32 of the contents (8 hex digits); ``parquet`` holds the file to it.
+        ``{crc}`` in the path becomes the CRC-32 of the contents (8 hex digits); ``parquet`` and ``arrow`` hold the
+        file to it. ``sync``: it then survives a loss of power.
         """
         home = None if self.remote else (self.root / path).parent
         if home is not None:
@@ -105,8 +105,10 @@ class Storage:
                         shutil.copyfileobj(whole, target, 1 << 20)
                 else:
                     os.fchmod(file.fileno(), 0o644)  # as others may read the lake; temporary files are private
-                    os.fsync(file.fileno())
+                    if sync:
+                        os.fsync(file.fileno())
                     part.replace(self.root / stream.path)
+                    _KNOWN[self._stamp(stream.path)] = stream.crc
             finally:
                 part.unlink(missing_ok=True)
 
@@ -149,17 +151,33 @@ class Storage:
 
         Raises DamagedFile if they are not: page checksums alone leave the footer and the page headers unguarded.
         """
+        return pq.ParquetFile(self._verified(path), page_checksum_verification=True)
+
+    def arrow(self, path: str) -> pa.Table:
+        """An Arrow file, mapped where it lies on disk. Raises DamagedFile as ``parquet`` does."""
+        with self._verified(path) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def _verified(self, path: str) -> pa.NativeFile:
         wanted = _CRC.search(path)
         if self.remote:
             data = self.read(path)
-            if wanted and zlib.crc32(data) != int(wanted[1], 16):
-                raise DamagedFile(f"{len(data)} bytes that are not those that were written")
-            return pq.ParquetFile(pa.BufferReader(data))
-        if wanted:
-            stat = (self.root / path).stat()
-            if _crc(self.root / path, stat.st_size, stat.st_mtime_ns) != int(wanted[1], 16):
-                raise DamagedFile(f"{stat.st_size} bytes that are not those that were written")
-        return pq.ParquetFile(self.root / path, page_checksum_verification=True)
+            found, source = zlib.crc32(data), pa.BufferReader(data)
+        else:
+            stamp = self._stamp(path)
+            if stamp not in _KNOWN:
+                _KNOWN[stamp] = _crc(self.root / path)
+            found = _KNOWN[stamp]
+            source = (
+                pa.memory_map(str(self.root / path)) if path.endswith(".arrow") else pa.OSFile(str(self.root / path))
+            )
+        if wanted and found != int(wanted[1], 16):
+            raise DamagedFile(f"{source.size()} bytes that are not those that were written")
+        return source
+
+    def _stamp(self, path: str) -> tuple[str, int, int]:
+        stat = (self.root / path).stat()
+        return str(self.root / path), stat.st_size, stat.st_mtime_ns
 
 
 class DamagedFile(OSError):
@@ -188,11 +206,14 @@ class Written(io.RawIOBase):
         return self._target.write(view)
 
 
-_CRC = re.compile(r"-([0-9a-f]{8})\.parquet$")
+_CRC = re.compile(r"-([0-9a-f]{8})\.(?:parquet|arrow)$")
 
 
-@functools.lru_cache(maxsize=4096)
-def _crc(path: Path, _size: int, _changed_ns: int) -> int:
+_KNOWN: dict[tuple[str, int, int], int] = {}
+"""CRC-32 of files on disk as this process wrote or last read them: path, size, time of change -> checksum."""
+
+
+def _crc(path: Path) -> int:
     crc = 0
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -1,0 +1,81 @@
+"""The house's rules: who may import whom, and what may not happen at import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("infra", "flows", "tasks", "schemas")
+FILES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module of ours, and every library, that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(parts: tuple[str, ...]) -> str:
+    """``tasks/lake/x.py`` is in ``tasks.lake``, ``tasks/x.py`` in ``tasks``."""
+    return ".".join(parts[:2]) if parts[0] == "tasks" and len(parts) > 2 else parts[0]
+
+
+def room_of_module(name: str) -> str | None:
+    parts = tuple(name.split("."))
+    if parts[0] not in OURS:
+        return None
+    if parts[0] == "tasks" and len(parts) > 1 and (ROOT / "tasks" / parts[1]).is_dir():
+        return f"tasks.{parts[1]}"
+    return parts[0]
+
+
+FOLDERS = {f"tasks.{folder.name}" for folder in (ROOT / "tasks").iterdir() if (folder / "__init__.py").exists()}
+MAY = {
+    "schemas": {"schemas"},
+    **{folder: {folder, "schemas"} for folder in FOLDERS},
+    "tasks": {"tasks", "schemas", *FOLDERS},
+    "flows": {"flows", "tasks", "schemas", *FOLDERS},
+    "infra": {"infra", "flows", "tasks", "schemas", *FOLDERS},
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    mine = room(path.relative_to(ROOT).parts)
+    wrong = {name for name in imports(path) if (theirs := room_of_module(name)) and theirs not in MAY[mine]}
+    assert not wrong, f"{mine} may import only {sorted(MAY[mine])}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_prefect_and_great_expectations_stay_where_they_belong(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    libraries = {name.split(".")[0] for name in imports(path)}
+    if room(relative.parts) in FOLDERS or relative.parts[0] == "schemas":
+        assert "prefect" not in libraries, "folders are plain Python that knows no Prefect"
+    if relative != Path("schemas/checks.py"):
+        assert "great_expectations" not in libraries, "one file imports Great Expectations"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_unpickles_or_trusts_remote_code(path: Path) -> None:
+    source = path.read_text()
+    assert not {"pickle", "dill", "cloudpickle", "joblib"} & {name.split(".")[0] for name in imports(path)}
+    assert "trust_remote_code" not in source
+    for line in source.splitlines():
+        assert "torch.load(" not in line or "weights_only=True" in line
+
+
+def test_a_notebook_needs_one_import_and_no_model_library() -> None:
+    said = "import sys; from tasks.lake import Lake; print(sorted({'torch', 'prefect', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

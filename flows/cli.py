@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from flows.settings import Settings
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[date]):
     name = "day"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
@@ -188,9 +189,10 @@ def train() -> None:
 @json_option
 def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Train sentiment_mini's model and print what it scores on held-out comments."""
+    from flows.console import show_training
     from flows.train import sentiment
 
-    sentiment(data, out, as_json=as_json)
+    show_training(sentiment(data, out), as_json=as_json)
 
 
 @main.group(cls=_Group)
@@ -235,7 +237,7 @@ def _names(extractors: str | None, profile: str) -> tuple[str, ...]:
         return chosen
     wanted = tuple(dict.fromkeys(name.strip() for name in extractors.split(",") if name.strip()))
     for name in wanted:
-        _known(lambda name=name: get(name), "--extractors")
+        _known(partial(get, name), "--extractors")
     return wanted
 
 

@@ -19,6 +19,7 @@ from schemas.table import Table
 if TYPE_CHECKING:
     from flows.run import RunReport
     from tasks.extractors import Card
+    from tasks.extractors.sentiment_training import Report
     from tasks.lake import Lake
 
 
@@ -166,7 +167,7 @@ def show_cleaning(text: str, *, explain: bool, as_json: bool) -> None:
     cleaned = clean(text)
     acted = steps(text) if explain else []
     if as_json:
-        said = {"plain": cleaned.plain, "text": cleaned.text}
+        said: dict[str, object] = {"plain": cleaned.plain, "text": cleaned.text}
         if explain:
             said["steps"] = [asdict(step) for step in acted]
         click.echo(json.dumps(said, ensure_ascii=False))
@@ -175,6 +176,20 @@ def show_cleaning(text: str, *, explain: bool, as_json: bool) -> None:
         click.echo(f"{step.rule}: {step.before!r} → {step.after!r}")
     click.echo(f"text:  {cleaned.text}")
     click.echo(f"plain: {cleaned.plain}")
+
+
+def show_training(report: Report, *, as_json: bool) -> None:
+    """What was tried, what was chosen, and what it scores on comments it never saw."""
+    if as_json:
+        click.echo(json.dumps(asdict(report), ensure_ascii=False, default=str))
+        return
+    grid = Grid("tried", "macro-F1", "bytes")
+    for trial in report.tried:
+        grid.add_row(str(trial.settings), f"{trial.scores.macro_f1:.3f}", f"{trial.bytes:,}")
+    Console().print(grid)
+    click.echo(f"chosen: {report.settings}")
+    click.echo(f"held out: macro-F1 {report.held_out.macro_f1:.3f}; by label {report.held_out.f1}")
+    click.echo(f"{report.model} ({report.bytes:,} bytes, sha256 {report.sha256}), card {report.card}")
 
 
 def pulling(card: Card) -> None:

@@ -15,6 +15,7 @@ from tasks.ingest import Accounting, Source
 from tasks.lake import Lake
 from tasks.lake.constants import Constants
 from tasks.quality_page import quality_page
+from tasks.sources import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class RunReport:
 
 def run(
     lake: str,
-    extractors: Sequence[str],
+    extractors: Sequence[str] | None,
     *,
     source: Source | None = None,
     days: Sequence[date] | None = None,
@@ -51,15 +52,18 @@ def run(
 ) -> RunReport:
     """Ingest the source if there is one, then make the days' features; without days, all that the source touches.
 
-    A lake is made where there is none and a source is given.
+    Extractors None: ingest alone.     A lake is made where there is none and a source is given.
     """
     server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
     if source is not None:
+        files(source.path, days[0] if days and "{day}" in source.path else None)  # a wrong path makes no lake
         Lake.create(lake, constants).constants.check_author_key(author_key)
         accounting = ingest(lake, source, author_key, days)
     wanted = days if days is not None else accounting.days if accounting else Lake(lake).snapshot(REVIEWS).days
-    reports = tuple(features(lake, day, extractors) for day in wanted)
-    page = quality_page(lake, accounting, reports)
+    reports = tuple(features(lake, day, extractors) for day in wanted) if extractors is not None else ()
+    page = quality_page(
+        lake, accounting, {day.day: day.verdict for day in reports}, [run for day in reports for run in day.tables]
+    )
     return RunReport(lake, accounting, reports, page, time.perf_counter() - clock, server_seconds)

@@ -59,7 +59,8 @@ class Source:
 def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] | None = None) -> Accounting:
     """Read a source as a stream, quarantine what can't be read, and upsert the rest.
 
-    ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for a file that is not what it claims to be.
+    ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for
+    a file that is not what it claims to be.
     """
     started = dt.datetime.now(dt.UTC)
     lake = Lake(lake_uri)

@@ -1,4 +1,4 @@
-"""Task: note in the lake how each table's attempt ended, and the day's measured figures."""
+"""Task: note in the lake how each table's attempt ended, and the figures measured on what was published."""
 
 from __future__ import annotations
 
@@ -7,35 +7,61 @@ from collections.abc import Sequence
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 
-from schemas.tables import RUNS
+from schemas.tables import CLEAN_TEXT, QUALITY, RUNS
+from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.lake import Lake
-from tasks.lake.publish import append
+from tasks.lake.publish import append, commit, write_file
+from tasks.quality.figures import flat_columns, measure
+from tasks.retry import RETRIES, environment_fault
 
 
-@task(name="record", task_run_name="record {day}")
-def record(lake_uri: str, day: date, tables: Sequence[TableRun]) -> None:
-    """Append to ``runs``. A day in which nothing changed leaves no trace: nothing is written."""
-    if all(run.state == "unchanged" for run in tables):
-        return
-    rows = [
-        {
-            "run_id": uuid.uuid4().hex,
-            "table": run.table,
-            "day": day,
-            "state": run.state,
-            "run_key": run.run_key,
-            "fingerprint": run.fingerprint,
-            "rows": run.rows,
-            "computed": run.computed,
-            "reused": run.reused,
-            "invalid": run.invalid,
-            "seconds": run.seconds,
-            "started_at": run.started_at,
-            "error": run.error,
-        }
-        for run in tables
-    ]
-    append(Lake(lake_uri).storage, RUNS, pa.Table.from_pylist(rows, schema=RUNS.arrow))
+@task(name="record", task_run_name="record {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
+    """Append to ``runs`` and renew the day in ``quality``. A day in which nothing changed leaves no trace."""
+    lake = Lake(lake_uri)
+    published = [run for run in runs if run.state == "published"]
+    if published:
+        _measure(lake, day, published)
+    if any(run.state != "unchanged" for run in runs):
+        append(lake.storage, RUNS, pa.Table.from_pylist([_row(run) for run in runs], schema=RUNS.arrow))
+
+
+def _measure(lake: Lake, day: date, runs: Sequence[TableRun]) -> None:
+    rows = []
+    for run in runs:
+        table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
+        figures = measure(table, lake.read(table, day, flat_columns(table)))
+        rows += [
+            {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": day}
+            for metric, value in figures.items()
+        ]
+    fresh = pa.Table.from_pylist(rows, schema=QUALITY.arrow)
+    while True:
+        snapshot = lake.snapshot(QUALITY)
+        there = lake.read(QUALITY, day)
+        kept = there.filter(pc.invert(pc.is_in(there["table"], pc.unique(fresh["table"]))))
+        file = write_file(lake.storage, QUALITY, day, pa.concat_tables([kept, fresh]))
+        if commit(lake.storage, snapshot, [day], [file] if file else []) == "published":
+            return
+
+
+def _row(run: TableRun) -> dict[str, object]:
+    return {
+        "run_id": uuid.uuid4().hex,
+        "table": run.table,
+        "day": run.day,
+        "state": run.state,
+        "run_key": run.run_key,
+        "fingerprint": run.fingerprint,
+        "rows": run.rows,
+        "computed": run.computed,
+        "reused": run.reused,
+        "invalid": run.invalid,
+        "seconds": run.seconds,
+        "started_at": run.started_at,
+        "error": run.error,
+    }

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import asdict, dataclass
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks.lake.storage import Storage
@@ -27,7 +28,7 @@ class Constants:
     """A lake's time zone, the precision its networks run in, and the check of its author key."""
 
     timezone: str = "UTC"
-    precision: str = "bf16"
+    precision: Literal["f32", "bf16"] = "bf16"
     author_key_check: str = ""
     format: int = FORMAT
 

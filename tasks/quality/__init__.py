@@ -1,0 +1,1 @@
+"""Measured figures of tables, and the page that shows them."""

@@ -270,18 +270,12 @@ def run(frame: Any, planned: Sequence[Planned]) -> list[Outcome]:
 
     Verdicts first, then the row numbers of what failed only: naming rows costs several times as much.
     """
-    sources = _context().data_sources
-    source = sources.add_pandas("frame")
-    try:
-        whole = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
-        batch = whole.get_batch(batch_parameters={"dataframe": frame})
-        outcomes = _validate(batch, planned, "BOOLEAN_ONLY")
-        again = [i for i, outcome in enumerate(outcomes) if not outcome.success and not outcome.raised]
-        for i, named in zip(again, _validate(batch, [planned[i] for i in again], NAME_ROWS), strict=True):
-            outcomes[i] = Outcome(False, raised=True) if named.success else named
-        return outcomes
-    finally:
-        sources.delete("frame")
+    batch = _frames().get_batch(batch_parameters={"dataframe": frame})
+    outcomes = _validate(batch, planned, "BOOLEAN_ONLY")
+    again = [i for i, outcome in enumerate(outcomes) if not outcome.success and not outcome.raised]
+    for i, named in zip(again, _validate(batch, [planned[i] for i in again], NAME_ROWS), strict=True):
+        outcomes[i] = Outcome(False, raised=True) if named.success else named
+    return outcomes
 
 
 def _validate(batch: Any, planned: Sequence[Planned], result_format: Any) -> list[Outcome]:
@@ -339,8 +333,11 @@ def _library() -> Any:
 
 
 @functools.cache
-def _context() -> Any:
-    """One in-memory context per process: no files, no folder for Data Docs, no progress bars."""
+def _frames() -> Any:
+    """What takes frames in, made once per process: in memory, without files, folders for Data Docs or progress bars.
+
+    It holds on to the last frame only; making it anew for each check would cost half as much again.
+    """
     library = _library()
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -353,4 +350,5 @@ def _context() -> Any:
         progress_bars=ProgressBarsConfig(globally=False),
         analytics_enabled=False,
     )
-    return library.get_context(project_config=config, mode="ephemeral")
+    source = library.get_context(project_config=config, mode="ephemeral").data_sources.add_pandas("frames")
+    return source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")

@@ -111,9 +111,9 @@ def test_two_publications_in_one_day_are_found(name: str) -> None:
 
 def test_a_row_check_can_be_mended_by_an_invalid_row_and_a_table_check_can_not() -> None:
     rows = sample(PICTURES, 30, seed=1).to_pylist()
-    rows[0]["share"], rows[1]["position"], rows[2]["fingerprint"] = 2.0, -1, None
+    rows[0]["width"], rows[0]["share"], rows[1]["position"], rows[2]["fingerprint"] = 0, 2.0, -1, None
     first = check(PICTURES, pa.Table.from_pylist(rows, loose(PICTURES)))
-    assert first.invalid_keys == {keys_of(PICTURES, rows)[0]: "share.range"}
+    assert first.invalid_keys == {keys_of(PICTURES, rows)[0]: "share.range"}  # the first of two broken rules
     assert {f.rule for f in first.fatal} == {"position.range", "fingerprint.required"}
     rows[0] |= {column.name: None for column in PICTURES.values} | {"status": "invalid"}
     second = check(PICTURES, pa.Table.from_pylist(rows, loose(PICTURES)))

@@ -67,7 +67,8 @@ def check(
             return Report(table.name, batch.num_rows, tuple(_result(f) for f in failed), failed)
         for start in range(0, batch.num_rows, ROWS_AT_ONCE):
             part = batch.slice(start, ROWS_AT_ONCE)
-            keys.append(part.select(table.keys))
+            # copied, since a slice of a batch may hold all of its memory
+            keys.append(part.select(table.keys).take(np.arange(part.num_rows)))
             for fact, numbers in derived.facts(table, part).items():
                 frame.setdefault(fact, []).append(numbers)
             for name in _one_per_day(table):

@@ -3,8 +3,10 @@
 import itertools
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,26 @@ def test_the_report_does_not_depend_on_how_rows_are_cut_into_batches(cuts: list[
     edges = [0, *sorted(cuts), 40]
     batches = [made.slice(a, b - a).to_batches() for a, b in itertools.pairwise(edges)]
     assert check(PICTURES, (batch for part in batches for batch in part)) == check(PICTURES, made)
+
+
+def test_no_batch_is_held_once_it_has_been_looked_at(tmp_path: Path) -> None:
+    """Not even by its keys: a batch read from an Arrow file is one piece of memory."""
+    wide = replace(VECTORS.column("embedding"), dim=500)
+    table = feature_table("wide", [wide], row="a vector", attached=False)
+    [batch] = sample(table, 1000, seed=0).to_batches()
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as writer:
+        for _ in range(12):
+            writer.write_batch(batch)
+    allocated = []
+
+    def read() -> Iterator[pa.RecordBatch]:
+        with pa.OSFile(str(tmp_path / "rows.arrow")) as file, pa.ipc.open_stream(file) as reader:
+            for one in reader:
+                allocated.append(pa.total_allocated_bytes())
+                yield one
+
+    check(table, read())
+    assert allocated[-1] - allocated[1] < batch.nbytes
 
 
 def test_zero_rows_fail_unless_allowed() -> None:

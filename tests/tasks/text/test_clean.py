@@ -1,0 +1,132 @@
+"""Cleaning: the linguists' cases, and what holds of any string at all."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from schemas.tables import CLEAN_TEXT
+from tasks.text.clean import Cleaned, clean, clean_rows, describe, explain
+from tasks.text.rules import RULES_PLAIN, RULES_TEXT
+from tests.tasks.text.cases_file import cases
+
+# What rules act on, in pieces that meet and make new ones.
+PIECES = st.sampled_from([
+    *"&</>;\"'сСкёЁйuacTPHéëİßΣǅКЀ🔥👨©1_- \n\t\x1c\x85\xa0",
+    "&amp;", "&lt;", "&gt;", "amp;", "lt;", "&#", "38;", "108;", "&#8203;", "&#769;", "&#894;", "&shy;", "b", "br", "p",
+    "<b>", "</b>", "<!--", "-->", "href=", "\u200b", "\u200d", "\ufe0f", "\ufeff", "\0", "\ud83d", "\ude00", "\u0301",
+    "\u0306", "\u0308", "\u0316", "\u0338", "\u037e", "\u212a", "\u0344", "\u0958", "\u1100", "\u1161", "\u0653",
+    "\u0627", "\u034f", "\u2329", "\ue000",
+])  # fmt: skip
+ANY_TEXT = st.text(st.characters(), max_size=40) | st.lists(PIECES, max_size=40).map("".join)
+
+HOSTILE = (
+    "<", "&", "&amp;", "amp;", "&#38;", "<a", "<a ", "<a x=\"", "<!--", "<b>", "&lt;b&gt;", "<b <", "<b x=y ", "&am",
+    "👨\u200d", "\u0301\u0316", "aб", "İ", "\ud800", "\u200b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "text"), cases("text"))
+def test_text_is_as_the_linguist_wrote(raw: str, text: str) -> None:
+    assert clean(raw).text == text
+
+
+@pytest.mark.parametrize(("raw", "plain"), cases("plain"))
+def test_plain_is_as_the_linguist_wrote(raw: str, plain: str) -> None:
+    assert clean(raw).plain == plain
+
+
+@given(ANY_TEXT)
+@settings(max_examples=1000, deadline=None)
+@example("\u1100\u0301\u1161")  # a mark parts two letters that compose
+@example("мy\u1dc2\u0306")  # composes as Cyrillic only
+@example("&" * 5 + "amp;lt;b&#103;t;" * 5)
+@example("<b " * 12 + ">" * 12)
+@example("&l" * 12 + "<b>" + "t;" * 12)
+def test_cleaning_again_changes_nothing(raw: str) -> None:
+    once = clean(raw)
+    assert clean(once.text) == once
+    assert clean(once.plain) == Cleaned(plain=once.plain, text=once.plain)
+
+
+def test_cleaning_again_changes_nothing_whatever_the_character() -> None:
+    """Every character in company that brings out its combining, casing and joining; ideographs act all alike."""
+    telling = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) not in ("Cn", "Co", "Lo")]
+    for start in range(0, len(telling), 1000):
+        once = clean(" ".join(f"{c} а{c}а {c}\u0301 {c}\ufe0f" for c in telling[start : start + 1000]))
+        assert clean(once.text) == once
+        assert clean(once.plain).plain == once.plain
+
+
+@given(ANY_TEXT)
+@settings(max_examples=500, deadline=None)
+def test_what_comes_out_is_as_promised(raw: str) -> None:
+    cleaned = clean(raw)
+    for output in (cleaned.text, cleaned.plain):
+        output.encode("utf-8")  # no lone surrogate
+        assert output == " ".join(output.split())
+        assert unicodedata.is_normalized("NFC", output)
+        assert not any(unicodedata.category(c) in ("Cc", "Co") for c in output)
+    assert cleaned.plain == cleaned.plain.lower()
+    assert all(c.isalnum() or c == " " for c in cleaned.plain)
+    assert "ё" not in cleaned.plain
+
+
+@given(ANY_TEXT)
+@settings(max_examples=300, deadline=None)
+def test_the_explanation_leads_from_the_raw_text_to_both_outputs(raw: str) -> None:
+    steps = explain(raw)
+    cleaned = clean(raw)
+    assert all(step.before != step.after for step in steps)
+    befores, afters = [step.before for step in steps], [step.after for step in steps]
+    assert [raw, *afters] == [*befores, cleaned.plain]
+    assert [raw, *(step.after for step in steps if step.output == "text")][-1] == cleaned.text
+
+
+def test_the_explanation_names_the_rules_that_acted() -> None:
+    acted = [(step.rule, step.output) for step in explain("<b>Ещё</b> &laquo;курc&raquo;")]
+    assert acted == [
+        ("entities", "text"), ("tags", "text"), ("lookalikes", "text"),
+        ("lower", "plain"), ("yo", "plain"), ("punctuation", "plain"), ("one_space", "plain"),
+    ]  # fmt: skip
+    assert explain("уже чисто") == []
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_text_is_cleaned_in_linear_time(piece: str) -> None:
+    """200,000 characters each: anything quadratic would take hours."""
+    cleaned = clean(piece * (200_000 // len(piece)) + ">")
+    assert len(cleaned.text) <= 200_001
+
+
+def test_a_batch_is_rows_of_the_table_in_the_order_given() -> None:
+    texts = ["Спасибо! Курс огонь.", "<br>&nbsp;", "Good course, thanks", "!!!", "🔥"]
+    batch = clean_rows(texts)
+    table = CLEAN_TEXT.arrow
+    assert batch.schema == pa.schema([table.field(column.name) for column in CLEAN_TEXT.values])
+    assert batch.to_pylist() == [
+        {"plain": "спасибо курс огонь", "text": "Спасибо! Курс огонь.", "language": "ru", "chars": 20, "words": 3,
+         "sentences": 2},
+        {"plain": "", "text": "", "language": "other", "chars": 0, "words": 0, "sentences": 0},
+        {"plain": "good course thanks", "text": "Good course, thanks", "language": "en", "chars": 19, "words": 3,
+         "sentences": 1},
+        {"plain": "", "text": "!!!", "language": "other", "chars": 3, "words": 0, "sentences": 1},
+        {"plain": "", "text": "🔥", "language": "other", "chars": 1, "words": 0, "sentences": 1},
+    ]  # fmt: skip
+    assert clean_rows([]).schema == batch.schema
+
+
+def test_sentences_are_not_ended_by_abbreviations() -> None:
+    assert describe(clean("Темы: циклы, функции и т. д. хорошо объяснены. Всем советую!")).sentences == 2
+
+
+def test_a_rule_does_nothing_to_a_clean_text() -> None:
+    for rule in RULES_TEXT:
+        assert rule("Курс по Python — огонь! 🔥") == "Курс по Python — огонь! 🔥"
+    for rule in RULES_PLAIN:
+        assert rule("курс по python огонь") == "курс по python огонь"

@@ -17,12 +17,18 @@ _ESCAPE = re.compile(r"\\u([0-9a-f]{4})|\\n|\\t")
 def cases(folder: str) -> list[ParameterSet]:
     """pytest parameters (raw, expected) from every file of the folder, named by file and line."""
     return [
-        pytest.param(_read(raw), _read(expected if arrow else raw), id=f"{path.stem}-{number}")
+        pytest.param(*map(_read, _sides(line)), id=f"{path.stem}-{number}")
         for path in sorted((Path(__file__).parent / "cases" / folder).glob("*.txt"))
         for number, line in enumerate(path.read_text("utf-8").split("\n"), 1)
         if line and not line.startswith("#")
-        for raw, arrow, expected in [line.partition(" => ")]
     ]
+
+
+def _sides(line: str) -> tuple[str, str]:
+    if line.endswith(" =>"):
+        return line.removesuffix(" =>"), ""
+    raw, arrow, expected = line.partition(" => ")
+    return raw, expected if arrow else raw
 
 
 def _read(text: str) -> str:

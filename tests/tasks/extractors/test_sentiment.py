@@ -116,6 +116,17 @@ def test_a_batch_is_what_the_card_says(run: Run) -> None:
     assert run([]).num_rows == 0  # type: ignore[union-attr]
 
 
+def test_the_shipped_model_says_what_it_said(run: Run) -> None:
+    """Golden values: other ones need another version, or another model (whose sha256 is in the fingerprint)."""
+    batch = run(
+        ["это был худший курс в моей жизни", "курс состоит из десяти уроков", "фывапролдж", "большое спасибо артем"]
+    )
+    assert batch.column("label").to_pylist() == ["negative", "neutral", "skip", "speech"]  # type: ignore[union-attr]
+    golden = {"negative": 0.743178, "neutral": 0.020342, "positive": 0.129413, "skip": 0.00001, "speech": 0.000765}
+    first = batch.slice(0, 1).to_pylist()[0]  # type: ignore[union-attr]
+    assert {label: first[label] for label in LABELS} == pytest.approx(golden, abs=2e-6)
+
+
 def test_dostoevskys_own_model_comes_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path))
     with pytest.raises(

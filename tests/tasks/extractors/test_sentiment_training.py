@@ -1,0 +1,115 @@
+"""The model that ships can be made again, and its card says of it what is true."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.extractors import sentiment_training
+from tasks.extractors.sentiment import MINI, sentiment
+from tasks.extractors.sentiment_training import LABELS, LARGEST, POLARITY, Settings, examples, polarity, train
+from tasks.text.clean import clean
+
+DATA = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "ru_goemotions"
+FOLDER = Path(sentiment_training.__file__).parent
+CARD = json.loads((FOLDER / "sentiment_mini.json").read_text("utf-8"))
+SMALL = Settings(vectors=0, dim=8, lr=0.5, epoch=10, bucket=2_000)
+
+
+@pytest.fixture
+def comments(tmp_path: Path) -> Path:
+    """A made-up file in ru-goemotions' form; numbers are those of its 28 emotions."""
+    said = {"[0]": "красиво и умно", "[ 3 11]": "гадко и глупо", "[15]": "спасибо за ответ", "[27]": "идет дождь"}
+    with (tmp_path / "comments.csv").open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["ru_text", "text", "labels", "id"])
+        rows.writerows([f"{text}, {i}!", "", labels, i] for i in range(40) for labels, text in said.items())
+    return tmp_path
+
+
+def test_the_same_data_gives_the_same_bytes_and_a_card_that_fits(comments: Path, tmp_path: Path) -> None:
+    first, second = (train([comments], tmp_path / name / "m.bin", candidates=[SMALL]) for name in ("a", "b"))
+    assert first.model.read_bytes() == second.model.read_bytes()
+    card = json.loads(first.card.read_text("utf-8"))
+    assert card["sha256"] == hashlib.sha256(first.model.read_bytes()).hexdigest()
+    assert card["bytes"] == first.model.stat().st_size <= LARGEST
+    assert card["data"][0]["rows"] == {"negative": 40, "neutral": 40, "positive": 40, "speech": 40}
+    assert first.held_out.macro_f1 > 0.9  # four kinds of sentences that a child tells apart
+    assert first.held_out.rows < 60
+    assert [candidate["settings"]["bucket"] for candidate in card["tried"]["candidates"]] == [2_000]
+
+
+def test_what_does_not_ship_is_not_chosen(comments: Path, tmp_path: Path) -> None:
+    too_large, not_ova = Settings(vectors=0, epoch=1, bucket=200_000), Settings(vectors=0, epoch=1, loss="softmax")
+    with pytest.raises(ValueError, match="no candidate has loss 'ova' and at most 3,000,000 bytes"):
+        train([comments], tmp_path / "m.bin", candidates=[too_large, not_ova])
+    assert train([comments], tmp_path / "m.bin", candidates=[too_large, SMALL]).settings == SMALL
+
+
+def test_starting_from_navec_tells_words_it_never_saw(comments: Path) -> None:
+    rows = [row for row in examples([comments]) if not row.written]
+    model = sentiment_training._fit(rows, Settings(extra=2_000, epoch=20, bucket=2_000))
+    new = ["изящно", "мерзко", "благодарю", "снег"]
+    assert not set(new) & {word for row in rows for word in row.text.split()}
+    labels, _ = model.predict(new)
+    assert [label for (label,) in labels] == [f"__label__{x}" for x in ("positive", "negative", "speech", "neutral")]
+    assert model.get_dimension() == 4  # as many as there are labels in these rows
+
+
+def test_a_text_is_once_and_on_one_side(comments: Path) -> None:
+    again = examples([comments, comments])
+    assert again == examples([comments])
+    assert max(Counter(row.text for row in again).values()) == 1
+    assert {row.label for row in again if row.held_out} == set(LABELS)
+
+
+def test_links_handles_and_masks_are_not_learned(tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    text = "Ёлки, [ИМЯ]! Смотри https://example.org/x?y=1 и r/kurs у @ivan, почта a@b"
+    path.write_text(f'ru_text,labels\n"{text}",[27]\n', encoding="utf-8")
+    (row,) = (row for row in examples([path]) if not row.written)
+    assert row.text == "елки смотри и у почта a b"
+
+
+@given(st.sets(st.sampled_from(sorted(POLARITY)), min_size=1))
+def test_polarity_is_one_label_or_a_contradiction(emotions: set[str]) -> None:
+    labels = {POLARITY[emotion] for emotion in emotions}
+    label = polarity(emotions)
+    contradiction = "negative" in labels and bool(labels & {"positive", "speech"})
+    assert (label is None) == contradiction
+    assert label is None or label in labels
+    assert label != "neutral" or labels == {"neutral"}
+
+
+def test_data_that_is_not_ru_goemotions_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no \.csv file of ru-goemotions in"):
+        examples([tmp_path])
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other\.csv: ru-goemotions has the columns ru_text and labels"):
+        examples([tmp_path])
+
+
+def test_the_shipped_card_names_data_licence_and_figures() -> None:
+    model = (FOLDER / CARD["file"]).read_bytes()
+    assert (CARD["sha256"], CARD["bytes"]) == (hashlib.sha256(model).hexdigest(), len(model))
+    assert CARD["bytes"] <= LARGEST
+    assert "MIT" in CARD["licence"]
+    assert set(CARD["held_out"]["ru_goemotions"]["f1"]) == {"negative", "neutral", "positive", "speech"}
+    assert len(CARD["tried"]["candidates"]) == len(sentiment_training.CANDIDATES)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="ru-goemotions is not there (../shared)")
+def test_the_shipped_model_does_as_well_as_its_card_says() -> None:
+    rows = [row for row in examples([DATA], lambda text: clean(text).plain) if row.held_out and not row.written]
+    said = sentiment(MINI, None)([row.text for row in rows]).column("label").to_pylist()  # type: ignore[union-attr]
+    told = CARD["held_out"]["ru_goemotions"]
+    scores = sentiment_training._scores([row.label for row in rows], said)
+    assert scores.rows == pytest.approx(told["rows"], abs=20)  # the cleaning rules may change a few texts
+    assert scores.macro_f1 == pytest.approx(told["macro_f1"], abs=0.01)

@@ -88,6 +88,14 @@ def test_polarity_is_one_label_or_a_contradiction(emotions: set[str]) -> None:
     assert label != "neutral" or labels == {"neutral"}
 
 
+def test_scores_are_f1_by_its_definition() -> None:
+    scores = sentiment_training._scores(
+        ["negative", "negative", "positive", "neutral"], ["negative", *["positive"] * 3]
+    )
+    assert scores.f1 == {"negative": 0.6667, "neutral": 0.0, "positive": 0.5}
+    assert (scores.rows, scores.accuracy, scores.macro_f1) == (4, 0.5, 0.3889)
+
+
 def test_data_that_is_not_ru_goemotions_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no \.csv file of ru-goemotions in"):
         examples([tmp_path])

@@ -1,0 +1,144 @@
+"""Sound features beside the obvious loops, and how well a linear model hears spoken digits in them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import soundfile
+
+from tasks.extractors.card import AudioInput, File, Weights
+from tasks.extractors.decode_audio import decode_audio
+from tasks.extractors.sound import MFCC, audio_mfcc
+from tasks.extractors.speech import WAV2VEC2, speech
+from tasks.extractors.torchvision_shim import load_torchvision
+from tests.bench.figure import Figure, alternate
+
+DIGITS = Path(__file__).parents[2].parent / "shared" / "data" / "audio" / "fsdd"
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def figures() -> Iterator[Figure]:
+    yield _mfcc()
+    yield _wav2vec2()
+    if DIGITS.is_dir():
+        yield _digits()
+
+
+def _recordings(rate: int, lowest: float, longest: float, count: int) -> list[Floats]:
+    """Voice-like sounds of different lengths: a buzz with overtones that rises and falls, and some noise."""
+    random = np.random.default_rng(0)
+    made = []
+    for seconds in random.uniform(lowest, longest, count):
+        time = np.arange(int(seconds * rate)) / rate
+        pitch = 2 * np.pi * np.cumsum(random.uniform(90, 250) * (1 + 0.2 * np.sin(2 * np.pi * 0.7 * time))) / rate
+        buzz = np.sum([np.sin(k * pitch) / k for k in range(1, 12)], axis=0) * (0.5 + 0.5 * np.sin(9 * time)) ** 2
+        made.append((0.1 * buzz + 0.005 * random.standard_normal(len(time))).astype(np.float32))
+    return made
+
+
+def _mfcc() -> Figure:
+    import librosa
+
+    files = []
+    for samples in _recordings(48_000, 4, 12, 12):
+        stream = io.BytesIO()
+        soundfile.write(stream, samples, 48_000, format="WAV", subtype="PCM_16")
+        files.append(stream.getvalue())
+    run = audio_mfcc(MFCC, None)
+
+    def ours() -> Floats:
+        return np.asarray(run([decode_audio(file, AudioInput()) for file in files]))
+
+    def obvious() -> Floats:
+        rows = []
+        for file in files:
+            samples, _ = librosa.load(io.BytesIO(file), sr=16_000)
+            coefficients = librosa.feature.mfcc(y=samples, sr=16_000, n_mfcc=20, n_fft=400, hop_length=160, n_mels=40)
+            series = [coefficients, *(librosa.feature.delta(coefficients, order=order) for order in (1, 2))]
+            rows.append(np.concatenate([f(part, axis=1) for f in (np.mean, np.std) for part in series]))
+        return np.array(rows)
+
+    difference = np.abs(ours() - obvious()).max()
+    mine, other, ratio = alternate(ours, obvious)
+    return Figure(
+        "audio_mfcc, decoding included, of the librosa loop",
+        ratio,
+        ">= 1.3",
+        f"12 WAV of 4-12 s at 48 kHz: {mine:.3f} s, librosa {other:.3f} s (warm; its start not counted); "
+        f"largest difference of a feature {difference:.1e}",
+    )
+
+
+def _wav2vec2() -> Figure:
+    load_torchvision()
+    import torch
+    from safetensors.torch import save_file
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    torch.manual_seed(0)
+    network = Wav2Vec2Model(Wav2Vec2Config()).eval()
+    with tempfile.TemporaryDirectory() as root, patch.dict(os.environ, OTZYV_MODELS=root):
+        folder = Path(root) / WAV2VEC2.name
+        network.config.save_pretrained(folder)
+        save_file(network.state_dict(), folder / "model.safetensors")
+        names = ("model.safetensors", "config.json")
+        files = tuple(File(name, hashlib.sha256((folder / name).read_bytes()).hexdigest()) for name in names)
+        run = speech(WAV2VEC2, Weights("random", "0", "none", files))
+    recordings = _recordings(16_000, 3, 7, 4)
+
+    def ours() -> Floats:
+        return np.asarray(run(recordings))
+
+    def plain() -> Floats:
+        rows = []
+        with torch.inference_mode():
+            for samples in recordings:
+                normalised = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
+                rows.append(network(normalised[None]).last_hidden_state.mean(dim=1)[0].numpy())
+        return np.array(rows)
+
+    one, other = ours(), plain()
+    cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    mine, theirs, ratio = alternate(ours, plain)
+    seconds = sum(map(len, recordings)) / 16_000
+    return Figure(
+        "audio_wav2vec2 of plain transformers in float32",
+        ratio,
+        ">= 2.2",
+        f"4 recordings of 3-7 s, random weights: {seconds / mine:.1f} x real time, plain {seconds / theirs:.1f} x; "
+        f"worst cosine {cosine.min():.5f}",
+    )
+
+
+def _digits() -> Figure:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    paths = sorted(DIGITS.glob("*.wav"))
+    run = audio_mfcc(MFCC, None)
+    features = np.asarray(run([decode_audio(path.read_bytes(), AudioInput()) for path in paths]))
+    digits, speakers = np.array([path.stem.split("_")[:2] for path in paths]).T
+    scores = {}
+    for speaker in sorted(set(speakers)):
+        heard = speakers != speaker
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000))
+        guessed = model.fit(features[heard], digits[heard]).predict(features[~heard])
+        scores[speaker] = float(f1_score(digits[~heard], guessed, average="macro"))
+    each = ", ".join(f"{speaker} {score:.2f}" for speaker, score in scores.items())
+    return Figure(
+        "digits of a speaker never heard, linear probe of audio_mfcc",
+        sum(scores.values()) / len(scores),
+        "> 0.1, which is chance",
+        f"{len(paths)} recordings; left out: {each}",
+        unit="macro-F1",
+    )

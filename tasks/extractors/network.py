@@ -69,6 +69,8 @@ def _openvino(
     import torch
 
     openvino = load_openvino()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     # Tracing wants an example; where an axis is free it has 2, 3, … so that no two free axes look like one.
     example = {
         name: torch.from_numpy(np.ones([size if size > 0 else 2 + axis for axis, size in enumerate(shape)], dtype))
@@ -76,9 +78,10 @@ def _openvino(
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch on tracing being old, transformers on values it makes constant
+        # Torch's own check of a trace runs it twice more, half of the time all this takes; the tests check it instead.
+        traced = TorchScriptPythonDecoder(module, example_input=example, trace_kwargs={"check_trace": False})
         graph = openvino.convert_model(
-            module,
-            example_input=example,
+            traced,
             input=[(name, list(shape), openvino.Type(np.dtype(dtype))) for name, (dtype, shape) in inputs.items()],
         )
     compiled = openvino.Core().compile_model(

@@ -1,0 +1,196 @@
+"""Sentence vectors from BERT encoders. A further BERT is a card under ``register`` and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.extractors.card import Card, File, Run, Weights
+from tasks.extractors.network import network
+from tasks.extractors.registry import register
+from tasks.extractors.store import WrongWeights, locate
+from tasks.extractors.torchvision_shim import load_torchvision
+
+if TYPE_CHECKING:
+    import tokenizers
+    import torch
+
+BATCH_TOKENS = 1_000
+"""Tokens, padding included, in one batch: larger ones no longer fit the cache, smaller ones leave cores waiting."""
+
+_HUB = "https://huggingface.co/cointegrated/rubert-tiny2/resolve/e8ed3b0c8bbf4fb6984c3de043bf7d2f4e5969ae"
+_WEIGHTS = (
+    Weights(
+        source="https://huggingface.co/cointegrated/rubert-tiny2",
+        revision="e8ed3b0c8bbf4fb6984c3de043bf7d2f4e5969ae",
+        licence="MIT",
+        files=(
+            File("model.safetensors", "26ebb6db2a68593c54c74902d7a74f332da66297693f965cc9f1b0af4abf3894",
+                 f"{_HUB}/model.safetensors", 117_529_600),
+            File("config.json", "adee8b3e344bcb8379f44d0b3577c267d52881341e05d973c43e49974778dfff",
+                 f"{_HUB}/config.json", 693),
+            File("tokenizer.json", "45cc9f974145661db6bc020795839d1dc371adc19a9c78b910393209b4fe5efc",
+                 f"{_HUB}/tokenizer.json", 1_741_842),
+        ),
+    ),
+    # The same network saved again without its pre-training heads, as it lies in a public repository.
+    Weights(
+        source="https://github.com/s7on1250/e_lan_v_prod, models/rubert-tiny2",
+        revision="79738739abbf0522e3a5ec6d1e15e900371ba1bc",
+        licence="MIT",
+        files=(
+            File("model.safetensors", "c047aec91f35ff1c2df531a5d2158d95bd9d7aa27b9377c9bf3c6de3a58d0419",
+                 bytes=116_781_184),
+            File("config.json", "8a01e127b432582ad728547f422ae2fda38ed496a6625cb98242767802504371", bytes=684),
+            File("tokenizer.json", "139995a730139fb2158226e69c5879159c020a71c33c87d65124914663f618ad",
+                 bytes=2_413_691),
+        ),
+    ),
+)  # fmt: skip
+
+
+RUBERT_TINY2 = Card(
+    name="text_rubert_tiny2",
+    version=1,
+    modality="text",
+    doc="sentence vector of rubert-tiny2: its first token, brought to length 1",
+    licence="MIT",
+    source="https://huggingface.co/cointegrated/rubert-tiny2",
+    dim=312,
+    unit=True,
+    weights=_WEIGHTS,
+    backend="openvino",
+    precision="bf16",
+    precisions=("bf16", "f32"),
+    tolerance=5e-3,
+    parameters=29_096_112,
+    profiles=frozenset({"standard"}),
+    settings=(("max_tokens", 512), ("pooling", "cls")),
+    batch_rows=1024,
+    notes="A text is read as far as its 512th token, about 2,500 Russian characters; the rest has no effect.",
+)
+
+
+@register(RUBERT_TINY2)
+def bert(card: Card, weights: Weights | None) -> Run:
+    """Load a BERT: n texts -> (n, dim) float32, each of Euclidean length 1.
+
+    ``card.settings``: ``max_tokens``, where texts are cut, and ``pooling``, what stands for the text: ``cls``, its
+    first token, or ``mean``, all its tokens. The weights' files: ``config.json``, ``tokenizer.json`` and
+    ``model.safetensors``. Raises as ``store.locate``; WrongWeights too where the files do not make up the card's
+    network.
+    """
+    if weights is None:
+        raise ValueError(f"{card.name}: a BERT needs weights, and its card names none")
+    files = locate(card.name, weights)
+    settings = dict(card.settings)
+    tokenizer = _tokenizer(card.name, files, settings["max_tokens"])
+    net = network(
+        _module(card, files, settings["pooling"]),
+        {"ids": (np.int32, (-1, -1)), "mask": (np.float32, (-1, -1))},
+        backend="torch" if card.backend == "torch" else "openvino",
+        precision=card.precision,
+    )
+
+    def run(texts: Sequence[Any]) -> np.ndarray:
+        rows = [np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)]
+        out = np.empty((len(rows), card.dim or 0), np.float32)
+        groups = list(_by_tokens(rows))
+        for group, vectors in zip(groups, net(_padded([rows[i] for i in group]) for group in groups), strict=True):
+            out[group] = vectors
+        return out
+
+    return run
+
+
+def _by_tokens(rows: Sequence[np.ndarray]) -> Iterator[list[int]]:
+    """Places of rows of similar length, so many that together they have at most ``BATCH_TOKENS`` (or one row)."""
+    group: list[int] = []
+    for place in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if group and (len(group) + 1) * len(rows[place]) > BATCH_TOKENS:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def _padded(rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(mask.shape, np.int32)  # what stands under the mask is never looked at
+    ids[mask] = np.concatenate(rows)
+    return {"ids": ids, "mask": mask.astype(np.float32)}
+
+
+def _tokenizer(name: str, files: Mapping[str, Path], max_tokens: int) -> tokenizers.Tokenizer:
+    import tokenizers
+
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
+    except Exception as error:  # the library raises nothing narrower
+        raise WrongWeights(f"{name}: tokenizer.json is not a tokenizer ({error})") from error
+    # The file may carry its maker's own settings of both. Padded in the tokenizer, it would be five times slower.
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def _module(card: Card, files: Mapping[str, Path], pooling: str) -> torch.nn.Module:
+    load_torchvision()  # transformers imports it for its image models
+    import torch
+    from safetensors import SafetensorError, safe_open
+    from torch.nn.functional import normalize, scaled_dot_product_attention
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig.from_json_file(str(files["config.json"])), add_pooling_layer=False)
+    needed = model.state_dict()
+    try:
+        with safe_open(str(files["model.safetensors"]), framework="pt") as stored:
+            # Saved with its pre-training heads, the encoder's names begin with "bert."; the heads are not read.
+            names = {key.removeprefix("bert."): key for key in stored.keys()}  # noqa: SIM118  # not a mapping
+            model.load_state_dict({key: stored.get_tensor(names[key]) for key in needed})
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise WrongWeights(f"{card.name}: model.safetensors does not hold the BERT of config.json ({error})") from error
+    if model.config.hidden_size != card.dim:
+        raise WrongWeights(f"{card.name}: config.json gives {model.config.hidden_size} dimensions, the card {card.dim}")
+    if dict(card.settings)["max_tokens"] > model.config.max_position_embeddings:
+        raise ValueError(f"{card.name}: it can read {model.config.max_position_embeddings} tokens at most")
+
+    class Pooled(torch.nn.Module):
+        """(rows, tokens) ids and mask -> (rows, dim)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embeddings = model.embeddings
+            self.layers = model.encoder.layer
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden = self.embeddings(input_ids=ids)
+            bias = (mask[:, None, None, :] - 1.0) * 1e4  # exp(-10,000) is 0 in float32 and in bf16
+            if pooling == "mean":
+                for layer in self.layers:
+                    hidden = layer(hidden, bias)
+                pooled = (hidden * mask[:, :, None]).sum(dim=1)  # a sum: its direction is the mean's
+            else:
+                for layer in self.layers[:-1]:
+                    hidden = layer(hidden, bias)
+                pooled = first_token(self.layers[-1], hidden, bias)
+            return normalize(pooled, dim=-1)
+
+    def first_token(layer: Any, hidden: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """The layer's output for the first token alone: nothing reads the others, a quarter of all the work."""
+
+        def heads(linear: Any, states: torch.Tensor) -> torch.Tensor:
+            return torch.unflatten(linear(states), -1, (attention.num_attention_heads, -1)).transpose(1, 2)
+
+        attention, first = layer.attention.self, hidden[:, :1]
+        query, key, value = heads(attention.query, first), heads(attention.key, hidden), heads(attention.value, hidden)
+        context = scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = layer.attention.output(context.transpose(1, 2).flatten(2), first)
+        return torch.squeeze(layer.feed_forward_chunk(attended), 1)
+
+    return Pooled()

@@ -176,8 +176,11 @@ RELEASES = Table(
     keys=("release_id",),
     partition=None,
     columns=(
-        _text("release_id", "sha256 over the day and its tables' run keys, with a counter"),
+        _text("release_id", "sha256 over the day, its tables' publications and the sequence"),
         Column(name="released_day", type=pa.date32(), doc="the day"),
+        Column(
+            name="sequence", type=pa.int32(), doc="counts a day's releases; the greatest released one is read", low=1
+        ),
         Column(name="created_at", type=_TIME, doc="when"),
         Column(name="verdict", type=_TEXT, doc="whether readers see it", labels=("released", "held")),
         _text("reason", "why it is held", required=False),

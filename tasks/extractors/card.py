@@ -15,8 +15,8 @@ import pyarrow as pa
 from schemas.table import Column, Table
 from schemas.tables import feature_table
 
-Modality = Literal["plain", "text", "image", "audio"]
-"""What an extractor reads: clean_text.plain, clean_text.text, or an attached image or audio file."""
+Modality = Literal["raw", "plain", "text", "image", "audio"]
+"""What is read: reviews.text (by the cleaning alone), clean_text.plain, clean_text.text, an attached image or audio."""
 
 Run = Callable[[Sequence[Any]], "np.ndarray | pa.RecordBatch"]
 """n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns."""

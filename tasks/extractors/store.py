@@ -30,15 +30,15 @@ class WeightsError(RuntimeError):
     """Weights can't be used; the message names the extractor, the file, its place and what mends it."""
 
 
-class MissingWeights(WeightsError):  # noqa: N818
+class MissingWeights(WeightsError):
     """A file of the weights is not in the store."""
 
 
-class WrongWeights(WeightsError):  # noqa: N818
+class WrongWeights(WeightsError):
     """A file is there, but it is not the one the card names."""
 
 
-class FetchFailed(WeightsError):  # noqa: N818
+class FetchFailed(WeightsError):
     """The source did not hand a file over."""
 
 

@@ -32,7 +32,11 @@ def bring(lake: Lake, records: Iterable[Written], **options: object) -> Upserted
         reviews.append(
             dict.fromkeys(REVIEWS.names)
             | {"review_id": review_id, "text": text, "created_at": created, "updated_at": updated, "attachments": 1}
-            | {"source_file": "made-up.jsonl", "source_sha256": f"{review_id}{day}{edited}{text}", "day": created.date()}
+            | {
+                "source_file": "made-up.jsonl",
+                "source_sha256": f"{review_id}{day}{edited}{text}",
+                "day": created.date(),
+            }
         )
         attachments.append(
             {"review_id": review_id, "position": 0, "kind": "image", "content_sha256": f"{text}-file", "bytes": 1}
@@ -127,9 +131,10 @@ def test_a_run_that_died_between_its_two_commits_is_completed_by_the_next(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring(lake, [("a", 1, None, "старое")])
+    from tasks.lake import publish
     from tasks.lake import upsert as module
 
-    commit = module.commit
+    commit = publish.commit
 
     def die_at_reviews(storage: object, snapshot: object, *rest: object, **named: object) -> object:
         if snapshot.table is REVIEWS:  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,9 @@ for _each in CARDS:
 def _module(card: Card, weights: Weights) -> torch.nn.Module:
     torchvision = load_torchvision()
     import torch
-    from torch.fx.experimental.optimization import fuse
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of torch.jit, which it imports
+        from torch.fx.experimental.optimization import fuse
 
     settings = dict(card.settings)
     model = torchvision.models.get_model(settings["builder"], weights=None)

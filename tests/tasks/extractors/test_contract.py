@@ -106,7 +106,6 @@ def test_the_card_is_complete(card: Card) -> None:
     assert card.doc
     assert card.licence
     assert card.source
-    assert card.profiles
     assert table.keys == (("review_id", "position") if card.attached else ("review_id",))
     assert set(table.values) == set(card.value_columns)
     assert card.value_columns

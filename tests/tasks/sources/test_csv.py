@@ -29,7 +29,7 @@ def written(rows: Sequence[Sequence[str]], line_end: str) -> bytes:
 
 
 cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
-    ['"', '""', '","', "\n", "\r\n", '"\n"', 'a"b', " ", "a,b", "\u2028", "'"]
+    ['"', '""', '","', "\n", "\r", "\r\n", '"\n"', 'a"b', " ", "a,b", "\u2028", "'"]
 )
 
 

@@ -52,13 +52,13 @@ class TableRun:
 
 
 @task(name="features", task_run_name="{name} {day}", retries=RETRIES, retry_condition_fn=environment_fault)
-def features(lake_uri: str, name: str, day: date) -> TableRun:
+def features(lake_uri: str, name: str, day: date, *, again: bool = False) -> TableRun:
     """Make a day of the table of a registered extractor."""
-    return make(Lake(lake_uri), get(name), day)
+    return make(Lake(lake_uri), get(name), day, again=again)
 
 
-def make(lake: Lake, extractor: Extractor, day: date) -> TableRun:
-    """Make a day of an extractor's table from what the lake holds.
+def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) -> TableRun:
+    """Make a day of an extractor's table from what the lake holds. ``again``: compute even what stands already.
 
     Raises CheckFailed when the day fails a table check, MissingWeights when there is something to compute and the
     weights are not in the model store; the day is then as it was.
@@ -70,10 +70,10 @@ def make(lake: Lake, extractor: Extractor, day: date) -> TableRun:
     # The version is noted before any input is read: inputs that change meanwhile can't be overwritten with older ones.
     snapshot = lake.snapshot(card.table)
     contents = day_contents(lake.storage, card.modality, day)
-    key = _run_key(card.name, day, contents.digest, fingerprint)
+    key = run_key(card.name, day, contents.digest, fingerprint)
     begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint)
     before = snapshot.of(day)
-    if snapshot.holds(day, key) or (not contents.keys.num_rows and not before):
+    if (snapshot.holds(day, key) and not again) or (not contents.keys.num_rows and not before):
         return _ended(
             begun,
             clock,
@@ -83,7 +83,8 @@ def make(lake: Lake, extractor: Extractor, day: date) -> TableRun:
         )
 
     shelf = Shelf(lake.storage, card.table, day, fingerprint)
-    shelf.take_over(file for former in (day, *_former_days(lake, day)) for file in snapshot.of(former))
+    if not again:
+        shelf.take_over(file for former in (day, *former_days(lake, day)) for file in snapshot.of(former))
     shelf.resume()
     missing = [(sha, row) for sha, row in contents.distinct() if sha not in shelf]
     done = 0
@@ -91,6 +92,10 @@ def make(lake: Lake, extractor: Extractor, day: date) -> TableRun:
         shelf.add(batch)
         done += batch.num_rows
         tell(card.name, day, done, len(missing))
+    if shelf.passing:
+        key = run_key(card.name, day, contents.digest, fingerprint, whole=False)
+        begun = replace(begun, run_key=key)
+    lake.storage.write_new(identity_path(fingerprint), card.identity(weights).encode())
     published = publish_day(
         lake.storage, snapshot, day, lambda invalid: shelf.rows(contents.keys, key, invalid), contents.keys
     )
@@ -131,11 +136,18 @@ def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:
     return replace(run, seconds=time.perf_counter() - clock, **figures)  # type: ignore[arg-type]
 
 
-def _run_key(table: str, day: date, inputs: str, fingerprint: str) -> str:
-    return hashlib.sha256(json.dumps([table, day.isoformat(), inputs, fingerprint]).encode()).hexdigest()
+def run_key(table: str, day: date, inputs: str, fingerprint: str, *, whole: bool = True) -> str:
+    """What names a publication. A day with rows of a passing fault is not ``whole``: the next run tries those again."""
+    said = [table, day.isoformat(), inputs, fingerprint, *([] if whole else ["not whole"])]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _former_days(lake: Lake, day: date) -> list[date]:
+def identity_path(fingerprint: str) -> str:
+    """Where a lake keeps what a fingerprint was made of, so that a later one can be told from it."""
+    return f"fingerprints/{fingerprint}.json"
+
+
+def former_days(lake: Lake, day: date) -> list[date]:
     """Days that reviews of this day lay in before: their features can be taken over from there."""
     moved = pc.unique(lake.read(REVIEWS, day, ["former_day"])["former_day"]).to_pylist()
     return sorted(former for former in moved if former is not None and former != day)

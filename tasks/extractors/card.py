@@ -120,7 +120,11 @@ class Card:
         return feature_table(self.name, self.value_columns, row=f"{self.doc}, of one {what}", attached=self.attached)
 
     def fingerprint(self, weights: Weights | None = None) -> str:
-        """sha256 over everything that decides the output: 64 hex digits."""
+        """sha256 of ``identity``: 64 hex digits."""
+        return hashlib.sha256(self.identity(weights).encode()).hexdigest()
+
+    def identity(self, weights: Weights | None = None) -> str:
+        """Everything that decides the output, as JSON with sorted keys; a lake keeps it under its fingerprint."""
         chosen = weights or (self.weights[0] if self.weights else None)
         decides = {
             "name": self.name, "version": self.version, "modality": self.modality, "dim": self.dim,
@@ -131,4 +135,4 @@ class Card:
             "weights": [[f.name, f.sha256] for f in chosen.files] if chosen else None,
             "weights_settings": sorted(chosen.settings) if chosen else None,
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+        return json.dumps(decides, sort_keys=True, default=str)

@@ -11,6 +11,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.lake.blobs import blob_path
 from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
@@ -51,16 +52,26 @@ class DayContents:
                 yield sha, row
 
 
-def day_contents(storage: Storage, reads: Reads, day: date) -> DayContents:
-    """The contents of a day as the lake's tables hold them now."""
+def source(reads: Reads) -> Table:
+    """The table that such contents are read from."""
+    return {"raw": REVIEWS, "plain": CLEAN_TEXT, "text": CLEAN_TEXT}.get(reads, ATTACHMENTS)
+
+
+def day_contents(storage: Storage, reads: Reads, day: date, snapshot: Snapshot | None = None) -> DayContents:
+    """The contents of a day as the lake's tables hold them now, or as a snapshot of their source has them."""
+    snapshot = snapshot or open_snapshot(storage, source(reads))
     if reads in ("image", "audio"):
-        return _attached(storage, reads, day)
-    table, column = (REVIEWS, "text") if reads == "raw" else (CLEAN_TEXT, reads)
-    names = ["review_id", column, *([] if reads == "raw" else ["status"])]
-    rows = _sorted(_day(storage, open_snapshot(storage, table), day, names), ["review_id"])
+        return _attached(storage, snapshot, reads, day)
+    names = ["review_id", "text"] if reads == "raw" else ["review_id", reads, "status"]
+    return text_contents(_day(storage, snapshot, day, names), "text" if reads == "raw" else reads)
+
+
+def text_contents(rows: pa.Table, column: str) -> DayContents:
+    """The texts in a column of ``reviews`` or, where there is a status, of ``clean_text``."""
+    rows = _sorted(rows, ["review_id"])
     texts = rows[column].combine_chunks()
     sha = [_sha256(text) if (text := value.as_py()) is not None else None for value in texts]
-    given = rows["status"].to_pylist() if reads != "raw" else ["ok"] * rows.num_rows
+    given = rows["status"].to_pylist() if "status" in rows.column_names else ["ok"] * rows.num_rows
     # A review without text is as empty as one whose text is blank; what cleaning could not make, nobody reads.
     status = ["empty" if s is None and g == "ok" else g for s, g in zip(sha, given, strict=True)]
     keys = pa.table(
@@ -70,9 +81,9 @@ def day_contents(storage: Storage, reads: Reads, day: date) -> DayContents:
     return DayContents(keys, sizes, lambda row: str(texts[row].as_py()))
 
 
-def _attached(storage: Storage, kind: str, day: date) -> DayContents:
+def _attached(storage: Storage, snapshot: Snapshot, kind: str, day: date) -> DayContents:
     names = ["review_id", "position", "kind", "content_sha256", "bytes", "status"]
-    rows = _day(storage, open_snapshot(storage, ATTACHMENTS), day, names)
+    rows = _day(storage, snapshot, day, names)
     rows = _sorted(rows.filter(pc.equal(rows["kind"], kind)), ["review_id", "position"])
     hashes = rows["content_sha256"].to_pylist()
     return DayContents(

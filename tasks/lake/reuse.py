@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.table import Table
-from schemas.tables import FINAL
+from schemas.tables import FINAL, TRANSIENT
 from tasks.lake.snapshot import CorruptFile, DataFile
 from tasks.lake.storage import Storage
 
@@ -42,6 +42,8 @@ class Shelf:
         self._places: dict[str, Place] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self.computed: set[str] = set()
+        self.passing = False
+        """Whether a content computed now met a passing fault."""
 
     def __contains__(self, content_sha256: str) -> bool:
         return content_sha256 in self._places
@@ -71,6 +73,7 @@ class Shelf:
         with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, batch.schema) as writer:
             writer.write_batch(batch)
         self._files.append(stream.path)
+        self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
         for row, sha in enumerate(batch.column("content_sha256").to_pylist()):
             self._places[sha] = (len(self._files) - 1, 0, row)
             self.computed.add(sha)

@@ -1,4 +1,4 @@
-"""Staging, checking and committing a day of vectors, against writing the same rows with pyarrow alone."""
+"""Staging and committing a day of vectors, against writing the same rows with pyarrow alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.checks import check
 from schemas.table import Column
 from schemas.tables import feature_table
 from tasks.lake.publish import FileWriter, commit
@@ -28,7 +27,7 @@ TABLE = feature_table("bench", [VECTOR], row="a vector", attached=False)
 
 
 def figures() -> Iterator[Figure]:
-    """Chunks staged, then written, then committed; and the checks of the same rows."""
+    """Chunks staged, then written, then committed."""
     hashes = pa.array([f"{n:064x}" for n in range(ROWS)])
     vectors = pa.ListArray.from_arrays(
         pa.array(np.arange(0, ROWS * DIM + 1, DIM, dtype=np.int32)),
@@ -63,9 +62,8 @@ def figures() -> Iterator[Figure]:
 
         mine, other, ratio = alternate(ours, theirs, runs=3)
         detail = f"{ROWS:,} rows x {DIM}: {mine:.2f} s against {other:.2f} s of pyarrow.parquet.write_table"
-        yield Figure("stage and commit / plain write", 1 / ratio, "<= 2", detail)
-        mine, other, ratio = alternate(lambda: check(TABLE, plain.to_batches(4096), expected=keys), theirs, runs=3)
-        detail = f"{mine:.2f} s of checks against {other:.2f} s of pyarrow.parquet.write_table"
-        yield Figure("checks / plain write", 1 / ratio, "<= 2", detail)
+        yield Figure(
+            "staging and committing a day, of the time of pyarrow.parquet.write_table", 1 / ratio, "<= 2", detail
+        )
     finally:
         shutil.rmtree(root)

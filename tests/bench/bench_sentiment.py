@@ -107,8 +107,3 @@ def _batch(run: Run, texts: Sequence[str]) -> pa.RecordBatch:
     batch = run(texts)
     assert isinstance(batch, pa.RecordBatch)
     return batch
-
-
-if __name__ == "__main__":
-    for figure in figures():
-        print(figure)

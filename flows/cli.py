@@ -195,20 +195,77 @@ def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
     show_training(sentiment(data, out), as_json=as_json)
 
 
-@main.group(cls=_Group)
-def models() -> None:
-    """The model store."""
+@main.group(cls=_Group, invoke_without_command=True, epilog="otzyv models --lake demo-lake")
+@click.option("--lake", metavar="URI", help="Show the contents per second that this lake's runs computed.")
+@click.option("--markdown", type=click.Path(exists=True, path_type=Path), help="Renew the table of models in a file.")
+@json_option
+@click.pass_context
+def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json: bool) -> None:
+    """List the extractors; the model store."""
+    if ctx.invoked_subcommand:
+        return
+    from flows import models as store
+    from tasks.lake import Lake
+
+    if markdown:
+        store.write_table(markdown)
+    else:
+        store.show(Lake(lake) if lake else None, as_json=as_json)
 
 
 @models.command(name="pull", cls=_Command, epilog="otzyv models pull image_resnet50")
+@click.argument("name", metavar="NAME|PROFILE")
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Another folder than the model store.")
+@click.option("--yes", is_flag=True, help="Agree to licences that forbid commercial use.")
+def pull(name: str, to: Path | None, yes: bool) -> None:
+    """Fetch weights from their source, once; a broken download goes on where it stopped."""
+    from flows import models as store
+
+    store.pull(_known(lambda: store.chosen(name), "NAME|PROFILE"), to, agreed=yes)
+
+
+@models.command(name="verify", cls=_Command, epilog="otzyv models verify standard")
+@click.argument("name", metavar="[NAME|PROFILE]", required=False)
+@json_option
+def verify(name: str | None, as_json: bool) -> None:
+    """Check the sha256 of the weights that are here: of all, or of those named, which must then be here."""
+    from flows import models as store
+    from tasks.extractors import get, names
+
+    cards = _known(lambda: store.chosen(name), "NAME|PROFILE") if name else [get(each).card for each in names()]
+    if not store.verify(cards, as_json=as_json, all_of_them=name is None):
+        sys.exit(1)
+
+
+@models.command(name="where", cls=_Command, epilog="otzyv models where image_resnet50")
 @click.argument("name")
-def pull(name: str) -> None:
-    """Fetch an extractor's weights from their source, once."""
-    from flows.console import pulling
+@json_option
+def where(name: str, as_json: bool) -> None:
+    """Print where the files of an extractor's weights lie or are to lie."""
+    from flows import models as store
     from tasks.extractors import get
 
-    extractor = _known(lambda: get(name), "NAME")
-    pulling(extractor.card)
+    store.where(_known(lambda: get(name), "NAME").card, as_json=as_json)
+
+
+@models.command(name="export", cls=_Command, epilog="otzyv models export standard text_navec --to weights.tar")
+@click.argument("names", metavar="NAME|PROFILE...", nargs=-1, required=True)
+@click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The archive to write.")
+def export_models(names: tuple[str, ...], to: Path) -> None:
+    """Put weights into one archive, for a machine without network."""
+    from flows import models as store
+
+    cards = {card.name: card for name in names for card in _known(partial(store.chosen, name), "NAME|PROFILE")}
+    store.export(list(cards.values()), to)
+
+
+@models.command(name="import", cls=_Command, epilog="otzyv models import weights.tar")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_models(archive: Path) -> None:
+    """Take the weights of an archive into the model store, all of them or none."""
+    from flows import models as store
+
+    store.take_in(archive)
 
 
 def _settings() -> Settings:

@@ -18,7 +18,6 @@ from schemas.table import Table
 
 if TYPE_CHECKING:
     from flows.run import RunReport
-    from tasks.extractors import Card
     from tasks.extractors.sentiment_training import Report
     from tasks.lake import Lake
 
@@ -190,26 +189,3 @@ def show_training(report: Report, *, as_json: bool) -> None:
     click.echo(f"chosen: {report.settings}")
     click.echo(f"held out: macro-F1 {report.held_out.macro_f1:.3f}; by label {report.held_out.f1}")
     click.echo(f"{report.model} ({report.bytes:,} bytes, sha256 {report.sha256}), card {report.card}")
-
-
-def pulling(card: Card) -> None:
-    """Fetch a card's weights with a progress bar, showing their licence first."""
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
-    from tasks.extractors import store
-
-    if not card.weights:
-        click.echo(f"{card.name} needs no weights")
-        return
-    weights = card.weights[0]
-    click.echo(f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}")
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn()) as shown:
-        bars: dict[str, Any] = {}
-
-        def listen(file: str, done: int, total: int | None) -> None:
-            if file not in bars:
-                bars[file] = shown.add_task(file, total=total)
-            shown.update(bars[file], completed=done, total=total)
-
-        store.pull(card.name, weights, listen)
-    click.echo(f"in {store.root() / card.name}")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.store import FetchFailed, MissingWeights, WrongWeights, choose, digest, locate, pull, root
+from tasks.extractors.fetch import pull
+from tasks.extractors.store import FetchFailed, MissingWeights, WrongWeights, choose, digest, locate, root
 
 BYTES = bytes(range(256)) * 40_000
 SHA = hashlib.sha256(BYTES).hexdigest()
@@ -224,9 +225,9 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
 
     source.behave = slow
     code = (
-        "from tasks.extractors import store; from tasks.extractors.card import File, Weights\n"
+        "from tasks.extractors import fetch; from tasks.extractors.card import File, Weights\n"
         "print('ready', flush=True)\n"
-        f"store.pull('net', {weights(source)!r})"
+        f"fetch.pull('net', {weights(source)!r})"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], text=True)
@@ -240,3 +241,60 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
     assert [process.returncode for process in both] == [0, 0]
     assert (store / "net" / "model.bin").read_bytes() == BYTES
     assert source.asked == [0]
+
+
+def test_an_unpublished_sha256_is_recorded_at_the_first_fetch_and_held_to(store: Path, source: Server) -> None:
+    for published in ("", SHA[:8]):
+        pull("net", weights(source, sha256=published))
+        path = store / "net" / "model.bin"
+        assert path.with_name("model.bin.sha256").read_text() == f"{SHA}  model.bin\n"
+        path.write_bytes(BYTES[:-1])
+        with pytest.raises(WrongWeights, match=f"not {SHA[:8]}" if published else f"at its first fetch it had {SHA}"):
+            locate("net", weights(source, sha256=published))
+        path.unlink()
+    source.behave = lambda handler, start: serve(handler, start, content=BYTES[:-1])
+    with pytest.raises(WrongWeights, match="not kept"):
+        pull("net", weights(source, sha256=""))
+    assert names(store / "net") == {"model.bin.sha256"}
+    path.with_name("model.bin.sha256").unlink()
+    path.write_bytes(BYTES)  # put there by hand
+    pull("net", weights(sha256=""))
+    assert path.with_name("model.bin.sha256").exists()
+    path.with_name("model.bin.sha256").unlink()
+    pull("net", weights(source))
+    assert names(store / "net") == {"model.bin"}  # a whole published one is on the card
+
+
+def test_a_file_of_unknown_sha256_is_continued_only_where_the_source_says_it_is_the_same(
+    store: Path, source: Server
+) -> None:
+    whole, tag = BYTES, '"one"'
+
+    def tagged(handler: BaseHTTPRequestHandler, start: int) -> None:
+        start = start if handler.headers.get("if-range") == tag else 0
+        handler.send_response(206 if start else 200)
+        handler.send_header("etag", tag)
+        handler.send_header("content-length", str(len(whole) - start))
+        if start:
+            handler.send_header("content-range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
+        handler.end_headers()
+        handler.wfile.write(whole[start : start + 6_000_000])
+        sent.append(start)
+
+    sent: list[int] = []
+    source.behave = tagged
+    unknown = weights(source, sha256="")
+    with pytest.raises(FetchFailed):
+        pull("net", unknown)
+    pull("net", unknown)
+    assert (store / "net" / "model.bin").read_bytes() == BYTES
+    assert sent[0] == 0 < sent[1]
+
+    for kept in (store / "net").iterdir():
+        kept.unlink()
+    with pytest.raises(FetchFailed):
+        pull("net", unknown)
+    whole, tag = BYTES[::-1][:5_000_000], '"two"'  # published anew between two attempts
+    pull("net", unknown)
+    assert (store / "net" / "model.bin").read_bytes() == whole
+    assert names(store / "net") == {"model.bin", "model.bin.sha256"}

@@ -1,0 +1,180 @@
+"""What ``otzyv models`` does: list extractors, fetch their weights, check them, and carry them to another machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Column
+from rich.table import Table as Grid
+
+from schemas.tables import RUNS
+from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store
+from tasks.lake import Lake
+
+_HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "contents/s")
+_LEAST_WIDTH = 160
+"""Characters: with fewer, the last columns would be too narrow to read."""
+
+
+def chosen(name: str) -> tuple[Card, ...]:
+    """The cards of an extractor, or of a profile's extractors. LookupError lists both."""
+    known = names()
+    if name in known:
+        return (get(name).card,)
+    try:
+        return tuple(get(each).card for each in names(name))
+    except LookupError as error:
+        raise LookupError(f"{error.args[0]}; and no extractor of that name among {', '.join(known)}") from None
+
+
+def rates(lake: Lake) -> dict[str, float]:
+    """Table -> contents computed per second in the lake's runs, all they did included."""
+    runs = lake.read(RUNS, columns=["table", "computed", "seconds"]).to_pylist()
+    made = [run for run in runs if run["computed"]]
+    done = {run["table"]: [0, 0.0] for run in made}
+    for run in made:
+        done[run["table"]][0] += run["computed"]
+        done[run["table"]][1] += run["seconds"]
+    return {table: computed / seconds for table, (computed, seconds) in done.items() if seconds}
+
+
+def show(lake: Lake | None, *, as_json: bool) -> None:
+    """The table of all extractors, or the same as JSON."""
+    entries = [catalogue.entry(get(name).card) for name in names()]
+    measured = rates(lake) if lake else {}
+    if as_json:
+        rows = [{**asdict(entry), "contents_per_second": measured.get(entry.name)} for entry in entries]
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    grid = Grid(*(Column(head, no_wrap=True) for head in _HEADS), "licence", Column("source", overflow="fold"))
+    for entry in entries:
+        grid.add_row(
+            entry.name,
+            entry.modality,
+            catalogue.dimension(entry.dim, entry.columns),
+            f"{entry.parameters / 1e6:,.1f} M" if entry.parameters else "-",
+            entry.input,
+            catalogue.megabytes(entry.bytes),
+            "yes" if entry.here else "no",
+            f"{measured[entry.name]:,.1f}" if entry.name in measured else "-",
+            entry.licence,
+            entry.source,
+        )
+    console = Console()
+    console.width = max(console.width, _LEAST_WIDTH)
+    console.print(grid)
+    console.print(f"model store: {store.root()}", soft_wrap=True)
+
+
+def write_table(document: Path) -> None:
+    """Put the table of models into a Markdown file, between its marks."""
+    cards = [get(name).card for name in names()]
+    document.write_text(catalogue.inserted(document.read_text(encoding="utf-8"), cards), encoding="utf-8")
+
+
+def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool) -> None:
+    """Show each licence, ask where one forbids commercial use, then fetch with progress bars."""
+    wanted = []
+    for card in cards:
+        weights = _source(card)
+        if weights is None:
+            click.echo(f"{card.name} needs no weights")
+            continue
+        click.echo(f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}")
+        if catalogue.non_commercial(weights) and not agreed:
+            click.confirm("This licence forbids commercial use. Fetch it all the same?", abort=True)
+        wanted.append((card.name, weights))
+    if not wanted:
+        return
+    with _bars() as listen:
+        for name, weights in wanted:
+            fetch.pull(name, weights, partial(_named, listen, name), to=to)
+    click.echo(f"in {to or store.root()}")
+
+
+def verify(cards: Sequence[Card], *, as_json: bool, all_of_them: bool) -> bool:
+    """Check every file's sha256; whether all is well. Weights not here are a fault unless all were asked about."""
+    rows = [{"name": card.name, **_state(card)} for card in cards]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+    else:
+        for row in rows:
+            click.echo(f"{row['name']}: {row['state']}" + (f" ({row['error']})" if row["error"] else ""))
+    bad = {"wrong"} if all_of_them else {"wrong", "not here"}
+    return not any(row["state"] in bad for row in rows)
+
+
+def where(card: Card, *, as_json: bool) -> None:
+    """The path of each file, whether it is there or not."""
+    weights = store.choose(card)
+    paths = store.places(card.name, weights) if weights else {}
+    if as_json:
+        click.echo(json.dumps({file: {"path": str(path), "here": path.is_file()} for file, path in paths.items()}))
+        return
+    for path in paths.values():
+        click.echo(path)
+    if not paths:
+        click.echo(f"{card.name} needs no weights", err=True)
+
+
+def export(cards: Sequence[Card], to: Path) -> None:
+    with _bars() as listen:
+        held = archive.write(cards, to, listen)
+    if left := [card.name for card in cards if card.name not in held]:
+        click.echo(f"left out, since they need no weights or bring them along: {', '.join(left)}")
+    click.echo(f"{to}: {', '.join(held) or 'no weights'}, {catalogue.megabytes(to.stat().st_size)}")
+
+
+def take_in(path: Path) -> None:
+    with _bars() as listen:
+        held = archive.read(path, lambda name: get(name).card, listen)
+    click.echo(f"in {store.root()}: {', '.join(held) or 'nothing'}")
+
+
+def _named(listen: fetch.Progress, name: str, file: str, done: int, total: int | None) -> None:
+    listen(f"{name}/{file}", done, total)
+
+
+def _source(card: Card) -> Weights | None:
+    """The weights to fetch: those that are here already, else the first that have addresses, else the preferred."""
+    weights = store.choose(card)
+    if weights is None or store.present(card.name, weights):
+        return weights
+    return next((each for each in card.weights if all(file.url for file in each.files)), weights)
+
+
+def _state(card: Card) -> dict[str, str | None]:
+    weights = store.choose(card)
+    if weights is None:
+        return {"state": "needs no weights", "error": None}
+    try:
+        store.locate(card.name, weights)
+    except store.MissingWeights as error:
+        return {"state": "not here", "error": str(error)}
+    except store.WrongWeights as error:
+        return {"state": "wrong", "error": str(error)}
+    return {"state": "good", "error": None}
+
+
+@contextmanager
+def _bars() -> Iterator[fetch.Progress]:
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        bars: dict[str, Any] = {}
+
+        def listen(file: str, done: int, total: int | None) -> None:
+            if file not in bars:
+                bars[file] = shown.add_task(file, total=total)
+            shown.update(bars[file], completed=done, total=total)
+
+        yield listen

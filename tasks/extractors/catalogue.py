@@ -1,0 +1,117 @@
+"""What there is to choose from: an entry for each extractor, told by its card, and the README's table of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tasks.extractors import store
+from tasks.extractors.card import AudioInput, Card, ImageInput, Weights
+
+BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+_HEADS = ("name", "modality", "dimension", "parameters", "input", "on disk", "licence", "source")
+_NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An extractor. ``bytes`` of its weights: as they lie in the store, else as the card tells, else None."""
+
+    name: str
+    modality: str
+    dim: int | None
+    columns: tuple[str, ...]
+    parameters: int | None
+    input: str
+    bytes: int | None
+    licence: str
+    source: str
+    profiles: tuple[str, ...]
+    here: bool
+    """Whether it can run: its weights are in the store or in a package, or it needs none."""
+
+
+def entry(card: Card) -> Entry:
+    """What is known of an extractor on this machine, no file read."""
+    weights = store.choose(card)
+    here = weights is None or store.present(card.name, weights)
+    size = _bytes(weights) if weights else 0
+    if weights and here:
+        size = sum(path.stat().st_size for path in store.places(card.name, weights).values())
+    return Entry(
+        name=card.name,
+        modality=modality(card),
+        dim=card.dim,
+        columns=tuple(column.name for column in card.value_columns),
+        parameters=card.parameters,
+        input=describe_input(card),
+        bytes=size,
+        licence=card.licence,
+        source=card.source,
+        profiles=tuple(sorted(card.profiles)),
+        here=here,
+    )
+
+
+def modality(card: Card) -> str:
+    """What a person would call what it reads: text, image or audio."""
+    return card.modality if card.attached else "text"
+
+
+def describe_input(card: Card) -> str:
+    """How much of a content is looked at: pixels, samples a second, tokens or characters."""
+    match card.input:
+        case ImageInput(crop=None, resize=side):
+            return f"shorter side {side} px"
+        case ImageInput(crop=side):
+            return f"{side} × {side} px"
+        case AudioInput(rate=rate):
+            return f"{rate / 1000:g} kHz"
+    tokens = dict(card.settings).get("max_tokens")
+    return f"{tokens:,} tokens" if tokens else f"{card.limit:,} characters"
+
+
+def non_commercial(weights: Weights) -> bool:
+    """Whether the licence forbids commercial use."""
+    return _NON_COMMERCIAL.search(weights.licence) is not None
+
+
+def megabytes(size: int | None) -> str:
+    if size is None:
+        return "?"
+    return f"{size / 1e6:,.1f} MB" if size else "-"
+
+
+def dimension(dim: int | None, columns: tuple[str, ...]) -> str:
+    return f"{dim:,}" if dim else f"{len(columns)} columns"
+
+
+def markdown(cards: Iterable[Card]) -> str:
+    """The table of models as Markdown: the same on every machine, since only cards are asked."""
+    rows = []
+    for card in cards:
+        columns = tuple(column.name for column in card.value_columns)
+        size = megabytes(_bytes(card.weights[0]) if card.weights else 0)
+        parameters = f"{card.parameters:,}" if card.parameters else "-"
+        rows.append(
+            (f"`{card.name}`", modality(card), dimension(card.dim, columns), parameters, describe_input(card), size,
+             card.licence, card.source)
+        )  # fmt: skip
+    lines = [_HEADS, ("---",) * len(_HEADS), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def inserted(document: str, cards: Iterable[Card]) -> str:
+    """A Markdown document with the table between its two marks made anew. ValueError where the marks are not there."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"it needs the lines {BEGIN} and {END}: the table is put between them")
+    return f"{before}{BEGIN}\n{markdown(cards)}{END}{after}"
+
+
+def _bytes(weights: Weights) -> int | None:
+    sizes = [file.bytes for file in weights.files]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

@@ -1,0 +1,145 @@
+"""``otzyv models``: what is listed is what the cards say, and nothing is fetched unseen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from flows.cli import main
+from schemas.tables import RUNS
+from tasks.extractors import catalogue, get, names
+from tasks.lake import Lake
+from tasks.lake.publish import append
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def otzyv(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["models", *arguments], input=answer)
+
+
+def test_the_readme_has_the_table_of_the_cards() -> None:
+    said = README.read_text(encoding="utf-8")
+    table = catalogue.inserted(said, [get(name).card for name in names()])
+    assert said == table, "run: otzyv models --markdown README.md"
+    assert all(f"| `{name}` |" in said for name in names())
+
+
+def test_the_table_of_a_file_is_renewed_between_its_marks_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{catalogue.BEGIN}\nold\n{catalogue.END}\nafter\n")
+    assert otzyv("--markdown", str(page)).exit_code == 0
+    said = page.read_text()
+    assert said.startswith(f"before\n{catalogue.BEGIN}\n| name |")
+    assert said.endswith(f"|\n{catalogue.END}\nafter\n")
+    assert "old" not in said
+    page.write_text("no marks")
+    refused = otzyv("--markdown", str(page))
+    assert refused.exit_code == 1
+    assert catalogue.BEGIN in refused.output
+    assert page.read_text() == "no marks"
+
+
+def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_run() -> None:
+    listed = {row["name"]: row for row in json.loads(otzyv("--json").output)}
+    shown = otzyv().output
+    assert tuple(listed) == names()
+    for name, row in listed.items():
+        card = get(name).card
+        assert (row["dim"], row["parameters"], row["licence"]) == (card.dim, card.parameters, card.licence)
+        assert row["contents_per_second"] is None
+        assert name in shown
+    assert listed["text_navec"]["here"]
+    assert listed["text_navec"]["bytes"] == 26_634_240
+    assert listed["image_layout"]["here"]
+    assert listed["image_layout"]["bytes"] == 0
+    assert not listed["text_rubert_tiny2"]["here"]
+    assert listed["text_rubert_tiny2"]["input"] == "512 tokens"
+
+
+def test_rates_are_those_of_the_lakes_runs(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    run = {"run_id": "1", "table": "text_navec", "day": date(2026, 3, 1), "state": "published", "run_key": None,
+           "fingerprint": None, "rows": 100, "computed": 60, "reused": 40, "invalid": 0, "seconds": 2.0,
+           "started_at": datetime(2026, 3, 2, tzinfo=UTC), "error": None}  # fmt: skip
+    rows = [run, {**run, "computed": 30, "seconds": 1.0}, {**run, "computed": 0, "seconds": 9.0}]
+    append(lake.storage, RUNS, pa.Table.from_pylist(rows, schema=RUNS.arrow))
+    listed = {row["name"]: row["contents_per_second"] for row in json.loads(otzyv("--json", "--lake", lake.uri).output)}
+    assert listed.pop("text_navec") == 30.0
+    assert set(listed.values()) == {None}
+    assert "30.0" in otzyv("--lake", lake.uri).output
+
+
+def test_where_names_the_place_of_each_file_whether_it_is_there_or_not(store: Path) -> None:
+    said = otzyv("where", "text_rubert_tiny2").output.split()
+    assert said == [str(store / "text_rubert_tiny2" / file) for file in
+                    ("model.safetensors", "config.json", "tokenizer.json")]  # fmt: skip
+    assert Path(otzyv("where", "text_navec").output.strip()).is_file()
+    unknown = otzyv("where", "text_nothing")
+    assert unknown.exit_code == 2
+    assert "text_rubert_tiny2" in unknown.output
+
+
+def test_verify_fails_for_a_wrong_file_and_for_a_missing_one_that_was_named(store: Path) -> None:
+    assert otzyv("verify").exit_code == 0
+    assert "text_navec: good" in otzyv("verify").output
+    named = otzyv("verify", "text_rubert_tiny2")
+    assert named.exit_code == 1
+    assert "not here" in named.output
+    place = store / "image_mobilenetv2"
+    place.mkdir(parents=True)
+    (place / "mobilenet_v2-b0353104.pth").write_bytes(b"something else")
+    wrong = otzyv("verify")
+    assert wrong.exit_code == 1
+    assert "image_mobilenetv2: wrong (image_mobilenetv2: mobilenet_v2-b0353104.pth has sha256" in wrong.output
+    profile = otzyv("verify", "no_profile")
+    assert profile.exit_code == 2
+    assert "embedded" in profile.output
+
+
+def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("tasks.extractors.fetch.pull", lambda name, *_, **__: fetched.append(name))
+    free = otzyv("pull", "image_resnet50")
+    assert "licence BSD-3-Clause" in free.output
+    assert fetched == ["image_resnet50"]
+    for answer in ("n\n", ""):
+        refused = otzyv("pull", "sentiment_dostoevsky", answer=answer)
+        assert refused.exit_code == 1
+        assert "CC BY-NC-SA 4.0" in refused.output
+    assert fetched == ["image_resnet50"]
+    assert otzyv("pull", "sentiment_dostoevsky", answer="y\n").exit_code == 0
+    assert otzyv("pull", "sentiment_dostoevsky", "--yes").exit_code == 0
+    assert fetched == ["image_resnet50", *["sentiment_dostoevsky"] * 2]
+    assert otzyv("pull", "image_layout").output == "image_layout needs no weights\n"
+
+
+def test_weights_go_to_another_machine_in_an_archive(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Path(__file__).parents[2].parent / "shared" / "models" / "image_mobilenetv2"
+    if not shared.is_dir():
+        pytest.skip("../shared with MobileNetV2's weights is not here")
+    shutil.copytree(shared, store / "image_mobilenetv2")
+    archive = tmp_path / "weights.tar"
+    exported = otzyv("export", "image_mobilenetv2", "embedded", "--to", str(archive))
+    assert exported.exit_code == 0
+    assert "image_layout" in exported.output
+    monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "elsewhere"))
+    assert otzyv("verify", "image_mobilenetv2").exit_code == 1
+    assert otzyv("import", str(archive)).exit_code == 0
+    assert otzyv("verify", "image_mobilenetv2").exit_code == 0

@@ -18,23 +18,27 @@ from schemas.table import Column, Table
 
 Numbers = np.ndarray[Any, Any]
 
-RULES = ("required", "label", "null_by_status", "dim", "finite", "unit", "range")
+RULES = ("required", "label", "null_by_status", "dim", "below", "ascending", "length", "finite", "unit", "range")
 """What is judged of one row's value of one column, in this order."""
 
 
 def rules(column: Column) -> tuple[str, ...]:
     """The names of ``RULES`` that hold for a column.
 
-    A vector with a wrong length is judged by ``dim`` alone, a vector or number that is not finite by ``finite`` alone,
-    and a value beside an unknown status by the status's ``label`` alone: one fault, one name.
+    A vector with a wrong length is judged by ``dim`` alone (one with places by ``length``), a vector or number that is
+    not finite by ``finite`` alone, and a value beside an unknown status by the status's ``label`` alone: one fault, one
+    name.
     """
-    vector = column.dim is not None
+    vector = column.dim is not None or column.places is not None
     bounded = column.low is not None or column.high is not None
     holds = {
         "required": column.required,
         "label": column.labels is not None,
         "null_by_status": column.value,
-        "dim": vector,
+        "dim": column.dim is not None,
+        "below": column.size is not None,
+        "ascending": column.size is not None,
+        "length": column.places is not None,
         "finite": vector or pa.types.is_floating(column.type),
         "unit": vector and column.unit,
         "range": bounded and not vector,
@@ -45,9 +49,9 @@ def rules(column: Column) -> tuple[str, ...]:
 def facts(table: Table, batch: pa.RecordBatch) -> dict[tuple[str, str], Numbers]:
     """One number per row for each (column, rule) of ``table``; the batch has the table's schema.
 
-    ``required``, ``null_by_status`` and ``finite`` are 1 where the rule is kept, else 0. ``label`` is the place in the
-    label set, its length for another value, -1 for null. ``dim`` (the length), ``unit`` (the norm) and ``range`` (the
-    value) are NaN where there is nothing to judge.
+    ``required``, ``null_by_status``, ``finite``, ``below``, ``ascending`` and ``length`` are 1 where the rule is kept,
+    else 0. ``label`` is the place in the label set, its length for another value, -1 for null. ``dim`` (the length),
+    ``unit`` (the norm) and ``range`` (the value) are NaN where there is nothing to judge.
     """
     found = {}
     for column in table.columns:
@@ -68,6 +72,15 @@ def _column(table: Table, column: Column, array: pa.Array, batch: pa.RecordBatch
     if column.dim is not None:
         lengths, finite, norms = vectors(array, column.dim)
         yield "dim", lengths
+        yield "finite", finite
+        if column.unit:
+            yield "unit", norms
+        return
+    if column.size is not None:
+        yield from zip(("below", "ascending"), places(array, column.size), strict=True)
+    if column.places is not None:
+        same, finite, norms = sparse(array, batch.column(column.places))
+        yield "length", same
         yield "finite", finite
         if column.unit:
             yield "unit", norms
@@ -126,6 +139,47 @@ def _rows(array: pa.ListArray, offsets: Numbers, whole: Numbers, dim: int) -> Nu
     if len(starts) * dim == len(values):
         return values.reshape(len(starts), dim)
     return np.asarray(values[starts[:, None] + np.arange(dim)])
+
+
+def places(array: pa.ListArray, size: int) -> tuple[Numbers, Numbers]:
+    """Of lists of places: whether all are from 0 to ``size`` - 1, and whether they ascend; each (n,) int8.
+
+    A null among the places is not below; null rows keep both rules.
+    """
+    numbers, owners = _items(array)
+    with np.errstate(invalid="ignore"):
+        outside = ~((numbers >= 0) & (numbers < size))
+        falling = (np.diff(numbers) <= 0) & (np.diff(owners) == 0)
+    return _clear_of(array, owners[outside]), _clear_of(array, owners[1:][falling])
+
+
+def sparse(array: pa.ListArray, places: pa.ListArray) -> tuple[Numbers, Numbers, Numbers]:
+    """Of values that stand at places: whether they are as many (n,) int8, finite (n,) int8, norms (n,) float64.
+
+    Only rows with as many are looked into: finite is 1 for all others, and norms are NaN for them, for what is not
+    finite and where there are no values. A null on either side keeps every rule.
+    """
+    there = pc.and_(array.is_valid(), places.is_valid()).to_numpy(zero_copy_only=False)
+    spans = np.diff(array.offsets.to_numpy())
+    fit = there & (spans == np.diff(places.offsets.to_numpy()))
+    numbers, owners = _items(array)
+    squares = np.bincount(owners, np.square(numbers.astype(np.float64)), minlength=len(array))
+    finite = np.isfinite(squares)
+    norms = np.where(fit & finite & (spans > 0), np.sqrt(squares), np.nan)
+    return (fit | ~there).astype(np.int8), (finite | ~fit).astype(np.int8), norms
+
+
+def _items(array: pa.ListArray) -> tuple[Numbers, Numbers]:
+    """The items of all lists that are not null, a null item as NaN, and the row that each belongs to."""
+    there = array.is_valid().to_numpy(zero_copy_only=False)
+    spans = np.where(there, np.diff(array.offsets.to_numpy()), 0)
+    return array.flatten().to_numpy(zero_copy_only=False), np.repeat(np.arange(len(array)), spans)
+
+
+def _clear_of(array: pa.ListArray, faulty: Numbers) -> Numbers:
+    flags = np.ones(len(array), np.int8)
+    flags[faulty] = 0
+    return flags
 
 
 def key_numbers(keys: pa.Table) -> Numbers:

@@ -14,6 +14,10 @@ def promises(column: Column) -> list[str]:
     said = []
     if column.dim is not None:
         said.append(f"{column.dim} numbers" + (", length 1" if column.unit else ""))
+    if column.size is not None:
+        said.append(f"places from 0 to {column.size - 1}, ascending")
+    if column.places is not None:
+        said.append(f"as many as {column.places}" + (", length 1 unless there are none" if column.unit else ""))
     if column.low is not None and column.high is not None:
         said.append(f"{column.low:g} to {column.high:g}")
     elif column.low is not None:
@@ -32,7 +36,7 @@ def promises(column: Column) -> list[str]:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """A table as plain data; a column has only those of low, high, labels, dim, unit that it promises."""
+    """A table as plain data; a column has only those of low, high, labels, dim, unit, size, places that it promises."""
     return {
         "name": table.name,
         "row": table.row,
@@ -49,6 +53,8 @@ def _column(column: Column) -> dict[str, Any]:
         "labels": None if column.labels is None else list(column.labels),
         "dim": column.dim,
         "unit": column.unit or None,
+        "size": column.size,
+        "places": column.places,
     }
     return {
         "name": column.name,

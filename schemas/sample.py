@@ -33,7 +33,7 @@ def sample(table: Table, rows: int, seed: int, *, day: dt.date = SAMPLE_DAY) -> 
 
     Keys are unique, sorted and the same for every seed. Every tenth row has a status other than the first of its
     labels, each in turn. Columns that may be null are null in about a tenth of the rows, value columns exactly where
-    the status is not ok. Vectors have their dimension, and length 1 where promised.
+    the status is not ok. Vectors have their dimension, or values and places that fit, and length 1 where promised.
     """
     rng = np.random.default_rng(seed)
     status = _statuses(table.column("status"), rows) if "status" in table.names else np.full(rows, "ok")
@@ -48,7 +48,7 @@ def sample(table: Table, rows: int, seed: int, *, day: dt.date = SAMPLE_DAY) -> 
         elif column.name in ("fingerprint", "run_key") and column.required:
             array = pa.repeat(pa.scalar(_sha256(f"{table.name} {column.name} {seed}"), column.type), rows)
         else:
-            array = _fill(column, rows, rng, day)
+            array = _fill(column, table, rows, rng, day)
         arrays.append(_hide(array, _absent(column, status, rng)))
     return pa.Table.from_arrays(arrays, schema=table.arrow)
 
@@ -93,7 +93,7 @@ def _hide(array: pa.Array, absent: np.ndarray[Any, Any]) -> pa.Array:
     return pc.if_else(pa.array(absent), pa.scalar(None, array.type), array)
 
 
-def _fill(column: Column, rows: int, rng: np.random.Generator, day: dt.date) -> pa.Array:
+def _fill(column: Column, table: Table, rows: int, rng: np.random.Generator, day: dt.date) -> pa.Array:
     if column.labels is not None:
         return pa.array(rng.choice(np.array(column.labels), rows), column.type)
     if column.dim is not None:
@@ -101,11 +101,33 @@ def _fill(column: Column, rows: int, rng: np.random.Generator, day: dt.date) -> 
         if column.unit:
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return _lists(column.type, pa.array(vectors.reshape(-1), column.type.value_type), np.full(rows, column.dim))
+    if column.size is not None:
+        lengths = _sparse_lengths(column.size, rows)
+        stripe = max(1, column.size // 3)  # a place in each
+        places = rng.integers(0, stripe, int(lengths.sum())) + stripe * _ranks(lengths)
+        return _lists(column.type, pa.array(places, column.type.value_type), lengths)
+    if column.places is not None:
+        lengths = _sparse_lengths(table.column(column.places).size or 0, rows)
+        values = rng.uniform(0.5, 1, int(lengths.sum()))
+        if column.unit:
+            owners = np.repeat(np.arange(rows), lengths)
+            values /= np.sqrt(np.bincount(owners, np.square(values), minlength=rows))[owners]
+        return _lists(column.type, pa.array(values, column.type.value_type), lengths)
     if pa.types.is_string(column.type) and (column.name.endswith("sha256") or column.name == "author"):
         return pa.array([_sha256(f"{number}") for number in rng.integers(0, 2**62, rows)], column.type)
     if pa.types.is_string(column.type) and not column.personal:
         return pa.array([f"{column.name}-{number}" for number in rng.integers(0, 10, rows)], column.type)
     return _random(column.type, rows, rng, day, column.low, column.high)
+
+
+def _sparse_lengths(size: int, rows: int) -> np.ndarray[Any, Any]:
+    """How many values each row has: from none to three, the same for the places and what stands there."""
+    return np.arange(rows) % (min(size, 3) + 1)
+
+
+def _ranks(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """0, 1, … within each row."""
+    return np.asarray(np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths))
 
 
 def _random(

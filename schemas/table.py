@@ -14,6 +14,10 @@ class Column:
     ``required`` columns are never null. ``value`` columns hold what an extractor computed: they are filled where the
     row's status is ``ok`` and null everywhere else. ``low`` and ``high`` are inclusive. ``dim`` and ``unit`` speak of a
     vector (``list<float>``): its exact length, and whether its Euclidean length is 1.
+
+    A vector that is mostly zeros takes two columns. One (``list<int32>``) says at which places of ``size`` numbers it
+    is not zero, in ascending order; the other (``list<float>``) has as many values, and ``places`` names the first.
+    There, ``unit`` holds of every vector that has a value.
     """
 
     name: str
@@ -26,14 +30,17 @@ class Column:
     labels: tuple[str, ...] | None = None
     dim: int | None = None
     unit: bool = False
+    size: int | None = None
+    places: str | None = None
     personal: bool = False
     """Written by or about a person: no statistics of it in the log, never shown in a page or an error."""
 
     def __post_init__(self) -> None:
         if self.value and self.required:
             raise ValueError(f"column {self.name!r}: a value column is null where status is not ok, so required=False")
-        if self.dim is not None and not pa.types.is_list(self.type):
-            raise ValueError(f"column {self.name!r}: dim is for list columns, not {self.type}")
+        for said, value in (("dim", self.dim), ("size", self.size), ("places", self.places)):
+            if value is not None and not pa.types.is_list(self.type):
+                raise ValueError(f"column {self.name!r}: {said} is for list columns, not {self.type}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,9 @@ class Table:
         missing = {*self.keys, *([self.partition] if self.partition else [])} - set(names)
         if doubled or missing:
             raise ValueError(f"table {self.name!r}: columns named twice {sorted(doubled)}, not there {sorted(missing)}")
+        for column in self.columns:
+            if column.places is not None and self.column(column.places).size is None:
+                raise ValueError(f"table {self.name!r}: {column.places!r}, the places of {column.name!r}, has no size")
 
     @property
     def arrow(self) -> pa.Schema:

@@ -53,16 +53,41 @@ def _of(table: Table, column: Column) -> Iterator[Fault]:
         yield fault("dim", "is empty", [])
         for odd in (math.nan, math.inf, -math.inf, None):
             yield fault("finite", f"holds {odd}", [odd, *good[1:]])
+    elif column.size or column.places:
+        yield from _of_sparse(column)
     elif pa.types.is_floating(column.type):
         for odd in (math.nan, math.inf, -math.inf):
             yield fault("finite", f"is {odd}", odd)
-    if column.unit:
+    if column.unit and column.dim:
         for length in (0.0, 0.997, 1.003, 1e20):
             yield fault("unit", f"has length {length}", [x * length for x in _some(column)])
     if column.name not in table.keys:
         for bound, way in ((column.low, -1), (column.high, 1)):
             if bound is not None:
                 yield fault("range", f"lies beyond {bound}", _beyond(column, bound, way))
+
+
+def _of_sparse(column: Column) -> Iterator[Fault]:
+    """Two places of which one is wrong, or two values for two places."""
+
+    def fault(rule: str, how: str, places: list[Any], values: list[Any]) -> Fault:
+        pair = {column.name: places} if column.size else {column.places or "": places, column.name: values}
+        if column.size:
+            pair["values"] = values
+        return Fault(f"{column.name} {how}", frozenset({(rule, column.name)}), lambda row: row.update(pair), "filled")
+
+    if column.size:
+        for odd in (column.size, -1, None):
+            yield fault("below", f"holds {odd}", [odd], [1.0])
+        for falling in ([2, 1], [1, 1]):
+            yield fault("ascending", f"goes {falling}", falling, [0.6, 0.8])
+        return
+    yield fault("length", "is one short", [0, 1], [1.0])
+    yield fault("length", "is empty where there is a place", [0], [])
+    for wrong in (math.nan, math.inf, None):
+        yield fault("finite", f"holds {wrong}", [0, 1], [1.0, wrong])
+    for values in ([0.6, 0.81], [0.0, 0.0]):
+        yield fault("unit", f"is {values}", [0, 1], values)
 
 
 def _setting(name: str, value: Any) -> Callable[[Row], None]:
@@ -72,6 +97,8 @@ def _setting(name: str, value: Any) -> Callable[[Row], None]:
 def _some(column: Column) -> Any:
     if column.dim:
         return [1.0] + [0.0] * (column.dim - 1)
+    if column.size or column.places:
+        return [0] if column.size else [1.0]
     if column.labels:
         return column.labels[0]
     return SECRET if pa.types.is_string(column.type) else (column.low or 0)

@@ -1,4 +1,5 @@
-"""Feature tables of the kinds that extractors make: a unit vector, vector and scalar of an attachment, named scores."""
+"""Feature tables of the kinds that extractors make: a unit vector, vector and scalar of an attachment, named scores,
+a sparse vector."""
 
 import pyarrow as pa
 
@@ -33,4 +34,13 @@ SENTIMENT = feature_table(
     row="the sentiment of a review",
     attached=False,
 )
-ALL = (*TABLES.values(), VECTORS, PICTURES, SENTIMENT)
+WORDS = feature_table(
+    "words",
+    [
+        Column(name="indices", type=pa.list_(pa.int32()), required=False, value=True, size=50, doc="which words"),
+        Column(name="values", type=FLOATS, required=False, value=True, places="indices", unit=True, doc="their weight"),
+    ],
+    row="the words of a review",
+    attached=False,
+)
+ALL = (*TABLES.values(), VECTORS, PICTURES, SENTIMENT, WORDS)

@@ -1,6 +1,7 @@
 """The flat facts say of vectors and keys what a plain loop over them would say."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.derived import facts, key_numbers, rules, value_numbers, vectors
+from schemas.derived import facts, key_numbers, places, rules, sparse, value_numbers, vectors
 from schemas.sample import sample
 from tests.schemas.shapes import ALL
 
@@ -36,6 +37,44 @@ def test_vectors_are_reduced_to_length_finiteness_and_norm(rows: list[Any], star
     lengths, finite, norms = vectors(array.slice(start), DIM)
     must = [plain(row) for row in rows[start:]]
     np.testing.assert_array_equal(lengths, [m[0] for m in must])
+    np.testing.assert_array_equal(finite, [m[1] for m in must])
+    np.testing.assert_allclose(norms, [m[2] for m in must], rtol=1e-5, atol=1e-18)
+
+
+SIZE = 4
+pairs = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(-1, SIZE)), max_size=4)),
+        st.one_of(st.none(), st.lists(numbers, max_size=4)),
+    )
+)
+
+
+def plain_places(row: list[int | None] | None) -> tuple[bool, bool]:
+    row = row or []
+    below = all(place is not None and 0 <= place < SIZE for place in row)
+    return below, all(a is None or b is None or a < b for a, b in pairwise(row))
+
+
+def plain_values(values: list[float | None] | None, row: list[int | None] | None) -> tuple[bool, bool, float]:
+    if values is None or row is None or len(values) != len(row):
+        return values is None or row is None, True, math.nan
+    whole = [x for x in values if x is not None and math.isfinite(x)]
+    if len(whole) < len(values):
+        return True, False, math.nan
+    return True, True, math.sqrt(sum(x * x for x in whole)) if whole else math.nan
+
+
+@given(rows=pairs, start=st.integers(0, 3))
+def test_sparse_vectors_are_reduced_to_what_their_places_and_values_keep(rows: list[Any], start: int) -> None:
+    found = pa.array([row[0] for row in rows], pa.list_(pa.int32())).slice(start)
+    values = pa.array([row[1] for row in rows], pa.list_(pa.float32())).slice(start)
+    below, ascending = places(found, SIZE)
+    np.testing.assert_array_equal(below, [plain_places(row)[0] for row, _ in rows[start:]])
+    np.testing.assert_array_equal(ascending, [plain_places(row)[1] for row, _ in rows[start:]])
+    same, finite, norms = sparse(values, found)
+    must = [plain_values(value, row) for row, value in rows[start:]]
+    np.testing.assert_array_equal(same, [m[0] for m in must])
     np.testing.assert_array_equal(finite, [m[1] for m in must])
     np.testing.assert_allclose(norms, [m[2] for m in must], rtol=1e-5, atol=1e-18)
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.dictionary import as_json, as_markdown, as_text
 from schemas.table import Table
-from tests.schemas.shapes import ALL, PICTURES, SENTIMENT, VECTORS
+from tests.schemas.shapes import ALL, PICTURES, SENTIMENT, VECTORS, WORDS
 
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
@@ -24,11 +24,13 @@ def test_every_column_is_told_of(table: Table) -> None:
 
 
 def test_what_is_promised_can_be_read_by_people_and_programs() -> None:
-    page = as_markdown([VECTORS, PICTURES, SENTIMENT])
+    page = as_markdown([VECTORS, PICTURES, SENTIMENT, WORDS])
     assert "5 numbers, length 1; null unless status is ok" in page
     assert "| `share` | `double` | a share | 0 to 1; null unless status is ok |" in page
     assert "at least 0" in page
     assert "one of positive, negative; null unless status is ok" in page
+    assert "places from 0 to 49, ascending; null unless status is ok" in page
+    assert "as many as indices, length 1 unless there are none; null unless status is ok" in page
     positive = next(column for column in as_json(SENTIMENT)["columns"] if column["name"] == "positive")
     assert positive == {
         "name": "positive", "type": str(pa.float32()), "doc": "a score",

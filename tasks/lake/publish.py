@@ -1,8 +1,8 @@
 """Publishing days of a table: files are written aside, then one compare-and-swap makes them the days' contents.
 
 Measured on deltalake 1.6: with no retries ``create_write_transaction`` is a strict compare-and-swap on the table's
-version, but its errors do not tell whether the commit is live. So after any error the table is opened again and the
-files are looked for by their names, which no other writer can have made.
+version, but its errors do not tell whether the commit is live. So every commit carries a name of its own, and after
+any error the log's next entry is read: it is that commit, another writer's, or not there.
 """
 
 from __future__ import annotations
@@ -11,17 +11,27 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import date
 from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties
+from deltalake import CommitProperties, Schema
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.table import Table
-from tasks.lake.snapshot import STATISTICS, DataFile, Snapshot, open_snapshot
+from tasks.lake.snapshot import (
+    ACTIONS,
+    COMMIT,
+    STATISTICS,
+    DataFile,
+    Snapshot,
+    create_table,
+    log_entry,
+    open_snapshot,
+    read_commit,
+)
 from tasks.lake.storage import Storage, Written
 
 ROW_GROUP = 4096
@@ -31,6 +41,10 @@ ATTEMPTS = 50
 
 class EmptyDay(RuntimeError):
     """Publishing would empty a day that has rows, and nobody said that this is meant."""
+
+
+class OtherColumns(RuntimeError):
+    """The table in the lake was made with other columns than those that are to be written."""
 
 
 Outcome = Literal["published", "superseded"]
@@ -124,11 +138,13 @@ def commit(
     staged: Sequence[DataFile],
     *,
     allow_empty: bool = False,
+    alone: bool = False,
 ) -> Outcome:
     """Make the staged files the whole contents of the days, if the days are still as the snapshot saw them.
 
-    Returns "superseded", and removes the staged files, when another writer changed one of the days meanwhile.
-    Raises EmptyDay when a day with rows would be left without any and ``allow_empty`` is not given.
+    Returns "superseded", and removes the staged files, when another writer changed one of the days meanwhile;
+    ``alone``: or any other day of the table. Raises EmptyDay when a day with rows would be left without any and
+    ``allow_empty`` is not given.
     """
     before = {day: snapshot.of(day) for day in days}
     filled = {file.day for file in staged}
@@ -139,14 +155,14 @@ def commit(
     removed = [file for day in days for file in before[day]]
     if not staged and not removed:
         return "published"
-    return _swap(storage, snapshot, before, removed, staged)
+    return _swap(storage, snapshot, None if alone else days, removed, staged)
 
 
 def append(storage: Storage, table: Table, rows: pa.Table, day: date | None = None) -> None:
     """Add rows beside what is there: for tables of events (runs, quarantine), never for a day's contents."""
     file = write_file(storage, table, day, rows)
     if file is not None:
-        _swap(storage, open_snapshot(storage, table), {}, [], [file])
+        _swap(storage, open_snapshot(storage, table), [], [], [file])
 
 
 def commit_rows(storage: Storage, snapshot: Snapshot, rows: pa.Table, day: date | None = None) -> bool:
@@ -157,40 +173,59 @@ def commit_rows(storage: Storage, snapshot: Snapshot, rows: pa.Table, day: date 
     file = write_file(storage, snapshot.table, day, rows)
     if file is None:
         return True
-    return _swap(storage, snapshot, {day: snapshot.of(day)}, [], [file]) == "published"
+    return _swap(storage, snapshot, [day], [], [file]) == "published"
 
 
 def _swap(
     storage: Storage,
     snapshot: Snapshot,
-    before: dict[date | None, tuple[DataFile, ...]],
+    days: Sequence[date | None] | None,
     removed: Sequence[DataFile],
     staged: Sequence[DataFile],
 ) -> Outcome:
-    current = snapshot
+    """One commit, tried again while it is other days (than ``days``; None: all) that other writers change."""
+    name = uuid.uuid4().hex
+    current = snapshot if snapshot.handle is not None else create_table(storage, snapshot.table)
     for attempt in range(ATTEMPTS):
+        if _paths(current, days) != _paths(snapshot, days):
+            _discard(storage, staged)
+            return "superseded"
         try:
-            _transact(current, removed, staged)
+            _transact(current, removed, staged, name)
         except Exception:
-            # The error does not tell whether the commit is live: only the table does.
+            # Opened before the entry is read: what lands in between shows as a newer version, never as another's.
             now = open_snapshot(storage, snapshot.table)
-            live = {file.path for file in now.files}
-            if all(file.path in live for file in staged) and not any(file.path in live for file in removed):
-                return "published"
-            if any({f.path for f in now.of(day)} != {f.path for f in files} for day, files in before.items()):
-                for file in staged:
-                    storage.delete(file.path)
-                return "superseded"
+            if now.version > current.version and _is_live(storage, current, name):
+                break
             if now.version == current.version or attempt == ATTEMPTS - 1:
+                if not storage.remote:  # a request to S3 may still arrive, and would name files that are gone
+                    _discard(storage, staged)
                 raise
             current = now
         else:
             break
-    storage.sync(f"{snapshot.table.name}/_delta_log/{current.version + 1:020}.json")
+    with suppress(FileNotFoundError):
+        storage.sync(log_entry(snapshot.table.name, current.version + 1))
     return "published"
 
 
-def _transact(snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile]) -> None:
+def _paths(snapshot: Snapshot, days: Sequence[date | None] | None) -> set[str]:
+    return {file.path for file in snapshot.files if days is None or file.day in days}
+
+
+def _is_live(storage: Storage, before: Snapshot, name: str) -> bool:
+    """Whether the commit of that name made the version after this one."""
+    return read_commit(storage, before.table.name, before.version + 1).get(COMMIT) == name
+
+
+def _discard(storage: Storage, staged: Sequence[DataFile]) -> None:
+    """Remove files that no version will name. Failing at that changes nothing but the space they take."""
+    for file in staged:
+        with suppress(OSError):
+            storage.delete(file.path)
+
+
+def _transact(snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile], name: str) -> None:
     now = int(time.time() * 1000)
     prefix = f"{snapshot.table.name}/"
     actions: list[AddAction | RemoveAction] = [
@@ -203,13 +238,25 @@ def _transact(snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[
         )
         for file in staged
     ]
-    snapshot.handle.create_write_transaction(
+    handle = snapshot.handle
+    assert handle is not None
+    schema = handle.schema()
+    if schema != Schema.from_arrow(snapshot.table.arrow):
+        raise OtherColumns(
+            f"table {snapshot.table.name!r} in the lake has other columns ({_told(schema)}) than this otzyv writes "
+            f"({_told(Schema.from_arrow(snapshot.table.arrow))}): new columns are a new table name"
+        )
+    handle.create_write_transaction(
         actions,
         mode="append",
-        schema=snapshot.handle.schema(),
+        schema=schema,
         partition_by=[snapshot.table.partition] if snapshot.table.partition else [],
-        commit_properties=CommitProperties(max_commit_retries=0),
+        commit_properties=CommitProperties({COMMIT: name, ACTIONS: str(len(actions))}, max_commit_retries=0),
     )
+
+
+def _told(schema: Schema) -> str:
+    return ", ".join(field.name for field in schema.fields)
 
 
 def _partition(table: Table, file: DataFile) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -38,11 +39,14 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table at the version it had when it was opened; commits through it are refused once that has changed."""
+    """A table at the version it had when it was opened; commits through it are refused once that has changed.
+
+    Where nobody has written to the table yet there is none: version -1 and no handle. Reading makes no table.
+    """
 
     table: Table
     version: int
-    handle: DeltaTable
+    handle: DeltaTable | None
     files: tuple[DataFile, ...]
 
     def of(self, day: date | None) -> tuple[DataFile, ...]:
@@ -62,25 +66,27 @@ STATISTICS = ("run_key", "fingerprint")
 """The only columns with statistics in the log: nothing personal may stand there."""
 
 
-def open_snapshot(storage: Storage, table: Table) -> Snapshot:
-    """Open a table, making it if it isn't there.
+COMMIT, ACTIONS = "otzyv.commit", "otzyv.actions"
+"""What a commit of ours says of itself: a name that no other has, and how many files it adds and removes."""
 
-    Raises TornLog if the newest log entry is empty or not whole.
-    """
-    uri = storage.at(table.name)
+
+def open_snapshot(storage: Storage, table: Table) -> Snapshot:
+    """A table as it stands. Raises TornLog if an entry of its log is empty or not whole."""
     _refuse_torn_log(storage, table.name)
     try:
-        handle = DeltaTable(uri, storage_options=storage.options)
+        handle = DeltaTable(storage.at(table.name), storage_options=storage.options)
     except TableNotFoundError:
-        handle = _create(storage, table, uri)
+        return Snapshot(table, -1, None, ())
     return Snapshot(table, handle.version(), handle, tuple(_files(table, handle)))
 
 
-def _create(storage: Storage, table: Table, uri: str) -> DeltaTable:
+def create_table(storage: Storage, table: Table) -> Snapshot:
+    """Make a table that isn't there. Of two makers at once one wins, both see the same table."""
     statistics = ",".join(name for name in STATISTICS if name in table.names)
+    refused = None
     try:
         DeltaTable.create(
-            uri,
+            storage.at(table.name),
             table.arrow,
             mode="ignore",
             partition_by=table.partition,
@@ -90,28 +96,59 @@ def _create(storage: Storage, table: Table, uri: str) -> DeltaTable:
             else {"delta.dataSkippingNumIndexedCols": "0"},
             storage_options=storage.options,
         )
-    except DeltaError:
-        # Another worker may have made it in between: then opening it works.
-        return DeltaTable(uri, storage_options=storage.options)
-    return DeltaTable(uri, storage_options=storage.options)
+    except DeltaError as error:
+        refused = error
+    made = open_snapshot(storage, table)
+    if made.handle is None and refused:
+        raise refused
+    return made
+
+
+def log_entry(table: str, version: int) -> str:
+    """The path of a version's entry in a table's log."""
+    return f"{table}/_delta_log/{version:020}.json"
+
+
+def read_commit(storage: Storage, table: str, version: int) -> dict[str, Any]:
+    """What the commit that made a version says of itself; empty where the log no longer tells."""
+    try:
+        lines = storage.read(log_entry(table, version)).splitlines()
+    except FileNotFoundError:
+        return {}
+    told: dict[str, Any] = json.loads(lines[0]).get("commitInfo", {}) if lines else {}
+    return told
+
+
+_ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
 
 
 def _refuse_torn_log(storage: Storage, name: str) -> None:
-    entries = [path for path in storage.files(f"{name}/_delta_log") if path.endswith(".json")]
-    if not entries:
-        return
-    newest = storage.read(entries[-1])
-    try:
-        for line in newest.splitlines():
-            json.loads(line)
-        torn = not newest.strip()
-    except ValueError:
-        torn = True
-    if torn:
+    """deltalake takes an empty entry for a version without changes, and one cut at a line's end for a whole one."""
+    sizes = storage.sizes(f"{name}/_delta_log")
+    entries = [(int(found[1]), found[2], path) for path in sizes if (found := _ENTRY.search(path))]
+    checkpoint = max((version for version, kind, _ in entries if kind != "json"), default=-1)
+    log = sorted((version, path) for version, kind, path in entries if kind == "json" and version > checkpoint)
+    for number, (version, path) in enumerate(log, 1):
+        newest = storage.read(path) if number == len(log) else None
+        if sizes[path] and (newest is None or _whole(newest, version)):
+            continue
         raise TornLog(
-            f"the newest log entry of table {name!r} is not whole: {storage.at(entries[-1])} ({len(newest)} bytes). "
-            f"No commit is lost if it was never acknowledged: move that file away and run again"
+            f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({sizes[path]} bytes). If it is "
+            f"the newest, no acknowledged commit is in it: move that file away and run again"
         )
+
+
+def _whole(entry: bytes, version: int) -> bool:
+    try:
+        actions = [json.loads(line) for line in entry.splitlines()]
+    except ValueError:
+        return False
+    if not actions:
+        return False
+    if version == 0:
+        return {"protocol", "metaData"} <= {key for action in actions for key in action}
+    told = actions[0].get("commitInfo", {}).get(ACTIONS)  # maintenance by deltalake itself does not tell
+    return told is None or int(told) == len(actions) - 1
 
 
 def _files(table: Table, handle: DeltaTable) -> Iterator[DataFile]:

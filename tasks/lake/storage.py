@@ -68,6 +68,11 @@ class Storage:
         infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=recursive, allow_not_found=True))
         return sorted(info.path for info in infos if info.type == fs.FileType.File)
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Path -> bytes of the files in a folder; none where the folder is not there."""
+        infos = self.fs.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        return {info.path: info.size for info in infos if info.type == fs.FileType.File}
+
     def folders(self) -> list[str]:
         """The folders in the root, sorted."""
         infos = self.fs.get_file_info(fs.FileSelector("", allow_not_found=True))
@@ -108,6 +113,8 @@ class Storage:
                     if sync:
                         os.fsync(file.fileno())
                     part.replace(self.root / stream.path)
+                    if sync:
+                        _sync(part.parent)
                     _KNOWN[self._stamp(stream.path)] = stream.crc
             finally:
                 part.unlink(missing_ok=True)
@@ -127,12 +134,14 @@ class Storage:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         part.write_bytes(data)
+        _sync(part)
         try:
             os.link(part, target)
         except FileExistsError:
             return False
         finally:
             part.unlink()
+        _sync(target.parent)
         return True
 
     def sync(self, path: str) -> None:
@@ -140,11 +149,7 @@ class Storage:
         if self.remote:
             return
         for place in (self.root / path, (self.root / path).parent):
-            handle = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            _sync(place)
 
     def parquet(self, path: str) -> pq.ParquetFile:
         """Open a Parquet file once its bytes are known to be those that were written.
@@ -211,6 +216,14 @@ _CRC = re.compile(r"-([0-9a-f]{8})\.(?:parquet|arrow)$")
 
 _KNOWN: dict[tuple[str, int, int], int] = {}
 """CRC-32 of files on disk as this process wrote or last read them: path, size, time of change -> checksum."""
+
+
+def _sync(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _crc(path: Path) -> int:

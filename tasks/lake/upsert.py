@@ -153,10 +153,16 @@ def _replace(
         if new.equals(_sorted(table, old)):
             continue
         changed.add(day)
-        staged += _write_checked(storage, table, day, new)
+        try:
+            staged += _write_checked(storage, table, day, new)
+        except BaseException:
+            for file in staged:
+                storage.delete(file.path)
+            raise
     if not changed:
         return changed
-    outcome = commit(storage, before, sorted(changed), staged, allow_empty=allow_empty)
+    # Alone: writers of other days may have brought the same review in, which is to stand in one day only.
+    outcome = commit(storage, before, sorted(changed), staged, allow_empty=allow_empty, alone=True)
     return changed if outcome == "published" else None
 
 

@@ -113,15 +113,15 @@ def test_of_racing_writers_of_a_day_exactly_one_wins(storage: Storage, first: bo
         assert ids(storage, day) == wanted(1 + outcomes.index("published"))
 
 
-Fault = Callable[[Snapshot, Any, Any], None]
+Fault = Callable[[Snapshot, Any, Any, str], None]
 
 
-def lose_answer(snapshot: Snapshot, removed: Any, files: Any) -> None:
-    transact(snapshot, removed, files)
+def lose_answer(snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
+    transact(snapshot, removed, files, name)
     raise OSError("connection reset after the commit was written")
 
 
-def fail_before(snapshot: Snapshot, removed: Any, files: Any) -> None:
+def fail_before(snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
     raise OSError("no space left on device")
 
 

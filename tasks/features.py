@@ -19,7 +19,6 @@ from prefect import task
 from schemas.tables import QUARANTINE, REVIEWS
 from tasks.extractors import Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
-from tasks.extractors.store import choose
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents
 from tasks.lake.day import publish_day
@@ -28,6 +27,7 @@ from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import Snapshot, read_table
 from tasks.progress import tell
 from tasks.retry import RETRIES, environment_fault
+from tasks.weights import hold, pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def features(lake_uri: str, name: str, day: date, *, again: bool = False) -> Tab
 def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) -> TableRun:
     """Make a day of an extractor's table from what the lake holds. ``again``: compute even what stands already.
 
-    Raises CheckFailed when the day fails a table check, MissingWeights when there is something to compute and the
-    weights are not in the model store; the day is then as it was.
+    Raises CheckFailed when the day fails a table check; MissingWeights or WrongWeights when there is something to
+    compute and the weights that the lake holds to are not in the model store. The day is then as it was.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     extractor, weights = configured(lake, extractor)
@@ -87,6 +87,8 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
         shelf.take_over(file for former in (day, *former_days(lake, day)) for file in snapshot.of(former))
     shelf.resume()
     missing = [(sha, row) for sha, row in contents.distinct() if sha not in shelf]
+    if weights is not None and (missing or contents.keys.num_rows):
+        hold(lake, card, weights, unread=not missing)
     done = 0
     for batch in extract(extractor, weights, _contents(contents, missing)):
         shelf.add(batch)
@@ -125,11 +127,14 @@ def failed(table: str, day: date, error: object) -> TableRun:
 
 
 def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:
-    """The extractor as this lake runs it: in the lake's precision where the card offers it, with weights at hand."""
+    """The extractor as this lake runs it: in the lake's precision where the card offers it, on the lake's weights.
+
+    Writes nothing, and reads no weights that the lake has on record.
+    """
     card = extractor.card
     if lake.constants.precision in card.precisions:
         card = replace(card, precision=lake.constants.precision)
-    return Extractor(card, extractor.load), choose(card)
+    return Extractor(card, extractor.load), pinned(lake, card)
 
 
 def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:

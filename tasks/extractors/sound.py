@@ -5,7 +5,7 @@ Time runs along the first axis everywhere: a spectrogram is (frames, bins).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -82,8 +82,12 @@ def deltas(coefficients: Floats, width: int, order: int) -> Floats:
     return np.asarray(savgol_filter(coefficients, width, order, deriv=order, axis=0, mode=ends), np.float32)
 
 
-_RATE, _N_FFT, _HOP, _N_MELS, _N_MFCC, _WIDTH = 16_000, 400, 160, 40, 20, 9
-_DIM = 2 * 3 * _N_MFCC
+_RATE, _N_FFT, _HOP, _N_MELS, _N_MFCC, _WIDTH, _PARTS = 16_000, 400, 160, 40, 20, 9, 4
+_MFCC_DIM = 2 * 3 * _N_MFCC
+_SPECTRUM_DIM = 1 + _N_MELS + _PARTS * _N_MELS
+_SPECTRUM = (
+    ("n_fft", _N_FFT), ("hop", _HOP), ("window", "hann"), ("n_mels", _N_MELS), ("mel", "slaney"), ("range_db", 80),
+)  # fmt: skip
 
 MFCC = Card(
     name="audio_mfcc",
@@ -92,33 +96,71 @@ MFCC = Card(
     doc="mean and deviation over time of 20 MFCC and of their first and second derivatives",
     licence="Apache-2.0",
     source="this project; Davis, Mermelstein 1980",
-    dim=_DIM,
+    dim=_MFCC_DIM,
     input=AudioInput(_RATE),
     tolerance=1e-3,
     profiles=frozenset({"embedded", "standard"}),
-    settings=(
-        ("n_fft", _N_FFT), ("hop", _HOP), ("window", "hann"), ("n_mels", _N_MELS), ("mel", "slaney"),
-        ("n_mfcc", _N_MFCC), ("delta_width", _WIDTH), ("range_db", 80),
-    ),
+    settings=(*_SPECTRUM, ("n_mfcc", _N_MFCC), ("delta_width", _WIDTH)),
     batch_rows=8,
     notes="Value [statistic * 60 + derivative * 20 + coefficient]: statistic 0 mean, 1 standard deviation; "
     "derivative 0 none, 1 first, 2 second; coefficient 0 the loudness in dB, 1 to 19 the spectrum's shape.",
-)  # fmt: skip
+)
+
+SPECTRUM = Card(
+    name="audio_spectrum",
+    version=1,
+    modality="audio",
+    doc="log-mel spectrum in dB: its level, how much each of 40 bands varies, and the bands' levels in four quarters",
+    licence="Apache-2.0",
+    source="this project",
+    dim=_SPECTRUM_DIM,
+    input=AudioInput(_RATE),
+    tolerance=1e-3,
+    profiles=frozenset({"embedded", "standard"}),
+    settings=(*_SPECTRUM, ("parts", _PARTS)),
+    batch_rows=8,
+    notes="Value 0: mean of all bands in dB; 1 to 40: standard deviation of each band over time; "
+    "41 + quarter * 40 + band: the band's mean in that quarter of the recording, less value 0. The bands' means over "
+    "the whole recording are the means of their quarters. Loudness moves only value 0.",
+)
 
 
 @register(MFCC)
 def audio_mfcc(card: Card, weights: Weights | None) -> Run:
+    return _of_spectrum(mfcc_statistics, _MFCC_DIM)
+
+
+@register(SPECTRUM)
+def audio_spectrum(card: Card, weights: Weights | None) -> Run:
+    return _of_spectrum(spectrum_statistics, _SPECTRUM_DIM)
+
+
+def _of_spectrum(statistics: Callable[[Floats], Floats], dim: int) -> Run:
     def run(recordings: Sequence[Floats]) -> Floats:
-        rows = [_moments(_mfcc_in_time(samples)) for samples in recordings]
-        return np.array(rows, np.float32).reshape(len(rows), _DIM)
+        return np.array([statistics(spectrum(r)) for r in recordings], np.float32).reshape(len(recordings), dim)
 
     return run
 
 
-def _mfcc_in_time(samples: Floats) -> Floats:
-    """(frames, 60): MFCC, first and second derivatives."""
-    coefficients = mfcc(log_mel(samples, mel_filters(_RATE, _N_FFT, _N_MELS), _HOP), _N_MFCC)
-    return np.concatenate([coefficients, *(deltas(coefficients, _WIDTH, order) for order in (1, 2))], axis=1)
+def spectrum(samples: Floats) -> Floats:
+    """(frames, 40) dB: the log-mel spectrum that both extractors read, 100 frames a second."""
+    return log_mel(samples, mel_filters(_RATE, _N_FFT, _N_MELS), _HOP)
+
+
+def mfcc_statistics(decibels: Floats) -> Floats:
+    """(frames, 40) -> (120,), in the order that the card of audio_mfcc tells."""
+    coefficients = mfcc(decibels, _N_MFCC)
+    return _moments(np.concatenate([coefficients, *(deltas(coefficients, _WIDTH, order) for order in (1, 2))], axis=1))
+
+
+def spectrum_statistics(decibels: Floats) -> Floats:
+    """(frames, 40) -> (201,), in the order that the card of audio_spectrum tells."""
+    frames = len(decibels)
+    # Neighbours share a frame where the quarters don't come out even, so that even one frame has four.
+    edges = [(part * frames // _PARTS, -(-(part + 1) * frames // _PARTS)) for part in range(_PARTS)]
+    quarters = np.array([decibels[start:end].mean(axis=0, dtype=np.float64) for start, end in edges])
+    level = decibels.mean(dtype=np.float64)
+    return np.concatenate([[level], decibels.std(axis=0, dtype=np.float64), (quarters - level).ravel()])
 
 
 def _moments(series: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""MFCC features are librosa's numbers, follow from what they mean, and need bounded memory."""
+"""MFCC features are librosa's numbers; the spectrum's follow from what they mean; both need bounded memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.extractors.sound import MFCC, audio_mfcc, deltas, log_mel, mel_filters, mfcc, power_spectrogram
+from tasks.extractors.sound import (
+    MFCC,
+    SPECTRUM,
+    audio_mfcc,
+    audio_spectrum,
+    deltas,
+    log_mel,
+    mel_filters,
+    mfcc,
+    power_spectrogram,
+    spectrum,
+)
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 RUN = audio_mfcc(MFCC, None)
+STATISTICS = audio_spectrum(SPECTRUM, None)
 FILTERS = mel_filters(16_000, 400, 40)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -22,6 +34,13 @@ def features(*recordings: Floats) -> Floats:
     embedded = RUN(recordings)
     assert isinstance(embedded, np.ndarray)
     return embedded
+
+
+def statistics(*recordings: Floats) -> tuple[Floats, Floats, Floats]:
+    """Levels (n,), deviations (n, 40) and quarters (n, 4, 40) of audio_spectrum."""
+    embedded = STATISTICS(recordings)
+    assert isinstance(embedded, np.ndarray)
+    return embedded[:, 0], embedded[:, 1:41], embedded[:, 41:].reshape(-1, 4, 40)
 
 
 def noise(seed: int, samples: int, loudness: float = 0.1) -> Floats:
@@ -60,6 +79,16 @@ def test_the_features_are_librosas() -> None:
     np.testing.assert_allclose(embedded[0], GOLDEN, atol=MFCC.tolerance, rtol=0)
 
 
+def test_the_spectrums_golden_values() -> None:
+    embedded = np.asarray(STATISTICS([SIGNAL.astype(np.float32)]))
+    assert embedded.shape == (1, SPECTRUM.dim)
+    assert embedded[0, 0] == pytest.approx(GOLDEN[0] / np.sqrt(40), abs=1e-3)  # as librosa has it
+    np.testing.assert_allclose(
+        embedded[0, :5], [-56.2836, 11.3250, 15.8609, 20.4863, 23.5309], atol=SPECTRUM.tolerance, rtol=0
+    )
+    assert np.linalg.norm(embedded) == pytest.approx(269.374, abs=0.01)
+
+
 @pytest.mark.parametrize(("rate", "n_fft", "n_mels"), [(16_000, 400, 40), (16_000, 1024, 128), (44_100, 2048, 64)])
 def test_the_filters_are_librosas(rate: int, n_fft: int, n_mels: int) -> None:
     from librosa.filters import mel  # this part of librosa starts fast
@@ -96,6 +125,27 @@ def test_loudness_moves_only_the_first_mean(seed: int, gain: float) -> None:
     np.testing.assert_allclose(loud - quiet, expected, atol=2e-3)
 
 
+@given(seeds, st.floats(0.05, 20))
+def test_loudness_moves_only_the_spectrums_level(seed: int, gain: float) -> None:
+    samples = noise(seed, 8_000, 0.01)
+    levels, deviations, quarters = statistics(samples, samples * np.float32(gain))
+    assert levels[1] - levels[0] == pytest.approx(20 * np.log10(gain), abs=2e-3)
+    np.testing.assert_allclose(deviations[0], deviations[1], atol=2e-3)
+    np.testing.assert_allclose(quarters[0], quarters[1], atol=2e-3)
+
+
+@given(seeds, st.integers(1, 100).map(lambda frames: 4 * frames))
+def test_the_quarters_are_in_their_order_and_their_means_are_the_bands_means(seed: int, frames: int) -> None:
+    samples = noise(seed, 160 * frames - 1) * np.linspace(1, 30, 160 * frames - 1, dtype=np.float32)
+    levels, _, (quarters, backwards) = statistics(samples, samples[::-1])
+    bands = spectrum(samples)
+    assert len(bands) == frames
+    np.testing.assert_allclose(levels[0] + quarters.mean(axis=0), bands.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(levels[0] + quarters[3], bands[-frames // 4 :].mean(axis=0), atol=1e-3)
+    assert quarters[0].mean() < quarters[3].mean()
+    assert backwards[0].mean() > backwards[3].mean()
+
+
 @given(seeds, st.integers(8, 100))
 def test_backwards_in_time_only_the_mean_first_derivative_turns(seed: int, frames: int) -> None:
     samples = noise(seed, 160 * frames + 1) * np.linspace(1, 3, 160 * frames + 1, dtype=np.float32)
@@ -106,7 +156,9 @@ def test_backwards_in_time_only_the_mean_first_derivative_turns(seed: int, frame
 
 @given(st.integers(1, 3_000), seeds, st.sampled_from([0, 1e-30, 1e-6, 1]))
 def test_the_shortest_and_the_silent_have_finite_features(length: int, seed: int, loudness: float) -> None:
-    assert np.isfinite(features(noise(seed, length, loudness))).all()
+    recording = noise(seed, length, loudness)
+    assert np.isfinite(features(recording)).all()
+    assert np.isfinite(np.asarray(STATISTICS([recording]))).all()
 
 
 @settings(max_examples=20)
@@ -132,6 +184,7 @@ def test_ten_minutes_need_little_more_memory_than_themselves() -> None:
     features(samples[:16_000])
     tracemalloc.start()
     features(samples)
+    STATISTICS([samples])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * samples.nbytes

@@ -21,13 +21,16 @@ from tasks.extractors import Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents
-from tasks.lake.day import publish_day
+from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.quarantine import quarantine
-from tasks.lake.reuse import Shelf
+from tasks.lake.reuse import ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import Snapshot, read_table
 from tasks.progress import tell
 from tasks.retry import RETRIES, environment_fault
 from tasks.weights import hold, pinned
+
+ATTEMPTS = 5
+"""How often a day is made while other runs make it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,22 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
     """Make a day of an extractor's table from what the lake holds. ``again``: compute even what stands already.
 
     Raises CheckFailed when the day fails a table check; MissingWeights or WrongWeights when there is something to
-    compute and the weights that the lake holds to are not in the model store. The day is then as it was.
+    compute and the weights that the lake holds to are not in the model store. The day is then as it was. Where another
+    run with the same fingerprint was faster, but on older inputs, the day is made anew; else the run is superseded.
     """
+    for attempt in range(ATTEMPTS):
+        try:
+            run = _make(lake, extractor, day, again=again)
+        except ChunkGone:
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        if run.state != "superseded" or not _to_be_made_anew(lake, extractor, run):
+            return run
+    return run
+
+
+def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableRun:
     started, clock = datetime.now(UTC), time.perf_counter()
     extractor, weights = configured(lake, extractor)
     card = extractor.card
@@ -74,6 +91,7 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
     begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint)
     before = snapshot.of(day)
     if (snapshot.holds(day, key) and not again) or (not contents.keys.num_rows and not before):
+        sweep(lake.storage, card.table, day)
         return _ended(
             begun,
             clock,
@@ -98,10 +116,16 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
         key = run_key(card.name, day, contents.digest, fingerprint, whole=False)
         begun = replace(begun, run_key=key)
     lake.storage.write_new(identity_path(fingerprint), card.identity(weights).encode())
-    published = publish_day(
-        lake.storage, snapshot, day, lambda invalid: shelf.rows(contents.keys, key, invalid), contents.keys
-    )
-    _quarantine_rows(lake, card.name, day, published.invalid)
+
+    def rows(invalid: Mapping[Key, str]) -> Iterator[pa.RecordBatch]:
+        _quarantine_rows(lake, card.name, day, invalid)  # first: a run that dies has lost nothing
+        return shelf.rows(contents.keys, key, invalid)
+
+    try:
+        published = publish_day(lake.storage, snapshot, day, rows, contents.keys)
+    except CheckFailed:
+        shelf.clear()  # or the next run would take up the rows that failed
+        raise
     shelf.clear()
     computed = _computed(contents, shelf, first=not before)
     return replace(
@@ -118,6 +142,16 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
         checks_passed=published.report.passed,
         checks_failed=tuple(failure.rule for failure in published.report.failed),
     )
+
+
+def _to_be_made_anew(lake: Lake, extractor: Extractor, run: TableRun) -> bool:
+    """Whether the faster run made the day as this one would, but of inputs that are no more."""
+    stands = lake.snapshot(extractor.card.table).of(run.day)
+    if any(file.fingerprint != run.fingerprint for file in stands):
+        return False
+    inputs = day_contents(lake.storage, extractor.card.modality, run.day)
+    keys = {run_key(run.table, run.day, inputs.digest, str(run.fingerprint), whole=whole) for whole in (True, False)}
+    return bool(stands) != bool(inputs.keys.num_rows) or any(file.run_key not in keys for file in stands)
 
 
 def failed(table: str, day: date, error: object) -> TableRun:
@@ -174,8 +208,10 @@ def _counts(lake: Lake, snapshot: Snapshot, day: date) -> dict[str, int]:
     return dict(Counter(rows["status"].to_pylist()))
 
 
-def _quarantine_rows(lake: Lake, table: str, day: date, invalid: Mapping[tuple[object, ...], str]) -> None:
+def _quarantine_rows(lake: Lake, table: str, day: date, invalid: Mapping[Key, str]) -> None:
     """Note rows that failed a check: their key and the check's name, never their values."""
+    if not invalid:
+        return
     arrival = datetime.now(lake.constants.zone).date()
     rows = []
     for key, rule in invalid.items():

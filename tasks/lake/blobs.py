@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.lake.storage import Storage
+import hashlib
+
+from tasks.lake.storage import DamagedFile, Storage
 
 
 def blob_path(sha256: str) -> str:
@@ -15,3 +17,15 @@ def put_blob(storage: Storage, data: bytes, sha256: str) -> None:
     path = blob_path(sha256)
     if storage.size(path) != len(data):
         storage.write(path, data)
+
+
+def read_blob(storage: Storage, sha256: str) -> bytes:
+    """The bytes of that name. Raises DamagedFile if they are not those that were put there."""
+    path = blob_path(sha256)
+    data = storage.read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedFile(
+            f"{storage.at(path)}: its {len(data)} bytes are not those that were written. Remove it, and ingest its "
+            f"source again"
+        )
+    return data

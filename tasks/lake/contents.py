@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.lake.blobs import blob_path
+from tasks.lake.blobs import read_blob
 from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -89,7 +89,7 @@ def _attached(storage: Storage, snapshot: Snapshot, kind: str, day: date) -> Day
     return DayContents(
         rows.select(["review_id", "position", "content_sha256", "status"]),
         [size or 0 for size in rows["bytes"].to_pylist()],
-        lambda row: storage.read(blob_path(hashes[row])),
+        lambda row: read_blob(storage, hashes[row]),
     )
 
 

@@ -7,9 +7,11 @@ that a day's size does not show in the memory it takes.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 
 import numpy as np
@@ -27,6 +29,14 @@ Place = tuple[int, int, int]
 """File, row group, row in the group."""
 
 
+KEPT = 2 * 24 * 3600.0
+"""Seconds after which staged chunks that no run has taken up go, whatever made them."""
+
+
+class ChunkGone(RuntimeError):
+    """Another run of the same day, which had taken up this run's staged chunks, has ended: begin again."""
+
+
 class Shelf:
     """The computed contents of one table and day, by their sha256."""
 
@@ -41,6 +51,7 @@ class Shelf:
         self._files: list[str] = []
         self._places: dict[str, Place] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._staged: list[str] = []
         self.computed: set[str] = set()
         self.passing = False
         """Whether a content computed now met a passing fault."""
@@ -60,9 +71,13 @@ class Shelf:
         for path in self._storage.files(self._folder):
             try:
                 self._index(path, trust_fingerprint=True)
-                count += 1
+            except ChunkGone:
+                continue
             except CorruptFile:
                 self._storage.delete(path)
+                continue
+            self._staged.append(path)
+            count += 1
         return count
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -72,6 +87,7 @@ class Shelf:
         path = f"{self._folder}/{uuid.uuid4().hex}-{{crc}}.arrow"
         with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, batch.schema) as writer:
             writer.write_batch(batch)
+        self._staged.append(stream.path)
         self._files.append(stream.path)
         self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
         for row, sha in enumerate(batch.column("content_sha256").to_pylist()):
@@ -79,8 +95,14 @@ class Shelf:
             self.computed.add(sha)
 
     def clear(self) -> None:
-        """Forget the staged chunks, once the day is published."""
-        self._storage.delete_folder(self._folder)
+        """Remove the chunks this run staged or took up, once it has ended; others' stay, unless they are long dead.
+
+        Never raises: what is left takes space, but does no harm.
+        """
+        with suppress(OSError):
+            for path in self._staged:
+                self._storage.delete(path)
+            sweep(self._storage, self._table, self._day)
 
     def rows(
         self, keys: pa.Table, run_key: str, invalid: Mapping[tuple[object, ...], str] | None = None
@@ -137,6 +159,10 @@ class Shelf:
             with self._storage.parquet(path) as parquet:
                 which = range(parquet.num_row_groups) if group is None else [group]
                 return [parquet.read_row_group(number, columns=columns) for number in which]
+        except FileNotFoundError as error:
+            if path.endswith(".arrow"):
+                raise ChunkGone(f"{self._storage.at(path)}: another run of this day has ended meanwhile") from error
+            raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
         except (OSError, pa.ArrowInvalid) as error:
             raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
 
@@ -162,6 +188,15 @@ class Shelf:
     def _valueless(self, statuses: Sequence[str]) -> pa.Table:
         columns = {name: pa.nulls(len(statuses), self._schema.field(name).type) for name in self._columns}
         return pa.table(columns | {"status": pa.array(statuses, pa.string())}, schema=self._schema)
+
+
+def sweep(storage: Storage, table: Table, day: date) -> None:
+    """Remove what dead runs staged for a day and nobody has taken up, and folders that are empty."""
+    home = f"_staging/{table.name}/{day.isoformat()}"
+    for path, changed in storage.changed(home).items():
+        if time.time() - changed > KEPT:
+            storage.delete(path)
+    storage.prune(home)
 
 
 def _rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:

@@ -83,10 +83,18 @@ class Storage:
         with suppress(FileNotFoundError):
             self.fs.delete_file(path)
 
-    def delete_folder(self, folder: str) -> None:
-        """Remove a folder with all in it; one that is gone already is fine."""
-        with suppress(FileNotFoundError):
-            self.fs.delete_dir(folder)
+    def changed(self, folder: str) -> dict[str, float]:
+        """Path -> time of the last change, in seconds since 1970, of the files in a folder and in those below it."""
+        infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        return {info.path: info.mtime.timestamp() for info in infos if info.type == fs.FileType.File}
+
+    def prune(self, folder: str) -> None:
+        """Remove the folder and those below it, as far as they are empty. Nothing to do on S3."""
+        if self.remote:
+            return
+        for place, _, _ in os.walk(self.root / folder, topdown=False):
+            with suppress(OSError):
+                os.rmdir(place)
 
     @contextmanager
     def create(self, path: str, *, sync: bool = True) -> Iterator[Written]:
@@ -96,9 +104,7 @@ class Storage:
         file to it. ``sync``: it then survives a loss of power.
         """
         home = None if self.remote else (self.root / path).parent
-        if home is not None:
-            home.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=home, prefix=".part-", delete=False) as file:
+        with self._part(home) as file:
             part = Path(file.name)
             try:
                 stream = Written(file)
@@ -118,6 +124,17 @@ class Storage:
                     _KNOWN[self._stamp(stream.path)] = stream.crc
             finally:
                 part.unlink(missing_ok=True)
+
+    def _part(self, home: Path | None) -> IO[bytes]:
+        while True:
+            if home is not None:
+                home.mkdir(parents=True, exist_ok=True)
+            try:
+                return tempfile.NamedTemporaryFile(dir=home, prefix=".part-", delete=False)
+            except FileNotFoundError:
+                if home is None:
+                    raise
+                # Another process has removed the folder, which was empty, in between.
 
     def write(self, path: str, data: bytes) -> None:
         with self.create(path) as stream:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from schemas.table import Column
 from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.features import identity_path, make
 from tasks.lake import Lake
+from tasks.lake.day import CheckFailed
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)
@@ -67,3 +71,49 @@ def test_the_lake_tells_what_a_fingerprint_was_made_of(lake: Lake) -> None:
     said = lake.storage.read(identity_path(run.fingerprint))
     assert hashlib.sha256(said).hexdigest() == run.fingerprint
     assert said.decode() == CARD.identity()
+
+
+def test_a_run_on_older_inputs_makes_the_day_anew_and_one_with_other_code_gives_way(lake: Lake) -> None:
+    def edited_meanwhile(version: int) -> Extractor:
+        """While it loads, the day is edited and made by a faster run of the code of that version."""
+
+        def load(card: Card, weights: Weights | None) -> Run:
+            if not met:
+                met.append(1)
+                bring(lake, {DAY: {"a": "переписано"}}, edited=version)
+                make(lake, CLEANING, DAY)
+                make(lake, Extractor(replace(CARD, version=version), toy().load), DAY)
+                if version == 1:  # the faster run saw an older state of the day than the one that stands at last
+                    bring(lake, {DAY: {"a": "и ещё раз"}}, edited=version + 1)
+                    make(lake, CLEANING, DAY)
+            return toy().load(card, weights)
+
+        met: list[int] = []
+        return Extractor(CARD, load)
+
+    run = make(lake, edited_meanwhile(version=1), DAY)
+    assert run.state == "published"
+    assert {row["review_id"]: row["embedding"] for row in lake.read(CARD.table, DAY).to_pylist()}["a"] == [9, 1]
+    assert make(lake, toy(), DAY).state == "unchanged"
+    bring(lake, {DAY: {"b": "и это"}}, edited=5)
+    make(lake, CLEANING, DAY)
+    older = make(lake, edited_meanwhile(version=7), DAY)
+    assert older.state == "superseded"
+    assert set(lake.read(CARD.table, DAY)["fingerprint"].to_pylist()) == {replace(CARD, version=7).fingerprint()}
+    assert not lake.storage.files("_staging", recursive=True)
+
+
+def test_rows_that_fail_a_table_check_are_not_taken_up_again(lake: Lake) -> None:
+    column = Column(name="score", type=pa.float32(), required=False, value=True, high=1, doc="at most 1")
+    card = replace(CARD, dim=None, columns=(column,))
+
+    def scores(value: float) -> Extractor:
+        def run(texts: Sequence[str]) -> pa.RecordBatch:
+            return pa.record_batch({"score": pa.array([value] * len(texts), pa.float32())})
+
+        return Extractor(card, lambda card, weights: run)
+
+    with pytest.raises(CheckFailed):
+        make(lake, scores(2.0), DAY)
+    assert not lake.storage.files("_staging", recursive=True)
+    assert make(lake, scores(1.0), DAY).status == {"ok": 2, "empty": 1}

@@ -10,8 +10,9 @@ import pytest
 
 from schemas.table import Column, Table
 from schemas.tables import feature_table
+from tasks.lake import reuse
 from tasks.lake.day import CheckFailed, publish_day
-from tasks.lake.reuse import SLICE, Shelf
+from tasks.lake.reuse import SLICE, ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -122,3 +123,29 @@ def test_too_many_bad_rows_publish_nothing_and_leave_the_day_and_no_orphans(stor
     snapshot = open_snapshot(storage, TABLE)
     assert read_table(storage, TABLE, snapshot.of(DAY)).to_pylist() == before
     assert {file.path for file in snapshot.files} == {p for p in storage.files("toy", recursive=True) if "part-" in p}
+
+
+def test_a_run_that_ends_leaves_alone_what_others_have_staged(storage: Storage, shelf: Shelf) -> None:
+    shelf.add(chunk([1]))
+    other = Shelf(storage, TABLE, DAY, FINGERPRINT)
+    other.resume()
+    other.add(chunk([2]))
+    shelf.add(chunk([3]))
+    other.clear()
+    assert shelf.rows(keys([3]), "k" * 64).__next__().num_rows == 1
+    with pytest.raises(ChunkGone, match="another run"):
+        list(shelf.rows(keys([1, 3]), "k" * 64))
+    shelf.clear()
+    assert not list((storage.root / "_staging/toy").iterdir()), "nothing is left, not even a folder"
+
+
+def test_what_dead_runs_staged_goes_in_the_end_whatever_code_made_it(
+    storage: Storage, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Shelf(storage, TABLE, DAY, "0" * 64).add(chunk([1]))
+    shelf.add(chunk([2]))
+    sweep(storage, TABLE, DAY)
+    assert len(storage.files("_staging", recursive=True)) == 2, "it may be in use"
+    monkeypatch.setattr(reuse, "KEPT", -1.0)
+    sweep(storage, TABLE, DAY)
+    assert not list((storage.root / "_staging/toy").iterdir())

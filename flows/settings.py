@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsConfigDict
+
+from tasks.extractors.settings import ExtractorSettings
 
 
-class Settings(BaseSettings):
+class Settings(ExtractorSettings):
     """What a run needs beside its command line."""
 
-    model_config = SettingsConfigDict(env_prefix="OTZYV_", extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid")
 
     timezone: str = Field("UTC", description="time zone that decides a review's day; fixed when a lake is made")
     precision: Literal["bf16", "f32"] = Field("bf16", description="precision of networks; fixed when a lake is made")
@@ -22,19 +24,6 @@ class Settings(BaseSettings):
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
     author_key: SecretStr | None = Field(None, description="secret that hashes authors; made at first use if not given")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get("OTZYV_SETTINGS")
-        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
-        return (init_settings, env_settings, *toml)
 
     def key(self) -> str:
         """The author key: from the environment, else one made once and kept in the home folder, for its owner only."""

@@ -1,4 +1,4 @@
-"""Weights in one archive, for machines without network: a plain tar of ``<extractor>/<file>`` behind a manifest.
+"""Weights in one archive, for machines without network: a plain tar, laid out as the model store, behind a manifest.
 
 An archive is not trusted: only files that a card names are taken from it, at most as large as the manifest says, and
 every one is checked before the first moves into the store.
@@ -13,7 +13,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -43,16 +43,16 @@ class _Expected:
 
     @property
     def member(self) -> str:
-        return f"{self.name}/{self.file.name}"
+        return f"{self.name}/{_inside(self.weights, self.file)}"
 
 
 def write(cards: Sequence[Card], archive: Path, progress: Progress = lambda *_: None) -> tuple[str, ...]:
     """Put weights that lie in the store into an archive; the names of the extractors it now holds.
 
-    Cards without weights, or with weights that come in a package, are left out. The same files make the same bytes.
+    Cards without weights, or with weights outside of the store, are left out. The same files make the same bytes.
     Raises as ``store.locate``; the archive appears under its name only when it is whole.
     """
-    chosen = [(card.name, weights) for card in cards if (weights := store.choose(card)) and not store.packaged(weights)]
+    chosen = [(card.name, weights) for card in cards if (weights := store.choose(card)) and store.stored(weights)]
     files = [
         _Expected(name, weights, file, digests[file.name], paths[file.name].stat().st_size)
         for name, weights in chosen
@@ -139,18 +139,24 @@ def _manifest(tar: tarfile.TarFile, card: Callable[[str], Card]) -> Iterator[_Ex
             weights = _weights(card(name), listed)
         except LookupError as error:
             raise BadArchive(str(error.args[0])) from error
-        yield from (_Expected(name, weights, file, *listed[file.name]) for file in weights.files)
+        yield from (_Expected(name, weights, file, *listed[_inside(weights, file)]) for file in weights.files)
+
+
+def _inside(weights: Weights, file: File) -> str:
+    """Where the file lies under the extractor's folder of the store."""
+    return str(PurePosixPath(weights.folder, file.name))
 
 
 def _weights(card: Card, listed: dict[str, tuple[str, int]]) -> Weights:
     def meant(weights: Weights) -> bool:
-        return {file.name for file in weights.files} == set(listed) and all(
-            listed[file.name][0].startswith(file.sha256) and file.bytes in (None, listed[file.name][1])
-            for file in weights.files
+        files = {_inside(weights, file): file for file in weights.files}
+        return set(files) == set(listed) and all(
+            listed[place][0].startswith(file.sha256) and file.bytes in (None, listed[place][1])
+            for place, file in files.items()
         )
 
     for weights in card.weights:
-        if meant(weights) and not store.packaged(weights):
+        if meant(weights) and store.stored(weights):
             return weights
     raise BadArchive(f"{card.name}'s card names other files than {', '.join(listed)}, or of another size or sha256")
 

@@ -1,7 +1,8 @@
-"""Sentence vectors from BERT encoders. A further BERT is a card under ``register`` and nothing else."""
+"""Sentence vectors from BERT and its kin. A further encoder is a card under ``register`` and nothing else."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 1_000
 """Tokens, padding included, in one batch: larger ones no longer fit the cache, smaller ones leave cores waiting."""
+
+ENCODERS = (
+    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
+    "xlm-roberta",
+)  # fmt: skip
+"""``model_type`` of the encoders known to be computed rightly."""
+POSITIONS_FROM_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
+"""Those that number a text's tokens from behind the padding's id, and so have that many positions fewer."""
 
 _HUB = "https://huggingface.co/cointegrated/rubert-tiny2/resolve/e8ed3b0c8bbf4fb6984c3de043bf7d2f4e5969ae"
 _WEIGHTS = (
@@ -76,7 +85,7 @@ RUBERT_TINY2 = Card(
 
 @register(RUBERT_TINY2)
 def bert(card: Card, weights: Weights | None) -> Run:
-    """Load a BERT: n texts -> (n, dim) float32, each of Euclidean length 1.
+    """Load an encoder: n texts -> (n, dim) float32, each of Euclidean length 1.
 
     ``card.settings``: ``max_tokens``, where texts are cut, and ``pooling``, what stands for the text: ``cls``, its
     first token, or ``mean``, all its tokens. The weights' files: ``config.json``, ``tokenizer.json`` and
@@ -84,7 +93,7 @@ def bert(card: Card, weights: Weights | None) -> Run:
     network.
     """
     if weights is None:
-        raise ValueError(f"{card.name}: a BERT needs weights, and its card names none")
+        raise ValueError(f"{card.name}: an encoder needs weights, and its card names none")
     files = locate(card.name, weights)
     settings = dict(card.settings)
     tokenizer = _tokenizer(card.name, files, settings["max_tokens"])
@@ -139,30 +148,72 @@ def _tokenizer(name: str, files: Mapping[str, Path], max_tokens: int) -> tokeniz
     return tokenizer
 
 
-def _module(card: Card, files: Mapping[str, Path], pooling: str) -> torch.nn.Module:
+def _encoder(card: Card, files: Mapping[str, Path]) -> Any:
+    """The network of config.json with the weights of model.safetensors, heads left out."""
     load_torchvision()  # transformers imports it for its image models
-    import torch
+    import transformers
     from safetensors import SafetensorError, safe_open
-    from torch.nn.functional import normalize, scaled_dot_product_attention
-    from transformers import BertConfig, BertModel
 
-    model = BertModel(BertConfig.from_json_file(str(files["config.json"])), add_pooling_layer=False)
+    settings = json.loads(files["config.json"].read_text(encoding="utf-8"))
+    kind = settings.get("model_type", "bert")
+    if kind not in ENCODERS:
+        raise WrongWeights(f"{card.name}: config.json is of a {kind!r}; there are {', '.join(ENCODERS)}")
+    # By the library's own classes: what the file says of code that comes with it is not read.
+    config = transformers.CONFIG_MAPPING[kind].from_dict(settings)
+    if kind != "bert":
+        config._attn_implementation = "eager"  # plain products and a softmax, which OpenVINO takes from any of them
+    model = transformers.MODEL_MAPPING[type(config)](config)
+    model.pooler = None
     needed = model.state_dict()
     try:
         with safe_open(str(files["model.safetensors"]), framework="pt") as stored:
             # Saved with its pre-training heads, the encoder's names begin with "bert."; the heads are not read.
-            names = {key.removeprefix("bert."): key for key in stored.keys()}  # noqa: SIM118  # not a mapping
+            prefix = f"{model.base_model_prefix}."
+            names = {key.removeprefix(prefix): key for key in stored.keys()}  # noqa: SIM118  # not a mapping
             model.load_state_dict({key: stored.get_tensor(names[key]) for key in needed})
     except (SafetensorError, KeyError, RuntimeError) as error:
-        raise WrongWeights(f"{card.name}: model.safetensors does not hold the BERT of config.json ({error})") from error
-    if model.config.hidden_size != card.dim:
-        raise WrongWeights(f"{card.name}: config.json gives {model.config.hidden_size} dimensions, the card {card.dim}")
-    if dict(card.settings)["max_tokens"] > model.config.max_position_embeddings:
-        raise ValueError(f"{card.name}: it can read {model.config.max_position_embeddings} tokens at most")
+        raise WrongWeights(
+            f"{card.name}: model.safetensors does not hold the {kind} of config.json ({error})"
+        ) from error
+    if config.hidden_size != card.dim:
+        raise WrongWeights(f"{card.name}: config.json gives {config.hidden_size} dimensions, the card {card.dim}")
+    positions = config.max_position_embeddings
+    if kind in POSITIONS_FROM_PADDING:
+        positions -= config.pad_token_id + 1
+    if dict(card.settings)["max_tokens"] > positions:
+        raise ValueError(f"{card.name}: it can read {positions} tokens at most")
+    return model
+
+
+def _module(card: Card, files: Mapping[str, Path], pooling: str) -> torch.nn.Module:
+    """(rows, tokens) ids and mask -> (rows, dim)."""
+    model = _encoder(card, files)
+    return _bert(model, pooling) if model.config.model_type == "bert" else _other(model, pooling)
+
+
+def _other(model: Any, pooling: str) -> torch.nn.Module:
+    import torch
+    from torch.nn.functional import normalize
 
     class Pooled(torch.nn.Module):
-        """(rows, tokens) ids and mask -> (rows, dim)."""
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
 
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden = self.model(input_ids=ids.long(), attention_mask=mask.long()).last_hidden_state
+            pooled = (hidden * mask[:, :, None]).sum(dim=1) if pooling == "mean" else hidden[:, 0]
+            return normalize(pooled, dim=-1)
+
+    return Pooled()
+
+
+def _bert(model: Any, pooling: str) -> torch.nn.Module:
+    """BERT's layers one by one: those of the last that nothing reads are left out."""
+    import torch
+    from torch.nn.functional import normalize, scaled_dot_product_attention
+
+    class Pooled(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embeddings = model.embeddings

@@ -34,7 +34,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<file name>``."""
+    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<folder>/<file name>``."""
 
     source: str
     revision: str
@@ -42,6 +42,8 @@ class Weights:
     files: tuple[File, ...]
     settings: tuple[tuple[str, Any], ...] = ()
     """What changes with these weights, e.g. ``(("resize", 256),)``; part of the fingerprint."""
+    folder: str = ""
+    """A folder of their own in there, or an absolute one outside of the store."""
 
 
 @dataclass(frozen=True, slots=True)

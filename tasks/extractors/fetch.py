@@ -30,7 +30,7 @@ def pull(name: str, weights: Weights, progress: Progress | None = None, *, to: P
 
     for file in weights.files:
         path = store.places(name, weights, to)[file.name]
-        if store.packaged(weights) or (file.url is None and not path.is_file()):
+        if not store.stored(weights) or (file.url is None and not path.is_file()):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):

@@ -38,7 +38,14 @@ def register(card: Card) -> Callable[[Loader], Loader]:
 def _registry() -> dict[str, Extractor]:
     for module in MODULES:
         importlib.import_module(f"tasks.extractors.{module}")
-    return _REGISTRY
+    own = importlib.import_module("tasks.extractors.own")
+    return {**dict(sorted(_REGISTRY.items(), key=_place)), **own.extractors(_REGISTRY)}
+
+
+def _place(item: tuple[str, Extractor]) -> int:
+    """The place of an extractor's module in the list, whichever module was imported first."""
+    module = item[1].load.__module__.rpartition(".")[2]
+    return MODULES.index(module) if module in MODULES else len(MODULES)
 
 
 def names(profile: str | None = None) -> tuple[str, ...]:

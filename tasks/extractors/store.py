@@ -62,7 +62,7 @@ def locate(name: str, weights: Weights, store: Path | None = None) -> dict[str, 
     if missing:
         raise MissingWeights(f"{name}: no file {', '.join(missing)} in the model store. {cure(name, weights, missing)}")
     for file in weights.files:
-        check(name, weights, file, paths[file.name], _digest(paths[file.name]))
+        check(name, weights, file, paths[file.name], sha256(paths[file.name]))
     return paths
 
 
@@ -73,12 +73,12 @@ def places(name: str, weights: Weights, store: Path | None = None) -> dict[str, 
 
 def digest(name: str, weights: Weights) -> dict[str, str]:
     """File name -> sha256 of what lies in the store, for the lake to record where a source publishes none."""
-    return {file: _digest(path) for file, path in locate(name, weights).items()}
+    return {file: sha256(path) for file, path in locate(name, weights).items()}
 
 
-def packaged(weights: Weights) -> bool:
-    """Whether they come inside an installed package rather than lie in the store."""
-    return weights.source.startswith(_PACKAGE)
+def stored(weights: Weights) -> bool:
+    """Whether they lie in the store, rather than in an installed package or in a folder of the user's own."""
+    return not weights.source.startswith(_PACKAGE) and not Path(weights.folder).is_absolute()
 
 
 def check(name: str, weights: Weights, file: File, path: Path, found: str) -> None:
@@ -98,7 +98,7 @@ def check(name: str, weights: Weights, file: File, path: Path, found: str) -> No
 def fits(name: str, weights: Weights, file: File, path: Path) -> bool:
     """Whether the file lies at ``path`` and is the right one."""
     try:
-        check(name, weights, file, path, _digest(path))
+        check(name, weights, file, path, sha256(path))
     except (OSError, WrongWeights):
         return False
     return True
@@ -119,7 +119,7 @@ def record(file: File, path: Path) -> None:
     if len(file.sha256) == _DIGITS or recorded(path) is not None:
         return
     part = _record(path).with_name(f".{path.name}.sha256.{os.getpid()}")
-    part.write_text(f"{_digest(path)}  {path.name}\n", encoding="utf-8")
+    part.write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")
     part.replace(_record(path))
 
 
@@ -128,8 +128,8 @@ def _record(path: Path) -> Path:
 
 
 def _path(name: str, weights: Weights, file: File, store: Path | None = None) -> Path:
-    if not packaged(weights):
-        return (store or root()) / name / file.name
+    if not weights.source.startswith(_PACKAGE):
+        return (store or root()) / name / weights.folder / file.name
     package = weights.source.removeprefix(_PACKAGE)
     spec = importlib.util.find_spec(package)  # importlib.resources would run the package's code to tell its place
     places = list(spec.submodule_search_locations or ()) if spec else []
@@ -148,15 +148,16 @@ def _there(name: str, weights: Weights, file: File) -> bool:
 
 def cure(name: str, weights: Weights, files: list[str]) -> str:
     """What to do about files that are missing or wrong."""
-    if packaged(weights):
+    if weights.source.startswith(_PACKAGE):
         return f"It comes with {weights.source.removeprefix(_PACKAGE)!r}: install that package again"
-    places = ", ".join(str(root() / name / file) for file in files)
+    places = ", ".join(str(root() / name / weights.folder / file) for file in files)
     if all(file.url for file in weights.files if file.name in files):
         return f"Run `otzyv models pull {name}`, or put it at {places} (source: {weights.source} {weights.revision})"
     return f"Put it at {places} (source: {weights.source} {weights.revision})"
 
 
-def _digest(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The file's sha256, 64 hex digits; read once in a process unless the file changes."""
     stat = path.stat()
     return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 

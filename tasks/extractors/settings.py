@@ -1,0 +1,119 @@
+"""What settings may say of extractors: ``[extractors.NAME]`` makes a model of one's own an extractor, without code."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+_NAME = re.compile(r"(text|image|audio)_[a-z0-9_]{1,50}")
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_READS = {
+    "transformers": ("text", "audio"),
+    "sentence-transformers": ("text",),
+    "timm": ("image",),
+    "torchvision": ("image",),
+}
+
+
+class WrongSettings(ValueError):
+    """Settings say something that can't be; the message names the setting and what would do."""
+
+
+class OwnModel(BaseModel):
+    """A model of one's own. Its files are those of the Hugging Face hub, in a local folder or to be fetched from there.
+
+    ``torchvision`` is the exception: ``model`` is then a file with a state dict.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["transformers", "sentence-transformers", "timm", "torchvision"]
+    model: str = Field(description="a local folder (torchvision: file), or the name on the hub as owner/name")
+    revision: str | None = Field(None, description="the hub's commit, 40 hex digits: a branch would move")
+    licence: str = Field("not stated", description="the model's licence, for `otzyv models`")
+    pooling: Literal["cls", "mean"] | None = Field(None, description="text: what stands for it")
+    max_tokens: int | None = Field(None, ge=3, description="text: where it is cut")
+    network: str | None = Field(None, description="torchvision: the network's name, as resnet18")
+    classifier: str | None = Field(None, description="torchvision: the part that is left out, as fc")
+    dim: int | None = Field(None, ge=1, description="torchvision: the length of the vector, as 512")
+    resize: int | None = Field(None, ge=8, description="torchvision: the shorter side, in pixels")
+    crop: int | None = Field(None, ge=8, description="torchvision: the side of the square that is read, in pixels")
+
+    @property
+    def local(self) -> Path | None:
+        """The folder (of torchvision the file) on this machine, or None where it lies on the hub."""
+        path = Path(self.model).expanduser()
+        return path if path.exists() or path.is_absolute() or self.model.startswith((".", "~")) else None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.local is None:
+            if self.kind == "torchvision":
+                raise ValueError(f"model: there is no file {self.model}")
+            if not _HUB.fullmatch(self.model):
+                raise ValueError(f"model: {self.model!r} is neither a folder nor a name on the hub, as owner/name")
+            if not _COMMIT.fullmatch(self.revision or ""):
+                raise ValueError("revision: give the hub's commit, 40 hex digits; a branch or a tag may move")
+        only = {
+            "transformers": {"pooling", "max_tokens"},
+            "sentence-transformers": {"max_tokens"},
+            "torchvision": {"network", "classifier", "dim", "resize", "crop"},
+        }.get(self.kind, set())
+        kept = {"kind", "model", "revision", "licence"} | only
+        if surplus := sorted(self.model_fields_set - kept):
+            raise ValueError(
+                f"{surplus[0]}: not a setting of kind {self.kind!r}, which knows {', '.join(sorted(kept))}"
+            )
+        if self.kind == "torchvision" and (missing := sorted({"network", "classifier", "dim"} - self.model_fields_set)):
+            raise ValueError(f"{missing[0]}: kind 'torchvision' needs it")
+        return self
+
+
+def _named(models: dict[str, OwnModel]) -> dict[str, OwnModel]:
+    for name, model in models.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name}: a name begins with text_, image_ or audio_ and goes on in a-z, 0-9 and _")
+        if name.partition("_")[0] not in _READS[model.kind]:
+            raise ValueError(f"{name}: kind {model.kind!r} reads {' and '.join(_READS[model.kind])}")
+    return models
+
+
+class ExtractorSettings(BaseSettings):
+    """Environment variables ``OTZYV_…`` over a TOML file (``OTZYV_SETTINGS``), of which this reads its own part."""
+
+    model_config = SettingsConfigDict(env_prefix="OTZYV_", extra="ignore")
+
+    extractors: Annotated[dict[str, OwnModel], AfterValidator(_named)] = Field(
+        default_factory=dict, description="models of one's own, by the extractor's name"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get("OTZYV_SETTINGS")
+        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return (init_settings, env_settings, *toml)
+
+
+def own_models() -> dict[str, OwnModel]:
+    """The models that this process's settings name. Raises WrongSettings, in one line."""
+    try:
+        return ExtractorSettings().extractors
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise WrongSettings(f"settings, [{place}]: {first['msg'].removeprefix('Value error, ')}") from error
+    except (OSError, ValueError) as error:
+        raise WrongSettings(f"settings: {error}") from error

@@ -60,6 +60,18 @@ def load_openvino() -> ModuleType:
     return ready
 
 
+def load_onnxruntime() -> ModuleType:
+    """Import onnxruntime without its telemetry (since 1.29), which would write to the home folder and call a server.
+
+    For what OpenVINO can't read. It is off for good only if this comes before any other import of it in the process.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    ready: ModuleType = onnxruntime
+    return ready
+
+
 def _openvino(
     module: torch.nn.Module,
     inputs: Mapping[str, tuple[np.dtype[Any] | type[np.generic], tuple[int, ...]]],

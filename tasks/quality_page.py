@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
@@ -16,7 +18,16 @@ from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.ingest import Accounting
 from tasks.lake import Lake
-from tasks.quality.page import Bars, Page, TableLine, histogram_bars, label_bars, render, status_bars
+from tasks.quality.page import (
+    Chart,
+    Page,
+    TableLine,
+    histogram_chart,
+    label_chart,
+    refused_chart,
+    render,
+    status_chart,
+)
 from tasks.release import Verdict
 
 FOLDER = "pages"
@@ -33,14 +44,14 @@ def quality_page(
         return lake.storage.at(pages[-1]) if pages else None
     made_at = datetime.now(UTC)
     lines = [_line(run) for run in runs]
+    charts = _charts(lake, sorted(days), dict.fromkeys(run.table for run in reversed(runs)))
     page = Page(
         lake=lake.uri,
         made_at=made_at,
         accounting={k: v for k, v in asdict(accounting).items() if isinstance(v, int)} if accounting else None,
         days=sorted(days.items()),
         lines=lines,
-        charts=[status_bars(lines), *_charts(lake, sorted(days), dict.fromkeys(run.table for run in runs))],
-        refused=_refused(lake, made_at),
+        charts=[status_chart(lines), _refused(lake, made_at), *charts],
     )
     path = f"{FOLDER}/{made_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.html"
     lake.storage.write(path, render(page).encode())
@@ -55,24 +66,25 @@ def _line(run: TableRun) -> TableLine:
     )  # fmt: skip
 
 
-def _charts(lake: Lake, days: Sequence[date], names: Mapping[str, object]) -> Iterator[Bars]:
+def _charts(lake: Lake, days: Sequence[date], names: Mapping[str, object]) -> Iterator[Chart]:
+    """Rows by label of every table that has labels, and how long the texts are."""
+    measured = {day: lake.read(QUALITY, day, ["table", "metric", "value"]) for day in days}
     for name in names:
         table: Table = CLEAN_TEXT if name == CLEAN_TEXT.name else get(name).card.table
-        metrics = [_metrics(lake, name, day) for day in days]
+        metrics = {day: _metrics(rows, name) for day, rows in measured.items()}
         for column in table.values:
             if column.labels:
-                yield label_bars(name, column.name, metrics)
-            elif any(f"{column.name}.p50" in measured for measured in metrics) and table is CLEAN_TEXT:
-                yield histogram_bars(name, column.name, metrics)
+                title = name if column.name == "label" else column.name.capitalize()
+                yield label_chart(f"{title} by day", f"rows of {name}", column.name, metrics)
+            elif table is CLEAN_TEXT and pa.types.is_integer(column.type):
+                yield histogram_chart(f"Text length, {column.name}", "reviews; bins double", column.name, metrics)
 
 
-def _metrics(lake: Lake, table: str, day: date) -> dict[str, float]:
-    rows = lake.read(QUALITY, day, ["table", "metric", "value"])
+def _metrics(rows: pa.Table, table: str) -> dict[str, float]:
     rows = rows.filter(pc.equal(rows["table"], table))
     return dict(zip(rows["metric"].to_pylist(), rows["value"].to_pylist(), strict=True))
 
 
-def _refused(lake: Lake, now: datetime) -> dict[str, int]:
-    rules = lake.read(QUARANTINE, now.astimezone(lake.constants.zone).date(), ["rule"])["rule"]
-    counted = pc.value_counts(rules.combine_chunks()).to_pylist()
-    return {row["values"]: row["counts"] for row in sorted(counted, key=lambda row: -row["counts"])}
+def _refused(lake: Lake, now: datetime) -> Chart:
+    arrival = now.astimezone(lake.constants.zone).date()
+    return refused_chart(Counter(lake.read(QUARANTINE, arrival, ["rule"])["rule"].to_pylist()), arrival)

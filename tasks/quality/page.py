@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+MOST_DAYS = 31
+"""How many days a chart shows apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,70 @@ class TableLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """A bar chart: what it shows, and (label, value) from left to right or top to bottom."""
+class Total:
+    """One table over all days of a run."""
+
+    lines: Sequence[TableLine]
+
+    @property
+    def table(self) -> str:
+        return self.lines[0].table
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        return Counter(line.state for line in self.lines)
+
+    @property
+    def status(self) -> Mapping[str, int]:
+        return sum((Counter(line.status) for line in self.lines), Counter[str]())
+
+    def sum(self, figure: str) -> float:
+        """Of a figure of ``TableLine``; lists count by their length."""
+        values = [getattr(line, figure) for line in self.lines]
+        return sum(value if isinstance(value, int | float) else len(value) for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar: what it counts, and where it begins and how long it is, as shares of the longest bar."""
+
+    key: str
+    value: float
+    start: float
+    length: float
+    share: float
+    """Of its own bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Horizontal bars: what they show, and for each bar its label and (key, value) of the parts it is made of.
+
+    A bar of one part has the key ``""``.
+    """
 
     title: str
     note: str
-    bars: Sequence[tuple[str, float]]
+    bars: Sequence[tuple[str, Sequence[tuple[str, float]]]]
 
     @property
-    def most(self) -> float:
-        return max((value for _, value in self.bars), default=0.0) or 1.0
+    def keys(self) -> list[str]:
+        """What the parts count, the most frequent first; none where bars have but one part."""
+        counts = Counter[str]()
+        for _, parts in self.bars:
+            counts.update({key: value for key, value in parts if key})
+        return [key for key, _ in counts.most_common()]
+
+    def drawn(self) -> Iterator[tuple[str, float, list[Segment]]]:
+        """Label, sum and segments of each bar, its parts in the order of ``keys``."""
+        order = {key: place for place, key in enumerate(self.keys)}
+        most = max((sum(value for _, value in parts) for _, parts in self.bars), default=0.0) or 1.0
+        for label, parts in self.bars:
+            total, start, segments = sum(value for _, value in parts), 0.0, []
+            for key, value in sorted(parts, key=lambda part: order.get(part[0], 0)):
+                segments.append(Segment(key, value, start / most, value / most, value / (total or 1.0)))
+                start += value
+            yield label, total, segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +107,19 @@ class Page:
     accounting: Mapping[str, int] | None
     days: Sequence[tuple[date, str]]
     lines: Sequence[TableLine]
-    charts: Sequence[Bars]
-    refused: Mapping[str, int]
+    charts: Sequence[Chart]
+
+    @property
+    def checks_passed(self) -> int:
+        return sum(line.checks_passed for line in self.lines)
+
+    @property
+    def checks_failed(self) -> int:
+        return sum(len(line.checks_failed) for line in self.lines)
+
+    @property
+    def totals(self) -> list[Total]:
+        return totals(self.lines)
 
     @property
     def problems(self) -> list[str]:
@@ -70,26 +139,36 @@ def render(page: Page) -> str:
     return environment.get_template("page.html").render(page=page)
 
 
-def status_bars(lines: Sequence[TableLine]) -> Bars:
-    """Rows by status over all tables."""
-    counts: dict[str, float] = {}
-    for line in lines:
-        for status, count in line.status.items():
-            counts[status] = counts.get(status, 0) + count
-    return Bars("Rows by status", "all tables of this run", sorted(counts.items(), key=lambda bar: -bar[1]))
+def totals(lines: Sequence[TableLine]) -> list[Total]:
+    """Each table over all days, in the order they were made."""
+    names = dict.fromkeys(line.table for line in lines)
+    return [Total([line for line in lines if line.table == name]) for name in names]
 
 
-def label_bars(table: str, column: str, metrics: Sequence[Mapping[str, float]]) -> Bars:
-    """Rows by label of one table, over the measured days."""
-    counts = _summed(f"{column}.", metrics)
-    return Bars(f"{table}: {column}", "rows by top label", sorted(counts.items(), key=lambda bar: -bar[1]))
+def status_chart(lines: Sequence[TableLine]) -> Chart:
+    """Rows by status, a bar per table."""
+    return Chart("Rows by status", "all days", [(total.table, sorted(total.status.items())) for total in totals(lines)])
 
 
-def histogram_bars(table: str, column: str, metrics: Sequence[Mapping[str, float]]) -> Bars:
+def refused_chart(refused: Mapping[str, int], day: date) -> Chart:
+    """Records in quarantine by the rule that refused them."""
+    bars = [(rule, [("", float(count))]) for rule, count in sorted(refused.items(), key=lambda bar: -bar[1])]
+    return Chart("Quarantine by rule", f"refused on {day}", bars)
+
+
+def label_chart(title: str, note: str, column: str, metrics: Mapping[date, Mapping[str, float]]) -> Chart:
+    """Rows by label, a bar per day; one bar for all where there are more than a month of days."""
+    counts = {str(day): _summed(f"{column}.", [measured]) for day, measured in metrics.items()}
+    if len(counts) > MOST_DAYS:
+        counts = {"all days": _summed(f"{column}.", list(metrics.values()))}
+    return Chart(title, note, [(day, sorted(labels.items())) for day, labels in counts.items() if labels])
+
+
+def histogram_chart(title: str, note: str, column: str, metrics: Mapping[date, Mapping[str, float]]) -> Chart:
     """How many rows have how large a count, in bins that double."""
-    bins = {int(name): count for name, count in _summed(f"{column}.bin.", metrics).items()}
-    bars = [(_bin(n), bins.get(n, 0.0)) for n in range(min(bins), max(bins) + 1)] if bins else []
-    return Bars(f"{table}: {column}", "rows by size", bars)
+    bins = {int(name): count for name, count in _summed(f"{column}.bin.", list(metrics.values())).items()}
+    span = range(min(bins), max(bins) + 1) if bins else range(0)
+    return Chart(title, note, [(_bin(n), [("", bins.get(n, 0.0))]) for n in span])
 
 
 def _summed(prefix: str, metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:

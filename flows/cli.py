@@ -17,6 +17,7 @@ from flows import prefect_server
 
 if TYPE_CHECKING:
     from flows.settings import Settings
+    from tasks.ingest import Source
 
 
 class _Day(click.ParamType[date]):
@@ -38,7 +39,7 @@ class _Command(click.Command):
             formatter.write("".join(f"  {line}\n" for line in self.epilog.splitlines()))
 
 
-class _Group(click.Group):
+class _Group(_Command, click.Group):
     command_class = _Command
     group_class = type
 
@@ -49,13 +50,28 @@ class _Group(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if ctx.params.get("debug"):
+            if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
             name = "" if type(error).__module__.startswith(("tasks.", "flows.")) else f"{type(error).__name__}: "
             raise click.ClickException(f"{name}{error}") from error
 
 
-lake_option = click.option("--lake", required=True, metavar="URI", help="Folder or s3://bucket/path of the lake.")
+def _lake(ctx: click.Context, param: click.Parameter, uri: str) -> str:
+    from tasks.lake.storage import StorageError, check_uri
+
+    try:
+        return check_uri(uri)
+    except StorageError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+lake_option = click.option(
+    "--lake", required=True, metavar="URI", callback=_lake, help="Folder or s3://bucket/path of the lake."
+)
+source_option = click.option(
+    "--source", required=True, metavar="PATH", help="File or folder of reviews, or with {day}."
+)
+empty_option = click.option("--allow-empty", is_flag=True, help="A snapshot may leave days without any review.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
 
 
@@ -70,7 +86,11 @@ def _extractors(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--extractors", metavar="A,B", help="Names of extractors, instead of a profile.")(command)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    epilog="otzyv run --source infra/demo/reviews --lake demo-lake",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks and Prefect's own log.")
 @click.version_option(package_name="otzyv")
 def main(debug: bool) -> None:
@@ -82,10 +102,11 @@ def main(debug: bool) -> None:
     epilog="otzyv run --source infra/demo/reviews --lake demo-lake\n"
     "otzyv run --source 'incoming/{day}.jsonl' --lake s3://bucket/lake --day 2026-03-01 --profile standard"
 )
-@click.option("--source", required=True, metavar="PATH", help="File or folder of reviews; may hold {day}.")
+@source_option
 @lake_option
 @_days
 @_extractors
+@empty_option
 @json_option
 def run(
     source: str,
@@ -95,6 +116,7 @@ def run(
     to_day: date | None,
     extractors: str | None,
     profile: str | None,
+    allow_empty: bool,
     as_json: bool,
 ) -> None:
     """Bring a source's records into the lake and make the features of each day.
@@ -102,18 +124,33 @@ def run(
     Reads JSONL (also .gz), CSV and Parquet. Without days it takes every day found in the source.
     """
     settings = _settings()
-    names = _names(extractors, profile or settings.profile)
-    _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=source)
+    names = _names(extractors, profile, settings)
+    brought = _source(source, settings, allow_empty)
+    _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=brought)
 
 
 @main.command(epilog="otzyv ingest --source infra/demo/reviews --lake demo-lake")
-@click.option("--source", required=True, metavar="PATH", help="File or folder of reviews; may hold {day}.")
+@source_option
 @lake_option
 @_days
+@empty_option
 @json_option
-def ingest(source: str, lake: str, day: date | None, from_day: date | None, to_day: date | None, as_json: bool) -> None:
-    """Bring a source's records into the lake, without making features."""
-    _main_job(lake, None, _settings(), _range(day, from_day, to_day), as_json, source=source)
+def ingest(
+    source: str,
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    allow_empty: bool,
+    as_json: bool,
+) -> None:
+    """Bring a source's records into the lake, without making features.
+
+    Days choose among the files of a source whose path holds {day}.
+    """
+    settings = _settings()
+    brought = _source(source, settings, allow_empty)
+    _main_job(lake, None, settings, _range(day, from_day, to_day), as_json, source=brought)
 
 
 @main.command(epilog="otzyv features --lake demo-lake --day 2026-03-01 --extractors sentiment_mini,text_navec")
@@ -132,7 +169,7 @@ def features(
 ) -> None:
     """Make the features of days that are in the lake; without days, of all of them."""
     settings = _settings()
-    names = _names(extractors, profile or settings.profile)
+    names = _names(extractors, profile, settings)
     _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=None)
 
 
@@ -176,7 +213,7 @@ def clean(text: str, explain: bool, as_json: bool) -> None:
     show_cleaning(text, explain=explain, as_json=as_json)
 
 
-@main.group(cls=_Group)
+@main.group(cls=_Group, epilog="otzyv train sentiment --data ru_goemotions/ --out model.ftz")
 def train() -> None:
     """Train what the project ships."""
 
@@ -269,14 +306,19 @@ def import_models(archive: Path) -> None:
 
 
 def _settings() -> Settings:
-    from pydantic import ValidationError
-
-    from flows.settings import Settings
+    from flows.settings import load
+    from tasks.extractors.settings import WrongSettings
 
     try:
-        return Settings()
-    except (ValidationError, OSError, ValueError) as error:
+        return load()
+    except WrongSettings as error:
         raise click.UsageError(f"settings: {error}") from error
+
+
+def _source(path: str, settings: Settings, allow_empty: bool) -> Source:
+    from tasks.ingest import Source
+
+    return Source(path, settings.source_mode, settings.mapping, allow_empty)
 
 
 def _known(look_up: Callable[[], Any], hint: str) -> Any:
@@ -286,13 +328,18 @@ def _known(look_up: Callable[[], Any], hint: str) -> Any:
         raise click.BadParameter(str(error.args[0]), param_hint=hint) from error
 
 
-def _names(extractors: str | None, profile: str) -> tuple[str, ...]:
+def _names(extractors: str | None, profile: str | None, settings: Settings) -> tuple[str, ...]:
     from tasks.extractors import get, names
 
+    if extractors is not None and profile is not None:
+        raise click.UsageError("give either --extractors or --profile")
     if extractors is None:
-        chosen: tuple[str, ...] = _known(lambda: names(profile), "--profile")
+        hint = "--profile" if profile is not None else "the setting profile"
+        chosen: tuple[str, ...] = _known(lambda: names(settings.profile if profile is None else profile), hint)
         return chosen
     wanted = tuple(dict.fromkeys(name.strip() for name in extractors.split(",") if name.strip()))
+    if not wanted:
+        raise click.BadParameter(f"name at least one of: {', '.join(names())}", param_hint="--extractors")
     for name in wanted:
         _known(partial(get, name), "--extractors")
     return wanted
@@ -326,30 +373,27 @@ def _main_job(
     days: list[date] | None,
     as_json: bool,
     *,
-    source: str | None,
+    source: Source | None,
 ) -> None:
     from flows import console
     from flows.run import run as main_job
-    from tasks.ingest import Source
-    from tasks.lake.constants import Constants, key_check
 
-    key = settings.key() if source else ""
     with console.progress(quiet=as_json):
         report = main_job(
             lake,
             names,
-            source=Source(source, settings.source_mode, settings.mapping) if source else None,
+            source=source,
             days=days,
-            constants=Constants(settings.timezone, settings.precision, key_check(key)),
-            author_key=key,
+            constants=settings.constants,
+            author_key=settings.key() if source else None,
         )
     if as_json:
         click.echo(json.dumps(console.as_object(report), ensure_ascii=False, default=str))
     else:
         console.show_report(report)
+    for line in console.notes(report):
+        click.echo(line, err=True)
     if report.failed:
-        for line in report.failed:
-            click.echo(f"failed: {line}", err=True)
         sys.exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -47,14 +47,12 @@ def progress(*, quiet: bool) -> Iterator[None]:
 
 
 def as_object(report: RunReport) -> dict[str, Any]:
-    """A run as the JSON object that ``--json`` prints."""
+    """A run as the JSON object that ``--json`` prints: these keys and no others."""
     tables: dict[str, dict[str, Any]] = {}
     for day in report.days:
         for run in day.tables:
-            table = tables.setdefault(
-                run.table, {"rows": 0, "computed": 0, "reused": 0, "status": {}, "seconds": 0.0, "invalid": 0}
-            )
-            for figure in ("rows", "computed", "reused", "invalid", "seconds"):
+            table = tables.setdefault(run.table, {"rows": 0, "computed": 0, "reused": 0, "status": {}, "seconds": 0.0})
+            for figure in ("rows", "computed", "reused", "seconds"):
                 table[figure] += getattr(run, figure)
             for status, count in run.status.items():
                 table["status"][status] = table["status"].get(status, 0) + count
@@ -67,12 +65,22 @@ def as_object(report: RunReport) -> dict[str, Any]:
         },
         "tables": tables,
         "days": [day.day for day in report.days] or list(found),
-        "released": [day.day for day in report.days if day.verdict != "not released"],
-        "failed": list(report.failed),
-        "quality_page": report.page,
-        "seconds": report.seconds,
-        "server_seconds": report.server_seconds,
     }
+
+
+def notes(report: RunReport) -> Iterator[str]:
+    """What a person should know beside the figures: days without reviews, and tables that failed."""
+    if report.empty:
+        there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
+        yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
+    elif report.accounting is None and not report.days:
+        yield "the lake has no reviews yet; `otzyv ingest` brings them in"
+    for line in report.failed:
+        yield f"failed: {line}"
+
+
+def _days(days: Sequence[date]) -> str:
+    return f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 2 else " and ".join(map(str, days))
 
 
 def show_report(report: RunReport) -> None:
@@ -85,10 +93,10 @@ def show_report(report: RunReport) -> None:
             f"+ {said['deduplicated']} deduplicated + {said['suppressed']} suppressed"
         )
     if report.days:
-        grid = Grid("table", *(_right(name) for name in ("rows", "computed", "reused", "invalid", "seconds")), "status")
+        grid = Grid("table", *(_right(name) for name in ("rows", "computed", "reused", "seconds")), "status")
         for name, table in said["tables"].items():
             statuses = ", ".join(f"{count} {status}" for status, count in sorted(table["status"].items()))
-            figures = [str(table[figure]) for figure in ("rows", "computed", "reused", "invalid")]
+            figures = [str(table[figure]) for figure in ("rows", "computed", "reused")]
             grid.add_row(name, *figures, f"{table['seconds']:.1f}", statuses)
         console.print(grid)
         if not report.changed:

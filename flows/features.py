@@ -8,6 +8,7 @@ from datetime import date
 
 from prefect import State, flow
 
+from tasks.artifact import artifact
 from tasks.clean import clean_text
 from tasks.features import TableRun, failed
 from tasks.features import features as extract
@@ -24,6 +25,15 @@ class DayReport:
     verdict: Verdict
 
 
+class DayFailed(RuntimeError):
+    """Some tables of a day could not be made; the report tells how each ended."""
+
+    def __init__(self, report: DayReport) -> None:
+        self.report = report
+        failed = [run for run in report.tables if run.state == "failed"]
+        super().__init__("; ".join(f"{run.table} {run.day}: {run.error}" for run in failed))
+
+
 @flow(name="features", flow_run_name="features {day}", validate_parameters=False)
 def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
     """Make every table of a day, then release the day.
@@ -33,13 +43,17 @@ def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
     3. Attempts and measured figures are recorded, unless nothing changed.
     4. If every table stands, one row releases the day; else readers keep the day as it was.
 
-    An extractor that fails does not stop the others. The report says which failed; ``flows.run`` then ends failed.
+    An extractor that fails does not stop the others: DayFailed is raised at the end, and says which failed.
     """
     cleaning = clean_text(lake, day, return_state=True)
     tables = [_ended("clean_text", day, cleaning)]
     tables += [_ended(name, day, extract(lake, name, day, return_state=True)) for name in extractors]
     record(lake, day, tables)
-    return DayReport(day, tuple(tables), release(lake, day, tables))
+    report = DayReport(day, tuple(tables), release(lake, day, tables))
+    artifact(day, tables)
+    if any(run.state == "failed" for run in tables):
+        raise DayFailed(report)
+    return report
 
 
 def _ended(name: str, day: date, state: State[TableRun]) -> TableRun:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
+
+from pydantic import SecretStr
 
 from flows import prefect_server
-from flows.features import DayReport, features
+from flows.features import DayFailed, DayReport, features
 from flows.ingest import ingest
 from schemas.tables import REVIEWS
 from tasks.ingest import Accounting, Source
 from tasks.lake import Lake
-from tasks.lake.constants import Constants
+from tasks.lake.constants import Constants, key_check
 from tasks.quality_page import quality_page
 from tasks.sources import files
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a whole run did. ``accounting`` is None where nothing was ingested; ``page`` is the quality page's place."""
+    """What a whole run did. ``accounting`` is None where nothing was ingested; ``page`` is the quality page's place.
+
+    ``empty``: days that were asked for and have no reviews; ``known``: the days that have.
+    """
 
     lake: str
     accounting: Accounting | None
@@ -28,6 +34,8 @@ class RunReport:
     page: str | None
     seconds: float
     server_seconds: float
+    empty: tuple[date, ...] = ()
+    known: tuple[date, ...] = ()
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -47,23 +55,48 @@ def run(
     *,
     source: Source | None = None,
     days: Sequence[date] | None = None,
-    constants: Constants | None = None,
-    author_key: str = "",
+    constants: Mapping[str, Any] | None = None,
+    author_key: SecretStr | None = None,
 ) -> RunReport:
     """Ingest the source if there is one, then make the days' features; without days, all that the source touches.
 
-    Extractors None: ingest alone.     A lake is made where there is none and a source is given.
+    Extractors None: ingest alone. A lake is made where there is none and a source is given; ``constants`` (timezone,
+    precision) are then fixed, and must be the lake's own where there is one. A source needs the author key.
     """
+    if source is not None:
+        for day in days if days and "{day}" in source.path else (None,):
+            files(source.path, day)  # a wrong path makes no lake
+    _open(lake, constants or {}, author_key if source else None)
     server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
-    if source is not None:
-        files(source.path, days[0] if days and "{day}" in source.path else None)  # a wrong path makes no lake
-        Lake.create(lake, constants).constants.check_author_key(author_key)
-        accounting = ingest(lake, source, author_key, days)
-    wanted = days if days is not None else accounting.days if accounting else Lake(lake).snapshot(REVIEWS).days
-    reports = tuple(features(lake, day, extractors) for day in wanted) if extractors is not None else ()
-    page = quality_page(
-        lake, accounting, {day.day: day.verdict for day in reports}, [run for day in reports for run in day.tables]
+    with prefect_server.without_heartbeats():
+        if source is not None and author_key is not None:
+            accounting = ingest(lake, source, author_key, days)
+        known = Lake(lake).snapshot(REVIEWS).days
+        wanted = days if days is not None else accounting.days if accounting else known
+        reports = tuple(_features(lake, day, extractors) for day in wanted) if extractors is not None else ()
+        runs = [run for day in reports for run in day.tables]
+        page = quality_page(lake, accounting, {day.day: day.verdict for day in reports}, runs)
+    empty = tuple(day for day in days or () if day not in known)
+    return RunReport(
+        lake, accounting, reports, page, time.perf_counter() - clock, server_seconds, empty=empty, known=known
     )
-    return RunReport(lake, accounting, reports, page, time.perf_counter() - clock, server_seconds)
+
+
+def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> None:
+    """Make the lake if there is none and records are to come in; refuse settings that are not the lake's."""
+    if author_key is None:
+        Lake(uri).constants.check(constants)
+        return
+    key = author_key.get_secret_value()
+    lake = Lake.create(uri, Constants(**constants, author_key_check=key_check(key)))
+    lake.constants.check(constants)
+    lake.constants.check_author_key(key)
+
+
+def _features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
+    try:
+        return features(lake, day, extractors)
+    except DayFailed as failure:  # the other days go on
+        return failure.report

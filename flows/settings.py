@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict, SettingsError
 
-from tasks.extractors.settings import ExtractorSettings
+from tasks.extractors.settings import ExtractorSettings, WrongSettings
+from tasks.sources import COLUMNS
 
 
 class Settings(ExtractorSettings):
@@ -23,12 +26,36 @@ class Settings(ExtractorSettings):
     profile: str = Field("embedded", description="extractors that run when none are named")
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
-    author_key: SecretStr | None = Field(None, description="secret that hashes authors; made at first use if not given")
+    author_key: SecretStr | None = Field(
+        None, min_length=8, description="secret that hashes authors; made at first use if not given"
+    )
 
-    def key(self) -> str:
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone {name!r}; give an IANA name such as Europe/Moscow") from None
+        return name
+
+    @field_validator("mapping")
+    @classmethod
+    def _known_columns(cls, mapping: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(mapping.keys() - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"no column {', '.join(map(repr, unknown))}; there are: {', '.join(COLUMNS)}")
+        return mapping
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What is fixed when a lake is made, as far as it was set and not left to the defaults."""
+        return self.model_dump(include={"timezone", "precision"}, exclude_unset=True)
+
+    def key(self) -> SecretStr:
         """The author key: from the environment, else one made once and kept in the home folder, for its owner only."""
         if self.author_key is not None:
-            return self.author_key.get_secret_value()
+            return self.author_key
         path = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "otzyv" / "author.key"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,4 +68,26 @@ class Settings(ExtractorSettings):
                 pass
             finally:
                 part.unlink()
-        return path.read_text()
+        return SecretStr(path.read_text())
+
+
+def load() -> Settings:
+    """The settings as the environment and the file have them. Raises WrongSettings, which tells no secret."""
+    file = os.environ.get("OTZYV_SETTINGS")
+    if file and not Path(file).is_file():
+        raise WrongSettings(f"no file {file} (OTZYV_SETTINGS)")
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise WrongSettings("; ".join(_said(wrong) for wrong in error.errors(include_input=False))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise WrongSettings(f"{file} is not TOML: {error}") from None
+    except SettingsError as error:
+        raise WrongSettings(f"{error}; in the environment a table is written as JSON") from None
+
+
+def _said(wrong: Any) -> str:
+    name = ".".join(map(str, wrong["loc"]))
+    if wrong["type"] == "extra_forbidden":
+        return f"no setting {name!r}; there are: {', '.join(Settings.model_fields)}"
+    return f"{name}: {wrong['msg'].removeprefix('Value error, ')}"

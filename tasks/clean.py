@@ -10,7 +10,7 @@ from schemas.tables import CLEAN_VALUES
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.features import TableRun, make
 from tasks.lake import Lake
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.text.clean import VERSION, clean_rows
 
 
@@ -34,7 +34,13 @@ CLEANING = Extractor(
 """Cleaning is made, checked, reused and published like any extractor's table."""
 
 
-@task(name="clean_text", task_run_name="clean_text {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="clean_text",
+    task_run_name="clean_text {day}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def clean_text(lake_uri: str, day: date) -> TableRun:
     """Clean the texts of a day that are new or changed."""
     return make(Lake(lake_uri), CLEANING, day)

@@ -23,10 +23,11 @@ from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents
 from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.quarantine import quarantine
+from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import Snapshot, read_table
 from tasks.progress import tell
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.weights import hold, pinned
 
 ATTEMPTS = 5
@@ -54,7 +55,13 @@ class TableRun:
     error: str | None = None
 
 
-@task(name="features", task_run_name="{name} {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="features",
+    task_run_name="{name} {day}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def features(lake_uri: str, name: str, day: date, *, again: bool = False) -> TableRun:
     """Make a day of the table of a registered extractor."""
     return make(Lake(lake_uri), get(name), day, again=again)
@@ -102,7 +109,10 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
 
     shelf = Shelf(lake.storage, card.table, day, fingerprint)
     if not again:
-        shelf.take_over(file for former in (day, *former_days(lake, day)) for file in snapshot.of(former))
+        shelf.take_over(snapshot.of(day))
+        for former in former_days(lake, day):
+            # A former day that was made anew stands without the reviews that left it; its releases tell where they are.
+            shelf.take_over([*snapshot.of(former), *released_files(lake.storage, card.table, former)])
     shelf.resume()
     missing = [(sha, row) for sha, row in contents.distinct() if sha not in shelf]
     if weights is not None and (missing or contents.keys.num_rows):

@@ -20,7 +20,7 @@ from tasks.lake.blobs import put_blob
 from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import suppressed
 from tasks.lake.upsert import upsert
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import Record, Refusal, SourceFile, fetch, files, read
 from tasks.text.redact import redact
 
@@ -55,7 +55,13 @@ class Source:
     allow_empty: bool = False
 
 
-@task(name="ingest", task_run_name="ingest {source.path}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="ingest",
+    task_run_name="ingest {source.path}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] | None = None) -> Accounting:
     """Read a source as a stream, quarantine what can't be read, and upsert the rest.
 

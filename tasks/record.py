@@ -16,10 +16,16 @@ from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.lake.publish import append, commit, write_file
 from tasks.quality.figures import flat_columns, measure
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 
 
-@task(name="record", task_run_name="record {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="record",
+    task_run_name="record {day}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
     """Append to ``runs`` and renew the day in ``quality``. A day in which nothing changed leaves no trace."""
     lake = Lake(lake_uri)

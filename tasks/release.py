@@ -13,12 +13,18 @@ from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.lake.releases import release_day
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 
 Verdict = Literal["released", "unchanged", "not released"]
 
 
-@task(name="release", task_run_name="release {day}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="release",
+    task_run_name="release {day}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def release(lake_uri: str, day: date, runs: Sequence[TableRun]) -> Verdict:
     """One row names the files of the day's tables together; a table that failed leaves the day as readers had it."""
     if any(run.state == "failed" for run in runs):

@@ -6,7 +6,12 @@ from typing import Any
 
 from prefect import State
 
-RETRIES = 2
+DELAYS = [1.0, 10.0]
+"""Seconds before each further try."""
+RETRIES = len(DELAYS)
+
+_STANDING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""Errors of the machine that are there the next time as well."""
 
 
 async def environment_fault(task: Any, run: Any, state: State[Any]) -> bool:
@@ -15,7 +20,7 @@ async def environment_fault(task: Any, run: Any, state: State[Any]) -> bool:
 
     try:
         await state.aresult()
-    except FileNotFoundError:
+    except _STANDING:
         return False
     except (OSError, DeltaError):
         return True

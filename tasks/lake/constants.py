@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,10 @@ FORMAT = 1
 
 class NoLake(RuntimeError):
     """There is no lake at the place."""
+
+
+class OtherConstants(RuntimeError):
+    """The settings ask for something else than what was fixed when the lake was made."""
 
 
 class WrongKey(RuntimeError):
@@ -35,6 +40,15 @@ class Constants:
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    def check(self, asked: Mapping[str, str]) -> None:
+        """Raises OtherConstants if one of the constants asked for by name is not the lake's."""
+        for name, value in asked.items():
+            if getattr(self, name) != value:
+                raise OtherConstants(
+                    f"the settings ask for {name} {value!r}, but this lake was made with {getattr(self, name)!r}, "
+                    f"which can't be changed. Leave {name} out of the settings, or make another lake"
+                )
 
     def check_author_key(self, key: str) -> None:
         """Raises WrongKey if authors would be hashed otherwise than they were before."""

@@ -151,7 +151,10 @@ def commit(
     emptied = [day for day in days if before[day] and day not in filled]
     if emptied and not allow_empty:
         named = ", ".join(str(day) for day in emptied)
-        raise EmptyDay(f"table {snapshot.table.name!r}: this would leave no rows in {named}, which has rows now")
+        raise EmptyDay(
+            f"table {snapshot.table.name!r}: this would leave no rows in {named}, which has rows now. "
+            "If that is meant, say --allow-empty"
+        )
     removed = [file for day in days for file in before[day]]
     if not staged and not removed:
         return "published"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -66,6 +66,24 @@ def _latest(storage: Storage, snapshot: Snapshot, days: Sequence[date] | None) -
     return found
 
 
+def released_files(storage: Storage, table: Table, day: date) -> Iterator[DataFile]:
+    """The files of a table's day that any release has named and that are still there."""
+    snapshot = open_snapshot(storage, RELEASES)
+    rows = read_table(storage, RELEASES, snapshot.files, ["released_day", "tables"]).to_pylist()
+    named = {
+        path: known["fingerprint"]
+        for row in rows
+        if row["released_day"] == day
+        for known in row["tables"]
+        if known["table"] == table.name
+        for path in known["files"]
+    }
+    for path, fingerprint in named.items():
+        size = storage.size(path)
+        if size is not None:
+            yield DataFile(path, size, 0, day, fingerprint=fingerprint)
+
+
 def release_day(storage: Storage, day: date, tables: Sequence[Table], *, held: str | None = None) -> Release | None:
     """Release a day with its tables as they stand now; None if the newest release says the same already.
 
@@ -82,6 +100,8 @@ def release_day(storage: Storage, day: date, tables: Sequence[Table], *, held: s
         stand |= {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
         standing = tuple(stand[name] for name in sorted(stand) if stand[name].files)
         verdict = "held" if held else "released"
+        if not standing and former is None:
+            return None
         if former and _release(former).tables == standing and former["verdict"] == verdict:
             return None
         sequence = former["sequence"] + 1 if former else 1

@@ -23,14 +23,19 @@ class StorageError(RuntimeError):
     """The lake's place can't be used as asked: names the place and what would work."""
 
 
+def check_uri(uri: str) -> str:
+    """The address of a lake, if it can be one. Raises StorageError."""
+    if not uri or ("://" in uri and not uri.startswith("s3://")) or uri.rstrip("/") in ("s3:", "s3://"):
+        raise StorageError(f"can't keep a lake at {uri!r}: give a folder or s3://bucket/path")
+    return uri
+
+
 class Storage:
     """Reads and writes below one root. Paths are relative to it, with forward slashes."""
 
     def __init__(self, uri: str | Path) -> None:
-        text = str(uri)
+        text = check_uri(str(uri))
         self.remote = text.startswith("s3://")
-        if "://" in text and not self.remote:
-            raise StorageError(f"can't keep a lake at {text!r}: give a folder or s3://bucket/path")
         if self.remote:
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
             scheme, _, host = (endpoint or "https://").partition("://")

@@ -24,7 +24,19 @@ from tasks.extractors.store import MissingWeights, choose
 from tests.tasks.extractors.contents import contents, good
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "models"
-HEAVY = ("torch", "torchvision", "transformers", "openvino", "onnxruntime", "skimage", "pywt", "fasttext", "navec", "pandas", "prefect")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "openvino",
+    "onnxruntime",
+    "skimage",
+    "pywt",
+    "fasttext",
+    "navec",
+    "pandas",
+    "prefect",
+)
 
 
 @pytest.fixture(params=names())

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.network import network
+from tasks.extractors.encoder import encoder
+from tasks.extractors.network import Network, network
 from tasks.extractors.registry import register
-from tasks.extractors.store import WrongWeights, locate
-from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.store import locate
+from tasks.extractors.tokens import INPUTS, by_tokens, padded, tokenizer
 
 if TYPE_CHECKING:
     import tokenizers
     import torch
-
-BATCH_TOKENS = 1_000
-"""Tokens, padding included, in one batch: larger ones no longer fit the cache, smaller ones leave cores waiting."""
-
-ENCODERS = (
-    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
-    "xlm-roberta",
-)  # fmt: skip
-"""``model_type`` of the encoders known to be computed rightly."""
-POSITIONS_FROM_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")
-"""Those that number a text's tokens from behind the padding's id, and so have that many positions fewer."""
 
 _HUB = "https://huggingface.co/cointegrated/rubert-tiny2/resolve/e8ed3b0c8bbf4fb6984c3de043bf7d2f4e5969ae"
 _WEIGHTS = (
@@ -96,98 +85,33 @@ def bert(card: Card, weights: Weights | None) -> Run:
         raise ValueError(f"{card.name}: an encoder needs weights, and its card names none")
     files = locate(card.name, weights)
     settings = dict(card.settings)
-    tokenizer = _tokenizer(card.name, files, settings["max_tokens"])
+    tokens = tokenizer(card.name, files, settings["max_tokens"])
     net = network(
         _module(card, files, settings["pooling"]),
-        {"ids": (np.int32, (-1, -1)), "mask": (np.float32, (-1, -1))},
+        INPUTS,
         backend="torch" if card.backend == "torch" else "openvino",
         precision=card.precision,
     )
 
-    def run(texts: Sequence[Any]) -> np.ndarray:
-        rows = [np.array(e.ids, np.int32) for e in tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)]
-        out = np.empty((len(rows), card.dim or 0), np.float32)
-        groups = list(_by_tokens(rows))
-        for group, vectors in zip(groups, net(_padded([rows[i] for i in group]) for group in groups), strict=True):
-            out[group] = vectors
-        return out
+    def run(texts: Sequence[str]) -> np.ndarray:
+        return rows(net, tokens, texts, card.dim or 0)
 
     return run
 
 
-def _by_tokens(rows: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """Places of rows of similar length, so many that together they have at most ``BATCH_TOKENS`` (or one row)."""
-    group: list[int] = []
-    for place in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if group and (len(group) + 1) * len(rows[place]) > BATCH_TOKENS:
-            yield group
-            group = []
-        group.append(place)
-    if group:
-        yield group
-
-
-def _padded(rows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    lengths = np.array([len(row) for row in rows])
-    mask = np.arange(lengths.max()) < lengths[:, None]
-    ids = np.zeros(mask.shape, np.int32)  # what stands under the mask is never looked at
-    ids[mask] = np.concatenate(rows)
-    return {"ids": ids, "mask": mask.astype(np.float32)}
-
-
-def _tokenizer(name: str, files: Mapping[str, Path], max_tokens: int) -> tokenizers.Tokenizer:
-    import tokenizers
-
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
-    except Exception as error:  # the library raises nothing narrower
-        raise WrongWeights(f"{name}: tokenizer.json is not a tokenizer ({error})") from error
-    # The file may carry its maker's own settings of both. Padded in the tokenizer, it would be five times slower.
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
-
-
-def _encoder(card: Card, files: Mapping[str, Path]) -> Any:
-    """The network of config.json with the weights of model.safetensors, heads left out."""
-    load_torchvision()  # transformers imports it for its image models
-    import transformers
-    from safetensors import SafetensorError, safe_open
-
-    settings = json.loads(files["config.json"].read_text(encoding="utf-8"))
-    kind = settings.get("model_type", "bert")
-    if kind not in ENCODERS:
-        raise WrongWeights(f"{card.name}: config.json is of a {kind!r}; there are {', '.join(ENCODERS)}")
-    # By the library's own classes: what the file says of code that comes with it is not read.
-    config = transformers.CONFIG_MAPPING[kind].from_dict(settings)
-    if kind != "bert":
-        config._attn_implementation = "eager"  # plain products and a softmax, which OpenVINO takes from any of them
-    model = transformers.MODEL_MAPPING[type(config)](config)
-    model.pooler = None
-    needed = model.state_dict()
-    try:
-        with safe_open(str(files["model.safetensors"]), framework="pt") as stored:
-            # Saved with its pre-training heads, the encoder's names begin with "bert."; the heads are not read.
-            prefix = f"{model.base_model_prefix}."
-            names = {key.removeprefix(prefix): key for key in stored.keys()}  # noqa: SIM118  # not a mapping
-            model.load_state_dict({key: stored.get_tensor(names[key]) for key in needed})
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise WrongWeights(
-            f"{card.name}: model.safetensors does not hold the {kind} of config.json ({error})"
-        ) from error
-    if config.hidden_size != card.dim:
-        raise WrongWeights(f"{card.name}: config.json gives {config.hidden_size} dimensions, the card {card.dim}")
-    positions = config.max_position_embeddings
-    if kind in POSITIONS_FROM_PADDING:
-        positions -= config.pad_token_id + 1
-    if dict(card.settings)["max_tokens"] > positions:
-        raise ValueError(f"{card.name}: it can read {positions} tokens at most")
-    return model
+def rows(net: Network, tokens: tokenizers.Tokenizer, texts: Sequence[str], width: int) -> np.ndarray:
+    """What a network gives for each text: n texts -> (n, width) float32."""
+    ids = [np.array(e.ids, np.int32) for e in tokens.encode_batch_fast(list(texts), add_special_tokens=True)]
+    out = np.empty((len(ids), width), np.float32)
+    groups = list(by_tokens(ids))
+    for group, found in zip(groups, net(padded([ids[i] for i in group]) for group in groups), strict=True):
+        out[group] = found
+    return out
 
 
 def _module(card: Card, files: Mapping[str, Path], pooling: str) -> torch.nn.Module:
     """(rows, tokens) ids and mask -> (rows, dim)."""
-    model = _encoder(card, files)
+    model = encoder(card, files, card.dim)
     return _bert(model, pooling) if model.config.model_type == "bert" else _other(model, pooling)
 
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from schemas.table import Column
 from tasks.extractors import store
-from tasks.extractors.bert import ENCODERS, POSITIONS_FROM_PADDING, RUBERT_TINY2, bert
+from tasks.extractors.bert import RUBERT_TINY2, bert
 from tasks.extractors.card import AudioInput, Card, File, Weights
+from tasks.extractors.encoder import ENCODERS, POSITIONS_FROM_PADDING
 from tasks.extractors.registry import Extractor
 from tasks.extractors.speech import WAV2VEC2, speech
 

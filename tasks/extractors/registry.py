@@ -19,7 +19,18 @@ class Extractor:
 
 
 _REGISTRY: dict[str, Extractor] = {}
-MODULES = ("sentiment", "words", "bert", "layout", "vision", "sound", "wavelets", "voice_activity", "speech")
+MODULES = (
+    "sentiment",
+    "sentiment_bert",
+    "words",
+    "bert",
+    "layout",
+    "vision",
+    "sound",
+    "wavelets",
+    "voice_activity",
+    "speech",
+)
 """The modules of this folder that hold extractors, in the order they are listed to people."""
 
 

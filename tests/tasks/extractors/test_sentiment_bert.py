@@ -1,0 +1,107 @@
+"""A classifier's probabilities are those of plain transformers, under the card's labels in whatever order it has them.
+
+The published weights can't be had here: what is tested is a small BERT with fixed random weights in their layout.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tasks.extractors.card import Card, File, Run, Weights
+from tasks.extractors.registry import Extractor
+from tasks.extractors.sentiment_bert import LABELS, RUBERT, classifier
+from tasks.extractors.store import WrongWeights
+from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.test_bert import TEXTS, tiny
+from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the small network
+    test_a_row_is_the_same_alone_and_in_any_company,
+    test_different_contents_have_different_features,
+    test_hostile_company_changes_no_good_row,
+    test_the_output_is_what_the_card_promises,
+)
+
+load_torchvision()
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: E402
+
+CARD = dataclasses.replace(RUBERT, settings=(("max_tokens", 200),))
+ORDER = ("positive", "negative", "neutral")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("store") / CARD.name
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTZYV_MODELS", str(place.parent))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def network(folder: Path) -> Any:
+    tiny(folder)
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    config = BertConfig(
+        vocab_size=vocabulary, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
+        max_position_embeddings=256, initializer_range=0.3, id2label=dict(enumerate(ORDER)),
+        label2id={label: place for place, label in enumerate(ORDER)},
+    )  # fmt: skip
+    torch.manual_seed(3)
+    made = BertForSequenceClassification(config).eval()
+    tensors = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    save_file(tensors | {"bert.embeddings.position_ids": torch.arange(256)[None]}, folder / "model.safetensors")
+    (folder / "config.json").write_text(config.to_json_string())
+    return made
+
+
+def weights(folder: Path) -> Weights:
+    files = (folder / name for name in ("model.safetensors", "config.json", "tokenizer.json"))
+    return Weights("test", "1", "none", tuple(File(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files))
+
+
+@pytest.fixture(scope="module")
+def extractor(folder: Path, network: Any) -> Extractor:
+    run = classifier(CARD, weights(folder))
+
+    def loaded(card: Card, weights: Weights | None) -> Run:
+        return run
+
+    return Extractor(CARD, loaded)
+
+
+def test_probabilities_are_those_of_plain_transformers(folder: Path, network: Any) -> None:
+    found = classifier(CARD, weights(folder))(list(TEXTS))
+    assert isinstance(found, pa.RecordBatch)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    expected = []
+    for text in TEXTS:
+        with torch.inference_mode():
+            logits = network(**tokenizer(text, truncation=True, max_length=200, return_tensors="pt")).logits[0]
+        expected.append({label: float(p) for label, p in zip(ORDER, logits.softmax(0), strict=True)})
+    assert len({max(row, key=lambda label: row[label]) for row in expected}) > 1  # else the labels would prove nothing
+    for row, told in zip(found.to_pylist(), expected, strict=True):
+        np.testing.assert_allclose([row[label] for label in LABELS], [told[label] for label in LABELS], atol=1e-4)
+        assert row["label"] == max(LABELS, key=lambda label: row[label])
+
+
+def test_a_network_of_other_labels_or_without_its_classifier_is_refused(folder: Path, network: Any) -> None:
+    config = (folder / "config.json").read_text()
+    stored = load_file(folder / "model.safetensors")
+    (folder / "config.json").write_text(config.replace('"neutral"', '"skip"'))
+    with pytest.raises(WrongWeights, match="tells positive, negative, skip, not a bert that tells negative, neutral"):
+        classifier(CARD, weights(folder))
+    (folder / "config.json").write_text(config)
+    save_file({name: stored[name] for name in stored if "classifier" not in name}, folder / "model.safetensors")
+    with pytest.raises(WrongWeights, match=r"model\.safetensors does not hold the bert of config\.json"):
+        classifier(CARD, weights(folder))
+    save_file(stored, folder / "model.safetensors")

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, Schema
+from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from schemas.table import Table
@@ -27,6 +28,7 @@ from tasks.lake.snapshot import (
     STATISTICS,
     DataFile,
     Snapshot,
+    WriteFailed,
     create_table,
     log_entry,
     open_snapshot,
@@ -195,7 +197,7 @@ def _swap(
             return "superseded"
         try:
             _transact(current, removed, staged, name)
-        except Exception:
+        except Exception as error:
             # Opened before the entry is read: what lands in between shows as a newer version, never as another's.
             now = open_snapshot(storage, snapshot.table)
             if now.version > current.version and _is_live(storage, current, name):
@@ -203,6 +205,8 @@ def _swap(
             if now.version == current.version or attempt == ATTEMPTS - 1:
                 if not storage.remote:  # a request to S3 may still arrive, and would name files that are gone
                     _discard(storage, staged)
+                if isinstance(error, (OSError, DeltaError)):
+                    raise WriteFailed(storage, snapshot.table, error) from error
                 raise
             current = now
         else:

@@ -25,6 +25,14 @@ class CorruptFile(RuntimeError):
     """A data file is missing, has the wrong size or fails its checksums."""
 
 
+class WriteFailed(OSError):
+    """The environment refused a commit; the table is as it was. deltalake's own message in one line, with the place."""
+
+    def __init__(self, storage: Storage, table: Table, error: Exception) -> None:
+        said = " ".join(re.sub(r"\x1b\[[0-9;]*m|↳", " ", str(error)).split())
+        super().__init__(f"table {table.name!r} is as it was: could not commit to {storage.at(table.name)}: {said}")
+
+
 @dataclass(frozen=True, slots=True)
 class DataFile:
     """One Parquet file of a table. ``path`` is relative to the lake's root."""
@@ -83,7 +91,7 @@ def open_snapshot(storage: Storage, table: Table) -> Snapshot:
 def create_table(storage: Storage, table: Table) -> Snapshot:
     """Make a table that isn't there. Of two makers at once one wins, both see the same table."""
     statistics = ",".join(name for name in STATISTICS if name in table.names)
-    refused = None
+    refused: WriteFailed | None = None
     try:
         DeltaTable.create(
             storage.at(table.name),
@@ -96,8 +104,8 @@ def create_table(storage: Storage, table: Table) -> Snapshot:
             else {"delta.dataSkippingNumIndexedCols": "0"},
             storage_options=storage.options,
         )
-    except DeltaError as error:
-        refused = error
+    except (OSError, DeltaError) as error:
+        refused = WriteFailed(storage, table, error)
     made = open_snapshot(storage, table)
     if made.handle is None and refused:
         raise refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -109,7 +110,7 @@ class Storage:
         file to it. ``sync``: it then survives a loss of power.
         """
         home = None if self.remote else (self.root / path).parent
-        with self._part(home) as file:
+        with self._telling_full(path), self._part(home) as file:
             part = Path(file.name)
             try:
                 stream = Written(file)
@@ -129,6 +130,16 @@ class Storage:
                     _KNOWN[self._stamp(stream.path)] = stream.crc
             finally:
                 part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _telling_full(self, path: str) -> Iterator[None]:
+        """An error that says no more can be written says where as well."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
+                error.filename = self.at(path)
+            raise
 
     def _part(self, home: Path | None) -> IO[bytes]:
         while True:
@@ -155,14 +166,15 @@ class Storage:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-        part.write_bytes(data)
-        _sync(part)
         try:
+            with self._telling_full(path):
+                part.write_bytes(data)
+                _sync(part)
             os.link(part, target)
         except FileExistsError:
             return False
         finally:
-            part.unlink()
+            part.unlink(missing_ok=True)
         _sync(target.parent)
         return True
 

@@ -1,0 +1,42 @@
+"""A run that is killed loses nothing, doubles nothing and shows nobody a half; the next one ends what it began."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tasks.lake import Lake
+from tests.faults.counts import times
+from tests.faults.days import check_done, check_whole
+from tests.faults.victim import STEPS, Job, Victims
+
+
+def test_killed_at_each_named_step_the_next_run_converges(victims: Victims, tmp_path: Path) -> None:
+    chance = random.Random(1)
+    for turn in range(times(1, 100)):
+        uri = str(tmp_path / str(turn))
+        for edition, step in enumerate(STEPS, 1):
+            job = Job("bring_and_make", uri, edition, die_at=step, nth=chance.randint(1, 2))
+            (end,) = victims.run(job)
+            assert end.killed or job.nth > 1, "the step was not reached"
+            check_whole(Lake(uri), range(1, edition + 1))
+        (end,) = victims.run(Job("bring_and_make", uri, len(STEPS)))
+        assert end.error is None
+        check_done(Lake(uri), len(STEPS))
+
+
+def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: Path) -> None:
+    chance = random.Random(2)
+    uri = str(tmp_path)
+    victims.run(Job("bring_and_make", uri, 0))
+    done, kills = 0, 0
+    for edition in range(1, times(6, 1000) + 1):
+        (end,) = victims.run(Job("bring_and_make", uri, edition, die_after=chance.uniform(0.01, 1.2)))
+        kills += end.killed
+        check_whole(Lake(uri), range(done, edition + 1))
+        if edition % 3 == 0:
+            (end,) = victims.run(Job("bring_and_make", uri, edition))
+            assert end.error is None
+            check_done(Lake(uri), edition)
+            done = edition
+    assert kills > edition // 2

@@ -65,6 +65,8 @@ class AudioInput:
     """Mono float32 samples in [-1, 1] at ``rate`` Hz."""
 
     rate: int = 16_000
+    decoder: int = 2
+    """Raised when decoding gives other samples, or reads more kinds of files (2: MPEG-4 and WebM)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,12 @@
-"""WAV, FLAC, Ogg (Vorbis, Opus) and MP3 to mono samples at one rate, in memory that a hostile file can't stretch."""
+"""Audio files to mono samples at one rate, in memory that a hostile file can't stretch.
+
+WAV, FLAC, Ogg (Vorbis, Opus) and MP3 by libsndfile; MPEG-4 and WebM by FFmpeg.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,9 +32,17 @@ def decode_audio(data: bytes, spec: AudioInput) -> Samples:
     Raises Refused: ``unsupported`` for other formats, rates or numbers of channels, ``too_large`` over ten minutes,
     ``undecodable`` for what is broken, empty, or holds samples that are no numbers. A WAV cut short is broken. MP3
     and Ogg are streams: one cut short counts for what its decoder still gives. An MP3 of changing bit rate without
-    a Xing header ends where its first frame's bit rate says it should: libsndfile reads no further.
+    a Xing header ends where its first frame's bit rate says it should: libsndfile reads no further. MPEG-4 and WebM:
+    see ``decode_container``.
     """
     kind = _format(data)
+    samples = _contained(data, kind, spec.rate) if kind in ("MP4", "WEBM") else _plain(data, kind, spec.rate)
+    if not len(samples):
+        raise Refused("undecodable")
+    return samples
+
+
+def _plain(data: bytes, kind: str, rate: int) -> Samples:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.format not in (kind, kind + "EX") or file.samplerate not in RATES or file.channels not in CHANNELS:
@@ -38,16 +50,29 @@ def decode_audio(data: bytes, spec: AudioInput) -> Samples:
             # Without a Xing header libsndfile guesses an MP3's length from its bytes, cover picture included.
             if kind != "MP3" and file.frames > SECONDS * file.samplerate:
                 raise Refused("too_large")
-            samples = _resampled(file, spec.rate)
+            return _resampled(_blocks(file), file.samplerate, rate)
     except soundfile.SoundFileError as error:
         raise Refused("undecodable") from error
-    if not len(samples):
-        raise Refused("undecodable")
-    return samples
+
+
+def _contained(data: bytes, kind: str, rate: int) -> Samples:
+    from tasks.extractors.decode_container import Sound  # FFmpeg is loaded only where a file needs it
+
+    sound = Sound(data, kind)
+    if sound.rate not in RATES or sound.channels not in CHANNELS:
+        raise Refused("unsupported")
+    if sound.seconds is not None and sound.seconds > SECONDS:
+        raise Refused("too_large")
+    return _resampled(sound.blocks(), sound.rate, rate)
+
+
+def _blocks(file: Any) -> Iterator[Samples]:
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        yield block
 
 
 def _format(data: bytes) -> str:
-    """libsndfile's name of the format, by the first bytes: its parsers of rarer formats never see the file."""
+    """The format by the first bytes, as libsndfile names it: parsers of rarer formats never see the file."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         size = int.from_bytes(data[4:8], "little")
         if len(data) - 8 < size < 0x7FFF_F000:  # above: the marks of those who write to a pipe
@@ -60,23 +85,26 @@ def _format(data: bytes) -> str:
     # A tag, or the first frame: eleven bits of synchronisation, any MPEG version, layer III.
     if data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2):
         return "MP3"
+    if data[4:8] == b"ftyp":
+        return "MP4"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return "WEBM"
     raise Refused("unsupported" if data else "undecodable")
 
 
-def _resampled(file: Any, rate: int) -> Samples:
-    """All of an open file, mixed to mono."""
-    source = file.samplerate
+def _resampled(blocks: Iterator[Samples], source: int, rate: int) -> Samples:
+    """Blocks of (frames, channels) at the rate ``source``, mixed to mono."""
     resampler = soxr.ResampleStream(source, rate, 1, dtype="float32", quality="HQ") if source != rate else None
-    read, blocks = 0, []
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    read, parts = 0, []
+    for block in blocks:
         read += len(block)
         if read > SECONDS * source:
             raise Refused("too_large")
         if not np.isfinite(block).all():
             raise Refused("undecodable")
         mono = block.clip(-1, 1).mean(axis=1)
-        blocks.append(resampler.resample_chunk(mono) if resampler else mono)
+        parts.append(resampler.resample_chunk(mono) if resampler else mono)
     if resampler:
-        blocks.append(resampler.resample_chunk(np.empty(0, np.float32), last=True))
-    samples: Samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+        parts.append(resampler.resample_chunk(np.empty(0, np.float32), last=True))
+    samples: Samples = np.concatenate(parts) if parts else np.empty(0, np.float32)
     return samples.clip(-1, 1, out=samples)

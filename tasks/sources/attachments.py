@@ -120,9 +120,10 @@ _SIGNATURES: tuple[tuple[bytes, int, bytes, Literal["image", "audio"], str], ...
     (b"ID3", 0, b"", "audio", "audio/mpeg"),
 )
 _MP4_BRANDS = frozenset(
-    (b"M4A ", b"M4B ", b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"dash", b"3gp4", b"3gp5")
+    b"M4A |M4B |M4V |F4A |isom|iso2|iso3|iso4|iso5|iso6|iso7|iso8|iso9|mp41|mp42|avc1|dash|MSNV|qt  |"
+    b"3gp4|3gp5|3gp6|3gp7|3gp8|3gp9|3g2a|3g2b|3g2c".split(b"|")
 )
-"""Brands of MPEG-4 with sound; HEIC and AVIF pictures share the container."""
+"""Brands of MPEG-4 with sound (mp4ra.org); HEIC and AVIF pictures share the container."""
 
 
 def _is_mp3_frame(head: bytes) -> bool:

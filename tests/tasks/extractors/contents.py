@@ -6,7 +6,9 @@ import hashlib
 import io
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
+import av
 import numpy as np
 import soundfile
 from PIL import Image
@@ -37,7 +39,12 @@ def good(modality: Modality) -> tuple[str | bytes, ...]:
     if modality == "image":
         return image("PNG"), image("JPEG", seed=1), image("WEBP", seed=2), image("GIF", seed=3)
     if modality == "audio":
-        return audio("WAV"), audio("OGG", pitch=330.0), audio("FLAC", pitch=880.0, seconds=0.8)
+        return (
+            audio("WAV"),
+            audio("OGG", pitch=330.0),
+            audio("FLAC", pitch=880.0, seconds=0.8),
+            audio("M4A", pitch=550.0),
+        )
     return TEXTS
 
 
@@ -59,6 +66,28 @@ def audio(format: str, *, pitch: float = 220.0, seconds: float = 1.2, rate: int 
     time = np.arange(int(seconds * rate)) / rate
     tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in (1, 2, 3))
     noise = np.random.default_rng(int(pitch)).normal(0, 0.02, time.size)
+    samples = (0.3 * tone * time / seconds + noise).astype(np.float32)
+    if format in CONTAINERS:
+        return contained(samples, rate, *CONTAINERS[format])
     file = io.BytesIO()
-    soundfile.write(file, (0.3 * tone * time / seconds + noise).astype(np.float32), rate, format=format)
+    soundfile.write(file, samples, rate, format=format)
+    return file.getvalue()
+
+
+CONTAINERS = {"M4A": ("ipod", "aac"), "MP4": ("mp4", "flac"), "WEBM": ("webm", "libopus")}
+"""FFmpeg's names of a container and of a coding in it."""
+
+
+def contained(samples: np.ndarray[Any, Any], rate: int, container: str, coding: str) -> bytes:
+    """float32 (n,) or (n, 2) as the only track of a file."""
+    layout = "mono" if samples.ndim == 1 else "stereo"
+    frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples.T).copy(), "fltp", layout)
+    frame.sample_rate, frame.pts = rate, 0
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        track = output.add_stream(coding, rate=rate, layout=layout)
+        assert isinstance(track, av.AudioStream)
+        converter = av.AudioResampler(track.format, layout, rate)
+        for part in [*converter.resample(frame), *converter.resample(None), None]:
+            output.mux(track.encode(part))
     return file.getvalue()

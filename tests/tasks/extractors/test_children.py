@@ -155,10 +155,11 @@ def test_contents_are_taken_as_they_are_needed(hostile: Pool) -> None:
 
 def test_a_child_holds_no_model_library_and_no_secret(hostile: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made up")
-    with_real_decoders = "tasks.extractors.decode_image tasks.extractors.decode_audio"
+    real = ("decode_image", "decode_audio", "decode_container")
+    with_real_decoders = " ".join(f"tasks.extractors.{name}" for name in real)
     modules, environment = map(text, outcomes(hostile, f"modules {with_real_decoders}", "environment"))
     loaded = {name.partition(".")[0] for name in modules.split()}
-    assert {"numpy", "PIL", "soundfile", "soxr", "simplejpeg"} <= loaded
+    assert {"numpy", "PIL", "soundfile", "soxr", "simplejpeg", "av"} <= loaded
     assert not loaded & {"torch", "transformers", "openvino", "skimage", "fasttext", "pandas", "prefect", "deltalake"}
     assert not {"AWS_SECRET_ACCESS_KEY", "HOME"} & set(environment.split())
 
@@ -294,8 +295,9 @@ def mutated(seed: bytes, random: np.random.Generator) -> bytes:
     [
         (PICTURE, [image(name, width=64, height=48) for name in ("PNG", "JPEG", "WEBP", "GIF")]),
         (SOUND, [audio(name, seconds=0.2) for name in ("WAV", "OGG")]),
+        (SOUND, [audio(name, seconds=0.2) for name in ("M4A", "MP4", "WEBM")]),
     ],
-    ids=["images", "audio"],
+    ids=["images", "audio", "containers"],
 )
 def test_a_thousand_mutated_files_harm_nothing(spec: ImageInput | AudioInput, seeds: list[bytes]) -> None:
     random = np.random.default_rng(1)
@@ -309,6 +311,13 @@ def test_a_thousand_mutated_files_harm_nothing(spec: ImageInput | AudioInput, se
     assert counts["undecodable"] > 0
     for (_, early), (_, late) in zip(found[: len(seeds)], found[-len(seeds) :], strict=True):
         np.testing.assert_array_equal(early, late)
+    assert all(peak(pid) < 1 << 30 for pid in children.pool().pids)
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
 
 
 def test_a_decompression_bomb_is_too_large() -> None:

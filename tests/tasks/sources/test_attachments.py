@@ -159,6 +159,7 @@ def test_files_beyond_the_limit_are_too_large(source: SourceFile, head: bytes, m
         (b"fLaC\x00\x00\x00\x22", "audio/flac"), (b"OggS" + bytes(24) + b"OpusHead", "audio/ogg"),
         (b"ID3\x04\x00", "audio/mpeg"), (b"\xff\xfb\x90\x64", "audio/mpeg"), (b"\xff\xf3\x44\xc4", "audio/mpeg"),
         (b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00", "audio/mp4"),
+        (b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00", "audio/mp4"),
         (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", "audio/webm"),
         # not what we read
         (b"", None), (b"\xff", None), (b"RIFF\x00\x00\x00\x00AVI LIST", None), (b"BM\x00\x00", None), (b"<svg", None),

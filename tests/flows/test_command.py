@@ -1,0 +1,171 @@
+"""The command explains itself, does what its examples and the README say, and errs in one line that would help."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from flows.cli import main
+from tests.flows.command import Otzyv, command, review
+
+ROOT = Path(__file__).parents[2]
+NEEDS_MORE = ("models pull", "models verify", "models export", "models import", "train sentiment", "s3://")
+"""Examples that need a network, weights, a bucket or minutes: only their arguments are read here."""
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, group
+    for name, one in group.commands.items():
+        if isinstance(one, click.Group):
+            yield from commands(one, (*path, name))
+        else:
+            yield (*path, name), one
+
+
+def written(text: str) -> list[str]:
+    """The commands that a README names, in code blocks or between backticks."""
+    blocks = [line for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.S) for line in block.splitlines()]
+    found = [*blocks, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))]
+    return [line.split("  #")[0].strip() for line in found if line.startswith(("otzyv ", "make "))]
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands(main)], ids=" ".join)
+def test_every_command_explains_itself_with_an_example_of_itself(path: tuple[str, ...]) -> None:
+    shown = command(*path, "--help")
+    assert shown.exit_code == 0
+    about, _, example = shown.output.partition("Example:\n")
+    assert re.search(r"^  [A-Z][^\n]+", about, re.M)
+    assert example.strip().startswith(" ".join(("otzyv", *path)))
+
+
+def test_examples_and_the_readmes_commands_run(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(otzyv.source)
+    shutil.copytree(ROOT / "infra" / "demo" / "reviews", "infra/demo/reviews")
+    shutil.copy(ROOT / "README.md", "README.md")
+    Path("ru_goemotions").mkdir()
+    Path("weights.tar").touch()
+    Path("ARCHIVE").touch()
+    examples = [line for _, one in commands(main) for line in str(one.epilog).splitlines()]
+    said = dict.fromkeys([*examples, *written((ROOT / "README.md").read_text())])
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    known = dict(commands(main))
+    for line in said:
+        program, *arguments = shlex.split(line)
+        if program == "make":
+            assert set(arguments) <= set(targets), line
+            continue
+        words = tuple(word for word in arguments[:2] if word.islower() and "-" not in word)
+        one = known.get(words) or known[words[:1]]
+        with pytest.MonkeyPatch.context() as patch:
+            if any(what in line for what in NEEDS_MORE) or re.search(r"\b[A-Z]{3,}\b", line.replace("README", "")):
+                patch.setattr(one, "callback", lambda **_: None)
+            done = command(*arguments)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+
+
+WRONG = {
+    "no source": (["run", "--lake", "LAKE"], 2, "Missing option '--source'"),
+    "source not there": (
+        ["run", "--source", "SOURCE/nowhere", "--lake", "LAKE"],
+        1,
+        "nowhere is not there; a source is",
+    ),
+    "no such day": (["run", "--source", "SOURCE/{day}.jsonl", "--lake", "LAKE"], 1, "no such path for any day"),
+    "source of no known kind": (["run", "--source", "SOURCE/notes.txt", "--lake", "LAKE"], 1, "files end in .jsonl"),
+    "lake at an odd place": (["run", "--source", "SOURCE", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
+    "no lake": (["features", "--lake", "LAKE"], 1, "`otzyv run --source PATH --lake"),
+    "unknown extractor": (["features", "--lake", "LAKE", "--extractors", "image_clip"], 2, "there are: sentiment_mini"),
+    "no extractor": (["features", "--lake", "LAKE", "--extractors", " ,"], 2, "name at least one of: sentiment_mini"),
+    "unknown profile": (["run", "--source", "SOURCE", "--lake", "LAKE", "--profile", "x"], 2, "there are: embedded"),
+    "both": (["features", "--lake", "L", "--extractors", "audio_mfcc", "--profile", "embedded"], 2, "give either"),
+    "no day": (["features", "--lake", "LAKE", "--day", "1 марта"], 2, "write it as 2026-03-01"),
+    "day and days": (
+        ["features", "--lake", "L", "--day", "2026-03-01", "--from", "2026-03-01"],
+        2,
+        "give either --day",
+    ),
+    "half a range": (["features", "--lake", "LAKE", "--from", "2026-03-01"], 2, "--from and --to go together"),
+    "range backwards": (["features", "--lake", "L", "--from", "2026-03-02", "--to", "2026-03-01"], 2, "comes after"),
+    "unknown table of the dictionary": (["schema", "x"], 2, "there are: reviews"),
+    "unknown weights": (["models", "pull", "x"], 2, "sentiment_mini"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_is_one_line_that_says_what_would_have_worked_and_makes_no_lake(otzyv: Otzyv, case: str) -> None:
+    arguments, status, said = WRONG[case]
+    otzyv.write("a.jsonl", [review("a")])
+    otzyv.write("notes.txt", [])
+    places = {"LAKE": str(otzyv.lake), "SOURCE": str(otzyv.source)}
+    placed = [re.sub("LAKE|SOURCE", lambda found: places[found[0]], argument) for argument in arguments]
+    done = command(*placed)
+    assert done.exit_code == status
+    assert not done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert line == done.stderr.splitlines()[-1]
+    assert said in line
+    assert "Traceback" not in done.stderr
+    assert not otzyv.lake.exists()
+
+
+@pytest.mark.parametrize("arguments", [("features", "--lake", "nowhere"), ("models", "--lake", "nowhere")])
+def test_only_debug_shows_where_an_error_came_from(otzyv: Otzyv, arguments: tuple[str, ...]) -> None:
+    assert "Traceback" not in command(*arguments).stderr
+    assert "Traceback" in command("--debug", *arguments).stderr
+
+
+SETTINGS = {
+    "unknown": ("time_zone = 'UTC'", "no setting 'time_zone'; there are: ", "timezone"),
+    "time zone": ("timezone = 'Mars/Olympus'", "timezone: no time zone 'Mars/Olympus'", "Europe/Moscow"),
+    "mapping": ("[mapping]\nbody = 'text'", "mapping: no column 'body'; there are: review_id", "attachments"),
+    "mode": ("source_mode = 'all'", "source_mode: ", "'append' or 'snapshot'"),
+    "secret": ("author_key = 'geheim'", "author_key: ", "at least 8"),
+    "no TOML": ("timezone = UTC", "is not TOML", "line 1"),
+    "profile": ("profile = 'best'", "the setting profile", "there are: embedded"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_wrong_settings_are_named_in_one_line_without_secrets(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    written_there, said, works = SETTINGS[case]
+    file = otzyv.lake.with_name("otzyv.toml")
+    file.write_text(written_there)
+    monkeypatch.setenv("OTZYV_SETTINGS", str(file))
+    monkeypatch.delenv("OTZYV_AUTHOR_KEY")
+    done = command("run", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert done.exit_code == 2
+    line = done.stderr.splitlines()[-1]
+    assert said in line
+    assert works in line
+    assert "geheim" not in done.output
+    assert not otzyv.lake.exists()
+
+
+def test_settings_that_are_not_there_or_are_not_the_lakes_are_refused(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    otzyv.write("a.jsonl", [review("a", author="автор")])
+    ingest = ("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert command(*ingest).exit_code == 0
+    before = otzyv.files()
+    for name, value, said in (
+        ("OTZYV_SETTINGS", "nowhere.toml", "no file nowhere.toml"),
+        ("OTZYV_TIMEZONE", "Asia/Tokyo", "this lake was made with 'UTC'"),
+        ("OTZYV_PRECISION", "f32", "this lake was made with 'bf16'"),
+        ("OTZYV_AUTHOR_KEY", "another key", "Set OTZYV_AUTHOR_KEY to the lake's key"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            done = command(*ingest)
+        assert done.exit_code in (1, 2)
+        assert said in done.stderr.splitlines()[-1]
+        assert "another key" not in done.output
+    assert otzyv.files() == before

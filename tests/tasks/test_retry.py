@@ -1,0 +1,57 @@
+"""A retry follows where it can help, and only there."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from deltalake.exceptions import CommitFailedError
+from prefect import task
+
+from tasks.extractors.store import MissingWeights
+from tasks.features import failed, features
+from tasks.lake.day import CheckFailed
+from tasks.retry import RETRIES, environment_fault
+
+MENDED = [
+    OSError(errno.EIO, "disk"),
+    ConnectionResetError("network"),
+    TimeoutError("network"),
+    CommitFailedError("another writer"),
+]
+STANDING = [
+    MissingWeights("no weights"),
+    FileNotFoundError("gone"),
+    PermissionError("not ours"),
+    ValueError("bug"),
+    MemoryError(),
+    CheckFailed.__new__(CheckFailed),
+]
+
+
+@pytest.mark.parametrize("error", [*MENDED, *STANDING], ids=lambda error: type(error).__name__)
+def test_the_environments_faults_are_tried_again_and_no_others(prefect_server: None, error: Exception) -> None:
+    tries: list[int] = []
+
+    @task(retries=RETRIES, retry_condition_fn=environment_fault)
+    def work() -> str:
+        tries.append(1)
+        if len(tries) <= RETRIES:
+            raise error
+        return "done"
+
+    state = work(return_state=True)
+    assert (state.is_completed(), len(tries)) == ((True, RETRIES + 1) if error in MENDED else (False, 1))
+
+
+def test_an_extractors_task_is_tried_again_with_growing_delays() -> None:
+    assert features.retries == RETRIES
+    assert features.retry_condition_fn is environment_fault
+    assert isinstance(features.retry_delay_seconds, list)
+    assert features.retry_delay_seconds == sorted(features.retry_delay_seconds)
+
+
+def test_a_failed_run_keeps_one_line_of_its_error() -> None:
+    from datetime import date
+
+    assert failed("text_toy", date(2026, 3, 1), ValueError("first\nsecond")).error == "ValueError: first"

@@ -1,0 +1,109 @@
+"""What fails is told, in Prefect too; what does not depend on it goes on; and the day is as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+
+from tasks.artifact import markdown
+from tasks.extractors import get
+from tasks.extractors.store import root
+from tasks.features import failed
+from tests.flows.command import Otzyv, command, review
+
+SHARED = Path(__file__).parents[3] / "shared"
+NETWORK = "image_mobilenetv2"
+
+
+def run(otzyv: Otzyv, *extractors: str) -> Result:
+    where = ("--source", otzyv.source, "--lake", otzyv.lake)
+    return command("run", *where, "--extractors", ",".join(extractors), "--json")
+
+
+def newest(flow: str) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])), sort=FlowRunSort.START_TIME_DESC, limit=1
+        )
+    return found
+
+
+def test_a_table_that_fails_stops_no_other_and_the_run_ends_failed_in_prefect_as_well(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a", attachments=[{"kind": "image", "uri": "a.png"}])])
+    png(otzyv.source / "a.png")
+    done = run(otzyv, NETWORK, "sentiment_mini", "image_layout")
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    otzyv.holds({**said, "tables": {k: v for k, v in said["tables"].items() if k != NETWORK}})
+    assert said["tables"]["sentiment_mini"]["status"] == said["tables"]["image_layout"]["status"] == {"ok": 1}
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    place = str(root() / NETWORK)
+    assert line.startswith(f"failed: {NETWORK} 2026-03-01: MissingWeights: ")
+    assert place in line
+    assert f"otzyv models pull {NETWORK}" in line
+    flow_run = newest("features")
+    assert flow_run.state_name == "Failed"
+    assert flow_run.state is not None
+    assert f"{NETWORK} 2026-03-01: MissingWeights" in str(flow_run.state.message)
+    assert otzyv.opened().releases() == {}, "a day with a table that failed is not released"
+    assert run(otzyv, "sentiment_mini", "image_layout").exit_code == 0
+    assert newest("features").state_name == "Completed"
+    assert len(otzyv.opened().releases()) == 1
+
+
+def test_each_run_of_a_day_leaves_its_table_as_an_artifact_and_no_secret(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a", day="2026-05-05", author="автор")])
+    assert run(otzyv, "sentiment_mini").exit_code == 0
+    key = ArtifactFilterKey(any_=["features-2026-05-05"])
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
+    assert artifact.type == "markdown"
+    assert artifact.flow_run_id == newest("features").id
+    assert "| sentiment_mini | published | 1 | 1 | 0 |" in str(artifact.data)
+    assert "a key for tests" not in str(newest("ingest").parameters)
+
+
+def test_an_error_stays_in_its_cell_of_the_artifact() -> None:
+    from datetime import date
+
+    day = date(2026, 3, 1)
+    shown = markdown(day, [failed("x", day, ValueError("a | b <script>"))]).splitlines()
+    assert shown[-1].endswith(r"ValueError: a \| b \<script\> |")
+
+
+@pytest.mark.skipif(not (SHARED / "models" / NETWORK).exists(), reason="needs the shared weights")
+def test_weights_with_a_flipped_byte_are_refused_and_the_day_stays_as_it_was(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a", attachments=[{"kind": "image", "uri": "a.png"}])])
+    png(otzyv.source / "a.png")
+    file = root() / NETWORK / get(NETWORK).card.weights[1].files[0].name
+    shutil.copytree(SHARED / "models" / NETWORK, file.parent)
+    assert run(otzyv, NETWORK).exit_code == 0
+    table = get(NETWORK).card.table
+    before, released = otzyv.opened().read(table), otzyv.opened().releases()
+    flipped = bytearray(file.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    file.write_bytes(flipped)
+    otzyv.write("b.jsonl", [review("b", attachments=[{"kind": "image", "uri": "b.png"}])])
+    png(otzyv.source / "b.png", size=40)
+    done = run(otzyv, NETWORK)
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert f"{NETWORK} 2026-03-01: WrongWeights: {NETWORK}: {file.name} has sha256 " in line
+    assert str(file) in line
+    assert "Put it at" in line or f"otzyv models pull {NETWORK}" in line
+    assert otzyv.opened().read(table).equals(before)
+    assert otzyv.opened().releases() == released
+
+
+def png(path: Path, size: int = 32) -> None:
+    from tests.tasks.extractors.contents import image
+
+    path.write_bytes(image("PNG", width=size, height=size))

@@ -25,8 +25,6 @@ from tasks.lake.storage import Storage
 
 SLICE = 4096
 _OPEN_GROUPS = 6
-Place = tuple[int, int, int]
-"""File, row group, row in the group."""
 
 
 KEPT = 2 * 24 * 3600.0
@@ -48,9 +46,13 @@ class Shelf:
         self._folder = f"_staging/{table.name}/{day.isoformat()}/{fingerprint[:16]}"
         self._columns = ["status", *(column.name for column in table.values)]
         self._schema = pa.schema([table.arrow.field(name) for name in self._columns])
-        self._files: list[str] = []
-        self._places: dict[str, Place] = {}
-        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._groups: list[tuple[str, int]] = []
+        """Every row group on the shelf: its file, and its number in there."""
+        self._starts: list[int] = []
+        """The number of each group's first row; rows are numbered through all groups."""
+        self._end = 0
+        self._places: dict[str, int] = {}
+        self._open: OrderedDict[int, pa.Table] = OrderedDict()
         self._staged: list[str] = []
         self.computed: set[str] = set()
         self.passing = False
@@ -88,11 +90,11 @@ class Shelf:
         with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, batch.schema) as writer:
             writer.write_batch(batch)
         self._staged.append(stream.path)
-        self._files.append(stream.path)
         self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
-        for row, sha in enumerate(batch.column("content_sha256").to_pylist()):
-            self._places[sha] = (len(self._files) - 1, 0, row)
-            self.computed.add(sha)
+        contents = batch.column("content_sha256").to_pylist()
+        self._places.update(zip(contents, range(self._end, self._end + batch.num_rows), strict=True))
+        self.computed.update(contents)
+        self._place(stream.path, 0, batch.num_rows)
 
     def clear(self) -> None:
         """Remove the chunks this run staged or took up, once it has ended; others' stay, unless they are long dead.
@@ -125,31 +127,36 @@ class Shelf:
                 "day": pa.repeat(pa.scalar(self._day, pa.date32()), part.num_rows),
             }
             arrays = [columns[field.name].cast(field.type) for field in self._table.arrow]
-            yield from pa.Table.from_arrays(arrays, schema=self._table.arrow).combine_chunks().to_batches()
+            # Cut where staged chunks end: vectors are then written from where they lie, and copied nowhere.
+            yield from pa.Table.from_arrays(arrays, schema=self._table.arrow).to_batches()
 
     def _index(self, path: str, *, trust_fingerprint: bool) -> None:
-        number = len(self._files)
         wanted = ["content_sha256", "status", *([] if trust_fingerprint else ["fingerprint"])]
-        groups = self._read(path, wanted)
-        self._files.append(path)
-        for group, table in enumerate(groups):
+        for group, table in enumerate(self._read(path, wanted)):
             keep = pc.and_(pc.is_in(table["status"], pa.array(FINAL)), pc.is_valid(table["content_sha256"]))
             if not trust_fingerprint:
                 keep = pc.and_(keep, pc.equal(table["fingerprint"], self._fingerprint))
-            shas = table["content_sha256"].to_pylist()
-            for row in np.flatnonzero(keep.to_numpy()).tolist():
-                self._places[shas[row]] = (number, group, row)
+            kept = np.flatnonzero(keep.to_numpy())
+            self._places.update(
+                zip(table["content_sha256"].take(kept).to_pylist(), (self._end + kept).tolist(), strict=True)
+            )
+            self._place(path, group, table.num_rows)
 
-    def _group(self, file: int, group: int) -> pa.Table:
-        key = (file, group)
-        if key in self._groups:
-            self._groups.move_to_end(key)
-            return self._groups[key]
-        (table,) = self._read(self._files[file], self._columns, group)
-        self._groups[key] = table.select(self._columns).cast(self._schema)
-        if len(self._groups) > _OPEN_GROUPS:
-            self._groups.popitem(last=False)
-        return self._groups[key]
+    def _place(self, path: str, group: int, rows: int) -> None:
+        self._groups.append((path, group))
+        self._starts.append(self._end)
+        self._end += rows
+
+    def _group(self, number: int) -> pa.Table:
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        path, group = self._groups[number]
+        (table,) = self._read(path, self._columns, group)
+        self._open[number] = table.select(self._columns).cast(self._schema)
+        if len(self._open) > _OPEN_GROUPS:
+            self._open.popitem(last=False)
+        return self._open[number]
 
     def _read(self, path: str, columns: Sequence[str], group: int | None = None) -> list[pa.Table]:
         """The row groups of a published file or a staged chunk, or one of them."""
@@ -168,22 +175,24 @@ class Shelf:
 
     def _take(self, contents: Sequence[str | None], statuses: Sequence[str]) -> pa.Table:
         """Status and values for each content; a row without content keeps its own status and has null values."""
-        wanted: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
-        for position, (sha, status) in enumerate(zip(contents, statuses, strict=True)):
-            if sha is None or status != "ok":
-                wanted.setdefault(None, []).append((position, position))
+        places = np.array(
+            [
+                self._places[sha] if sha is not None and status == "ok" else -1
+                for sha, status in zip(contents, statuses, strict=True)
+            ],
+            np.int64,
+        )
+        groups = np.searchsorted(self._starts, places, side="right") - 1
+        pieces, order = [], []
+        for number in np.unique(groups):  # -1: without content
+            positions = np.flatnonzero(groups == number)
+            order.append(positions)
+            if number < 0:
+                pieces.append(self._valueless([statuses[position] for position in positions.tolist()]))
             else:
-                file, group, row = self._places[sha]
-                wanted.setdefault((file, group), []).append((position, row))
-        pieces: list[pa.Table] = []
-        order: list[int] = []
-        for key, found in wanted.items():
-            positions, rows = zip(*found, strict=True)
-            order += positions
-            pieces.append(self._valueless([statuses[row] for row in rows]) if key is None else
-                          _rows(self._group(*key), rows))  # fmt: skip
-        table = pa.concat_tables(pieces)
-        return table if order == sorted(order) else table.take(pa.array(np.argsort(order), pa.int64()))
+                pieces.append(_rows(self._group(number), places[positions] - self._starts[number]))
+        table, positions = pa.concat_tables(pieces), np.concatenate(order)
+        return table if (np.diff(positions) == 1).all() else table.take(np.argsort(positions))
 
     def _valueless(self, statuses: Sequence[str]) -> pa.Table:
         columns = {name: pa.nulls(len(statuses), self._schema.field(name).type) for name in self._columns}
@@ -199,11 +208,11 @@ def sweep(storage: Storage, table: Table, day: date) -> None:
     storage.prune(home)
 
 
-def _rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+def _rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
     """Rows by number; rows that follow one another are not copied."""
-    if rows[-1] - rows[0] == len(rows) - 1 and list(rows) == list(range(rows[0], rows[-1] + 1)):
+    if (np.diff(rows) == 1).all():
         return table.slice(rows[0], len(rows))
-    return table.take(pa.array(rows, pa.int64()))
+    return table.take(rows)
 
 
 def _without(values: pa.Table, failed: np.ndarray) -> pa.Table:

@@ -56,7 +56,8 @@ class FileWriter:
     """Writes one new data file of a day; it belongs to no version until it is committed. No rows, no file.
 
     Vectors lie plain (no dictionary, statistics or compression, which cost time and save nothing on them); the rest
-    is compressed with zstd, by a dictionary where values repeat. Pages carry checksums: without them half of single bit flips go unseen.
+    is compressed with zstd, where values repeat as places in a dictionary. Pages carry checksums: without them half of
+    single bit flips go unseen.
     """
 
     def __init__(self, storage: Storage, table: Table, day: date | None) -> None:

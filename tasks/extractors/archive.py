@@ -43,7 +43,8 @@ class _Expected:
 
     @property
     def member(self) -> str:
-        return f"{self.name}/{_inside(self.weights, self.file)}"
+        """Where it lies in the archive and in the store: one place where extractors share a file."""
+        return str(PurePosixPath(self.weights.folder or self.name, self.file.name))
 
 
 def write(cards: Sequence[Card], archive: Path, progress: Progress = lambda *_: None) -> tuple[str, ...]:
@@ -59,13 +60,15 @@ def write(cards: Sequence[Card], archive: Path, progress: Progress = lambda *_: 
         for paths, digests in [(store.locate(name, weights), store.digest(name, weights))]
         for file in weights.files
     ]
-    listed = {file.member: {"sha256": file.sha256, "bytes": file.bytes} for file in files}
+    listed: dict[str, dict[str, object]] = {}
+    for file in files:
+        listed.setdefault(file.name, {})[file.file.name] = {"sha256": file.sha256, "bytes": file.bytes}
     manifest = json.dumps(listed, indent=1).encode()
     part = archive.with_name(f".{archive.name}.{os.getpid()}.part")
     try:
         with tarfile.open(part, "x", format=tarfile.PAX_FORMAT) as tar:
             tar.addfile(_header(MANIFEST, len(manifest)), io.BytesIO(manifest))
-            for file in files:
+            for file in _once(files):
                 with store.places(file.name, file.weights)[file.file.name].open("rb") as stream:
                     tar.addfile(_header(file.member, file.bytes), stream)
                 progress(file.member, file.bytes, file.bytes)
@@ -87,15 +90,15 @@ def read(archive: Path, card: Callable[[str], Card], progress: Progress = lambda
     try:
         with tarfile.open(archive, "r:") as tar, TemporaryDirectory(dir=store.root(), prefix=".import-") as folder:
             files = list(_manifest(tar, card))
-            for file in files:
-                _copy(tar, file, Path(folder) / file.name / file.file.name, progress)
+            for file in _once(files):
+                _copy(tar, file, Path(folder) / file.member, progress)
             if (more := tar.next()) is not None:
                 raise BadArchive(f"it holds {more.name!r}, which its manifest does not list")
-            for file in files:
+            for file in _once(files):
                 path = store.places(file.name, file.weights)[file.file.name]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(path.with_name(f".{path.name}.lock")):
-                    (Path(folder) / file.name / file.file.name).replace(path)
+                    (Path(folder) / file.member).replace(path)
                     store.record(file.file, path)
     except (tarfile.TarError, BadArchive) as error:
         raise BadArchive(f"{archive} is not an archive by `otzyv models export` for this otzyv: {error}") from error
@@ -129,9 +132,8 @@ def _manifest(tar: tarfile.TarFile, card: Callable[[str], Card]) -> Iterator[_Ex
     assert content is not None
     models: dict[str, dict[str, tuple[str, int]]] = {}
     try:
-        for path, known in json.loads(content.read()).items():
-            name, _, file = path.partition("/")
-            models.setdefault(name, {})[file] = str(known["sha256"]), int(known["bytes"])
+        for name, files in json.loads(content.read()).items():
+            models[name] = {file: (str(known["sha256"]), int(known["bytes"])) for file, known in files.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadArchive(f"its manifest can't be read ({type(error).__name__})") from error
     for name, listed in models.items():
@@ -139,20 +141,18 @@ def _manifest(tar: tarfile.TarFile, card: Callable[[str], Card]) -> Iterator[_Ex
             weights = _weights(card(name), listed)
         except LookupError as error:
             raise BadArchive(str(error.args[0])) from error
-        yield from (_Expected(name, weights, file, *listed[_inside(weights, file)]) for file in weights.files)
+        yield from (_Expected(name, weights, file, *listed[file.name]) for file in weights.files)
 
 
-def _inside(weights: Weights, file: File) -> str:
-    """Where the file lies under the extractor's folder of the store."""
-    return str(PurePosixPath(weights.folder, file.name))
+def _once(files: Sequence[_Expected]) -> list[_Expected]:
+    return list({file.member: file for file in files}.values())
 
 
 def _weights(card: Card, listed: dict[str, tuple[str, int]]) -> Weights:
     def meant(weights: Weights) -> bool:
-        files = {_inside(weights, file): file for file in weights.files}
-        return set(files) == set(listed) and all(
-            listed[place][0].startswith(file.sha256) and file.bytes in (None, listed[place][1])
-            for place, file in files.items()
+        return {file.name for file in weights.files} == set(listed) and all(
+            listed[file.name][0].startswith(file.sha256) and file.bytes in (None, listed[file.name][1])
+            for file in weights.files
         )
 
     for weights in card.weights:

@@ -34,7 +34,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<folder>/<file name>``."""
+    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<file name>``."""
 
     source: str
     revision: str
@@ -43,7 +43,7 @@ class Weights:
     settings: tuple[tuple[str, Any], ...] = ()
     """What changes with these weights, e.g. ``(("resize", 256),)``; part of the fingerprint."""
     folder: str = ""
-    """A folder of their own in there, or an absolute one outside of the store."""
+    """Where its files lie instead of ``<extractor>``: in another folder of the store, or in an absolute one outside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,9 +147,12 @@ def _weights(name: str, model: OwnModel, files: tuple[str, ...]) -> Weights:
         known = tuple(File(file, store.sha256(folder / file), bytes=(folder / file).stat().st_size) for file in files)
         return Weights(_called(model), model.revision or "", model.licence, known, folder=str(folder.absolute()))
     hub, revision = f"https://huggingface.co/{model.model}", model.revision or ""
-    place = store.root() / name / revision
-    known = tuple(File(file, store.recorded(place / file) or "", f"{hub}/resolve/{revision}/{file}") for file in files)
-    return Weights(hub, revision, model.licence, known, folder=revision)
+    lies = f"{name}/{revision}"  # a commit's files in a folder of their own: those of two are never mixed
+    known = tuple(
+        File(file, store.recorded(store.root() / lies / file) or "", f"{hub}/resolve/{revision}/{file}")
+        for file in files
+    )
+    return Weights(hub, revision, model.licence, known, folder=lies)
 
 
 def _json(path: Path) -> Any:

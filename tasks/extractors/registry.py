@@ -24,6 +24,7 @@ MODULES = (
     "sentiment_bert",
     "words",
     "bert",
+    "bert_words",
     "layout",
     "vision",
     "sound",

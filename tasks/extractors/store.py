@@ -129,7 +129,7 @@ def _record(path: Path) -> Path:
 
 def _path(name: str, weights: Weights, file: File, store: Path | None = None) -> Path:
     if not weights.source.startswith(_PACKAGE):
-        return (store or root()) / name / weights.folder / file.name
+        return (store or root()) / (weights.folder or name) / file.name
     package = weights.source.removeprefix(_PACKAGE)
     spec = importlib.util.find_spec(package)  # importlib.resources would run the package's code to tell its place
     places = list(spec.submodule_search_locations or ()) if spec else []
@@ -150,7 +150,7 @@ def cure(name: str, weights: Weights, files: list[str]) -> str:
     """What to do about files that are missing or wrong."""
     if weights.source.startswith(_PACKAGE):
         return f"It comes with {weights.source.removeprefix(_PACKAGE)!r}: install that package again"
-    places = ", ".join(str(root() / name / weights.folder / file) for file in files)
+    places = ", ".join(str(root() / (weights.folder or name) / file) for file in files)
     if all(file.url for file in weights.files if file.name in files):
         return f"Run `otzyv models pull {name}`, or put it at {places} (source: {weights.source} {weights.revision})"
     return f"Put it at {places} (source: {weights.source} {weights.revision})"

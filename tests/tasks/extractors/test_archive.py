@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -86,7 +87,8 @@ def named_member(name: str, size: int, **fields: object) -> tarfile.TarInfo:
     return member
 
 
-LISTED = {f"text_net/{name}": {"sha256": SHA[name], "bytes": len(content)} for name, content in CONTENTS.items()}
+FILES = {name: {"sha256": SHA[name], "bytes": len(content)} for name, content in CONTENTS.items()}
+LISTED = {"text_net": FILES}
 GOOD = tuple((named_member(f"text_net/{name}", len(content)), content) for name, content in CONTENTS.items())
 
 
@@ -118,9 +120,9 @@ SIZE = len(CONTENTS["model.bin"])
 ATTACKS = {
     "it holds '../../escaped' where": (LISTED, ((named_member("../../escaped", 1), b"x"),)),
     "it holds '/tmp/escaped' where": (LISTED, ((named_member("/tmp/escaped", 1), b"x"),)),
-    "no extractor '..'": ({"../escaped": {"sha256": SHA["model.bin"], "bytes": 1}}, ()),
-    "names other files than ../escaped": ({"text_net/../escaped": {"sha256": SHA["model.bin"], "bytes": 1}}, ()),
-    "names other files than model.bin,": ({"text_net/model.bin": LISTED["text_net/model.bin"]}, GOOD[:1]),
+    "no extractor '..'": ({"..": {"escaped": FILES["model.bin"]}}, ()),
+    "names other files than ../escaped": ({"text_net": {"../escaped": FILES["model.bin"]}}, ()),
+    "names other files than model.bin,": ({"text_net": {"model.bin": FILES["model.bin"]}}, GOOD[:1]),
     "'text_net/model.bin' is not a plain file": (
         LISTED, ((named_member("text_net/model.bin", 0, type=tarfile.SYMTYPE, linkname="/etc/passwd"), b""),)
     ),
@@ -135,10 +137,10 @@ ATTACKS = {
     "it ends before 'text_net/config.json'": (LISTED, GOOD[:1]),
     "it holds 'more', which": (LISTED, (*GOOD, (named_member("more", 1), b"x"))),
     "or of another size or sha256": (
-        {**LISTED, "text_net/config.json": {"sha256": hashlib.sha256(b"x").hexdigest(), "bytes": 1}}, ()
+        {"text_net": {**FILES, "config.json": {"sha256": hashlib.sha256(b"x").hexdigest(), "bytes": 1}}}, ()
     ),
     "its manifest can't be read": (b"[1, 2]", ()),
-    "its manifest can't be": ({"text_net/model.bin": {"sha256": SHA["model.bin"], "bytes": "much"}}, ()),
+    "its manifest can't be": ({"text_net": {"model.bin": {"sha256": SHA["model.bin"], "bytes": "much"}}}, ()),
     "its manifest has 2,000,000 bytes": (b" " * 2_000_000, ()),
 }  # fmt: skip
 
@@ -165,3 +167,17 @@ def test_a_torn_archive_and_one_of_another_kind_are_refused(sent: Path, store: P
         tar.addfile(named_member(MANIFEST, 2), io.BytesIO(b"{}"))
     with pytest.raises(BadArchive):
         read(sent, named(card()))
+
+
+def test_a_file_that_two_extractors_share_is_carried_once(sent: Path, store: Path, tmp_path: Path) -> None:
+    own = one_set(card())
+    shared = dataclasses.replace(
+        own, name="text_other", weights=(dataclasses.replace(own.weights[0], folder="text_net"),)
+    )
+    read(sent, named(card(), one_set(card("text_own", model=""))))
+    both = tmp_path / "both.tar"
+    assert write([own, shared], both) == ("text_net", "text_other")
+    with tarfile.open(both) as tar:
+        assert tar.getnames() == [MANIFEST, "text_net/model.bin", "text_net/config.json"]
+    assert read(both, named(own, shared)) == ("text_net", "text_other")
+    assert locate("text_other", shared.weights[0]) == locate("text_net", own.weights[0])

@@ -70,7 +70,7 @@ def assert_equal(extractor: Extractor, one: pa.Table, other: pa.Table) -> None:
     """Equal rows, numbers within the card's tolerance."""
     for name in one.column_names:
         for a, b in zip(one[name].to_pylist(), other[name].to_pylist(), strict=True):
-            if isinstance(a, float | list):
+            if isinstance(a, float) or (isinstance(a, list) and pa.types.is_floating(one[name].type.value_type)):
                 np.testing.assert_allclose(a, b, rtol=0, atol=extractor.card.tolerance)
             else:
                 assert a == b

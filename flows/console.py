@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 from rich.console import Console
+from rich.table import Column
 from rich.table import Table as Grid
 
 from schemas.table import Table
@@ -19,6 +24,7 @@ from schemas.table import Table
 if TYPE_CHECKING:
     from flows.run import RunReport
     from tasks.extractors.sentiment_training import Report
+    from tasks.ingest import Accounting
     from tasks.lake import Lake
 
 
@@ -83,8 +89,8 @@ def _days(days: Sequence[date]) -> str:
     return f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 2 else " and ".join(map(str, days))
 
 
-def show_report(report: RunReport) -> None:
-    """The table a run ends with, where its results lie, and what to try next."""
+def show_report(report: RunReport, imports: float) -> None:
+    """The table a run ends with, where its results lie, and what to try next. ``imports``: seconds they took."""
     console = Console()
     said = as_object(report)
     if report.accounting:
@@ -93,28 +99,65 @@ def show_report(report: RunReport) -> None:
             f"+ {said['deduplicated']} deduplicated + {said['suppressed']} suppressed"
         )
     if report.days:
-        grid = Grid("table", *(_right(name) for name in ("rows", "computed", "reused", "seconds")), "status")
-        for name, table in said["tables"].items():
-            statuses = ", ".join(f"{count} {status}" for status, count in sorted(table["status"].items()))
-            figures = [str(table[figure]) for figure in ("rows", "computed", "reused")]
-            grid.add_row(name, *figures, f"{table['seconds']:.1f}", statuses)
-        console.print(grid)
-        if not report.changed:
-            console.print("Nothing changed: nothing was computed, nothing was written.")
-    console.print(f"{report.seconds:.1f} s, and {report.server_seconds:.1f} s to start Prefect's own server")
-    console.print(f"lake: {report.lake}", soft_wrap=True)
+        console.print(_grid(report, said["tables"]))
+    if report.accounting and not report.changed:
+        console.print("Nothing changed: nothing was computed, nothing was written.")
+        if said["quarantined"]:
+            console.print(f"The {said['quarantined']} refused records were in quarantine before.")
+    console.print(
+        f"imports {imports:.1f} s, start of Prefect's server {report.server_seconds:.1f} s, work {report.seconds:.1f} s"
+    )
+    from tasks.lake.storage import Storage
+
+    console.print(f"lake: {Storage(report.lake).uri}", soft_wrap=True)
     if report.page:
         console.print(f"quality page: {report.page}", soft_wrap=True)
     if report.days:
-        table = report.days[-1].tables[-1].table
-        console.print(f"next: otzyv show {table} --lake {report.lake}", soft_wrap=True)
-        console.print(f"      otzyv show quarantine --lake {report.lake}", soft_wrap=True)
+        shown = next(iter(names)) if (names := [run.table for run in report.days[-1].tables][1:]) else "clean_text"
+        console.print(f"next: {_otzyv()} show {shown} --lake {report.lake} --limit 5", soft_wrap=True)
+        console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
 
 
-def _right(name: str) -> Any:
-    from rich.table import Column
+def _grid(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """A row for each of the lake's tables that the run read into or made."""
+    from rich import box
 
-    return Column(name, justify="right")
+    figures = ("rows", "computed", "reused", "quarantined", "seconds")
+    grid = Grid(Column("table", no_wrap=True), *(Column(name, justify="right") for name in figures), "not ok",
+                box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
+    if report.accounting:
+        for row in _ingested(report, report.accounting):
+            grid.add_row(*row)
+    for name, table in tables.items():
+        invalid = sum(run.invalid for day in report.days for run in day.tables if run.table == name)
+        counts = [str(count) for count in (table["rows"], table["computed"], table["reused"], invalid)]
+        grid.add_row(name, *counts, f"{table['seconds']:.1f}", _not_ok(table["status"]))
+    return grid
+
+
+def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, ...]]:
+    """``reviews`` and ``attachments``: their rows in the run's days. What is accepted counts as computed."""
+    from schemas.tables import ATTACHMENTS, REVIEWS
+    from tasks.lake import Lake
+
+    lake = Lake(report.lake)
+    rows = sum(file.rows for day in report.days for file in lake.snapshot(REVIEWS).of(day.day))
+    counts = (rows, accounting.accepted, rows - accounting.accepted, accounting.quarantined)
+    yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
+    status = Counter(
+        status for day in report.days for status in lake.read(ATTACHMENTS, day.day, ["status"])["status"].to_pylist()
+    )
+    yield "attachments", str(status.total()), "", "", "", "", _not_ok(status)
+
+
+def _not_ok(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok")
+
+
+def _otzyv() -> str:
+    """The command as this shell finds it: by its path where ``.venv`` is not active."""
+    called = sys.argv[0]
+    return called if Path(called).name == "otzyv" and not shutil.which("otzyv") else "otzyv"
 
 
 def show_rows(lake: Lake, table: Table, day: date | None, limit: int, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",  # it is stopped while it still writes events, and would tell
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the quality page's task stands in no flow
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_OFFLINE": "1",
@@ -24,6 +26,8 @@ def configure(*, debug: bool = False) -> None:
         os.environ.setdefault(name, value)
     if debug:
         os.environ["PREFECT_LOGGING_LEVEL"] = "DEBUG"
+    else:
+        logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # "Still processing items", whenever a run ends
 
 
 def start() -> float:

@@ -46,7 +46,10 @@ class RunReport:
 
     @property
     def changed(self) -> bool:
-        return any(run.state != "unchanged" for day in self.days for run in day.tables)
+        """Whether anything was written."""
+        counted = self.accounting
+        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined)
+        return brought or any(run.state != "unchanged" for day in self.days for run in day.tables)
 
 
 def run(

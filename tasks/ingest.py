@@ -39,6 +39,8 @@ class Accounting:
     days: tuple[date, ...]
     """Days that the source's records lie in, and days that a moved or vanished review left."""
     seconds: float
+    newly_quarantined: int = 0
+    """How many of the quarantined were not in quarantine before."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -72,7 +74,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     lake = Lake(lake_uri)
     arrival = started.astimezone(lake.constants.zone).date()
     forgotten = suppressed(lake.storage)
-    counts = {"records_in": 0, "quarantined": 0, "suppressed": 0}
+    counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
     reviews: list[dict[str, Any]] = []
     attached: list[dict[str, Any]] = []
     batches: list[pa.RecordBatch] = []
@@ -85,7 +87,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
             refused.append(_refused(item, arrival))
             counts["quarantined"] += 1
             if len(refused) >= BATCH:
-                quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
+                counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
         author = _keyed(author_key, item.author) if item.author else None
@@ -101,7 +103,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         if len(attached) >= BATCH:
             attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
             attached.clear()
-    quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
+    counts["newly_quarantined"] += _put_aside(lake, refused)
     batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
     attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
 
@@ -169,6 +171,10 @@ def _attached(lake: Lake, file: SourceFile, record: Record, row: int, day: date)
             "day": day,
             "record": row,
         }
+
+
+def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
+    return quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
 
 
 def _refused(refusal: Refusal, arrival: date) -> dict[str, Any]:

@@ -158,9 +158,9 @@ class Storage:
 
     def write_new(self, path: str, data: bytes) -> bool:
         """Write a file unless it is there; True if this call made it. On disk exactly one of two callers wins."""
+        if self.exists(path):
+            return False
         if self.remote:
-            if self.exists(path):
-                return False
             self.write(path, data)
             return True
         target = self.root / path

@@ -74,8 +74,8 @@ def _charts(lake: Lake, days: Sequence[date], names: Mapping[str, object]) -> It
         metrics = {day: _metrics(rows, name) for day, rows in measured.items()}
         for column in table.values:
             if column.labels:
-                title = name if column.name == "label" else column.name.capitalize()
-                yield label_chart(f"{title} by day", f"rows of {name}", column.name, metrics)
+                what = name.partition("_")[0] if column.name == "label" else column.name
+                yield label_chart(f"{what.capitalize()} by day", f"rows of {name}", column.name, metrics)
             elif table is CLEAN_TEXT and pa.types.is_integer(column.type):
                 yield histogram_chart(f"Text length, {column.name}", "reviews; bins double", column.name, metrics)
 

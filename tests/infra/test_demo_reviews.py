@@ -181,3 +181,12 @@ def test_every_voice_is_there() -> None:
     for sign in ("🔥", "<b>", "&mdash;", "<script>", "\u200b", "\u00ad", "!!!"):
         assert sign in together
     assert sum(clean(record.text or "").text != (record.text or "") for record in records()) >= 7
+
+
+def test_the_readme_tells_the_demos_size_and_shows_its_page() -> None:
+    readme = (make.HERE.parents[1] / "README.md").read_text()
+    assert f"The demo is {len(found())} records of three days" in readme
+    assert "(infra/demo/quality-page.png)" in readme
+    with Image.open(make.HERE / "quality-page.png") as shown:
+        assert shown.width >= 1000
+    assert (make.HERE / "quality-page.png").stat().st_size <= 200_000

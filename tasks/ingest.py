@@ -114,11 +114,18 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     done = upsert(
         lake.storage, incoming, pa.Table.from_batches(attachments), gone_from=scope, allow_empty=source.allow_empty
     )
-    touched = {*incoming["day"].unique().to_pylist(), *done.changed}
+    # A run that died here has moved reviews whose days were not made since, so what changed now is not all there is.
+    touched = {*incoming["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
     return Accounting(
         **counts, accepted=done.accepted, deduplicated=done.deduplicated, days=tuple(sorted(touched)), seconds=seconds
     )
+
+
+def _emptied(lake: Lake) -> set[date]:
+    """Days that readers see rows of, although no review is left in them."""
+    seen = {day for day, release in lake.releases().items() if any(table.files for table in release.tables)}
+    return seen - set(lake.snapshot(REVIEWS).days)
 
 
 _ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))

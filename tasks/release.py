@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 
 from prefect import task
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
-from tasks.features import TableRun
+from tasks.features import TableRun, run_key
 from tasks.lake import Lake
-from tasks.lake.releases import release_day
+from tasks.lake.contents import Reads, day_contents
+from tasks.lake.releases import ReleasedTable, release_day
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
 Verdict = Literal["released", "unchanged", "not released"]
@@ -26,10 +28,23 @@ Verdict = Literal["released", "unchanged", "not released"]
     retry_condition_fn=environment_fault,
 )
 def release(lake_uri: str, day: date, runs: Sequence[TableRun]) -> Verdict:
-    """One row names the files of the day's tables together; a table that failed leaves the day as readers had it."""
+    """One row names the files of the day's tables together; a table that failed leaves the day as readers had it.
+
+    Tables that this run did not make stay released while they fit the day's reviews, and no longer.
+    """
     if any(run.state == "failed" for run in runs):
         return "not released"
     lake = Lake(lake_uri)
     made = [get(run.table).card.table for run in runs if run.table != CLEAN_TEXT.name]
-    new = release_day(lake.storage, day, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made])
+    new = release_day(lake.storage, day, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made], carried=partial(_fits, lake, day))
     return "released" if new else "unchanged"
+
+
+def _fits(lake: Lake, day: date, table: ReleasedTable) -> bool:
+    """Whether the table was made of the contents that the day holds now, by whatever code."""
+    digests = (day_contents(lake.storage, reads, day).digest for reads in get_args(Reads))
+    return any(
+        table.run_key == run_key(table.table, day, digest, str(table.fingerprint), whole=whole)
+        for digest in digests
+        for whole in (True, False)
+    )

@@ -101,8 +101,9 @@ class Lake:
         """Released rows of one or more tables, joined by review_id; all released days where ``days`` is None.
 
         One table comes as it is. Of several, columns are named ``table.column``; a table with a row per attachment
-        gives a list per review, in the order of its positions. Raises NotReleased for a day without a release, and
-        MixedFingerprints if the days of a table were made by different models, naming the days.
+        gives a list per review, in the order of its positions. Raises NotReleased for a day that was asked for and has
+        no release, or none with one of the tables; and MixedFingerprints if the days of a table were made by different
+        models. Both name the days. Without ``days``, those that were released without a table lack its rows.
         """
         if not tables:
             raise ValueError("name at least one table")
@@ -112,6 +113,15 @@ class Lake:
             named = ", ".join(str(day) for day in missing)
             raise NotReleased(f"no release of {named}; released days: {_span(seen)}")
         known = [self.table(name) for name in tables]
+        for name in tables if days is not None else ():
+            without = sorted(day for day, release in seen.items() if name not in {t.table for t in release.tables})
+            if without:
+                named = ", ".join(map(str, without))
+                raise NotReleased(
+                    f"table {name!r} is in no release of {named}, or was made of other reviews than the day has now. "
+                    f"Make it with: otzyv features --lake {self.uri} --from {without[0]} --to {without[-1]} "
+                    f"--extractors {name}"
+                )
         parts = [self._released(table, seen.values()) for table in known]
         joined = parts[0] if len(parts) == 1 else _joined(known, parts)
         return joined if kind == "arrow" else joined.to_pandas()
@@ -123,6 +133,8 @@ class Lake:
             if all(known.table != table.name for known in release.tables):
                 continue
             known = release.table(table.name)
+            if not known.files:
+                continue
             made.setdefault(known.fingerprint, []).append(release.day)
             files += [DataFile(path, 0, 0, release.day) for path in known.files]
         if len(made) > 1:

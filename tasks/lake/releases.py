@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -84,10 +84,18 @@ def released_files(storage: Storage, table: Table, day: date) -> Iterator[DataFi
             yield DataFile(path, size, 0, day, fingerprint=fingerprint)
 
 
-def release_day(storage: Storage, day: date, tables: Sequence[Table], *, held: str | None = None) -> Release | None:
+def release_day(
+    storage: Storage,
+    day: date,
+    tables: Sequence[Table],
+    *,
+    held: str | None = None,
+    carried: Callable[[ReleasedTable], bool] = lambda _: True,
+) -> Release | None:
     """Release a day with its tables as they stand now; None if the newest release says the same already.
 
-    Tables of the former release that are not named are carried over. ``held``: why a person must look first.
+    Tables of the former release that are not named go on in the new one if they are ``carried``: made of what the day
+    holds now. ``held``: why a person must look first.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
@@ -96,14 +104,16 @@ def release_day(storage: Storage, day: date, tables: Sequence[Table], *, held: s
             row for row in read_table(storage, RELEASES, snapshot.files).to_pylist() if row["released_day"] == day
         ]
         former = max(history, key=lambda row: row["sequence"], default=None)
-        stand = {table.table: table for table in _release(former).tables} if former else {}
-        stand |= {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
-        standing = tuple(stand[name] for name in sorted(stand) if stand[name].files)
+        stand = {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
+        before = {table.table: table for table in _release(former).tables} if former else {}
+        others = [table for name, table in before.items() if name not in stand]
         verdict = "held" if held else "released"
-        if not standing and former is None:
+        if former is None and not any(table.files for table in stand.values()):
             return None
-        if former and _release(former).tables == standing and former["verdict"] == verdict:
+        if former and {**before, **stand} == before and former["verdict"] == verdict:
             return None
+        stand |= {table.table: table for table in others if carried(table)}
+        standing = tuple(stand[name] for name in sorted(stand))
         sequence = former["sequence"] + 1 if former else 1
         release = Release(_id(day, standing, sequence), day, sequence, verdict, standing, datetime.now(UTC))
         if commit_rows(storage, snapshot, _row(release, held)):

@@ -33,6 +33,8 @@ class Upserted:
     deduplicated: int
     changed: tuple[date, ...]
     """Days whose reviews or attachments are not what they were."""
+    left: tuple[date, ...]
+    """Days that reviews brought in lay in before, whichever run has moved them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class _Plan:
     current: pa.Array
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
     gone: pa.Array
+    left: tuple[date, ...]
 
 
 def upsert(
@@ -74,14 +77,17 @@ def upsert(
                 break
             changed |= days
         else:
-            return Upserted(plan.accepted, incoming.num_rows - plan.accepted, tuple(sorted(changed)))
+            return Upserted(plan.accepted, incoming.num_rows - plan.accepted, tuple(sorted(changed)), plan.left)
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 
 def _best(incoming: pa.Table) -> dict[str, tuple[Rank, int]]:
     best: dict[str, tuple[Rank, int]] = {}
+    files = incoming["source_file"].to_pylist()
     for row, (review_id, rank) in enumerate(_ranks(incoming)):
-        if review_id not in best or best[review_id][0] < rank:
+        known = best.get(review_id)
+        # The same record may come from several files: then the first name is kept, in whatever order they are read.
+        if known is None or known[0] < rank or (known[0] == rank and files[row] < files[known[1]]):
             best[review_id] = (rank, row)
     return best
 
@@ -131,7 +137,14 @@ def _plan(
     fresh = fresh.set_column(fresh.column_names.index("former_day"), "former_day", pa.array(was, pa.date32()))
     files = pc.coalesce(pa.array(file, pa.string()), fresh["source_file"])
     fresh = fresh.set_column(fresh.column_names.index("source_file"), "source_file", files)
-    return _Plan(accepted, fresh.select(REVIEWS.names).cast(REVIEWS.arrow), pa.array(current, pa.string()), gone)
+    left = {*was, *there["former_day"].unique().to_pylist()} - {None}
+    return _Plan(
+        accepted,
+        fresh.select(REVIEWS.names).cast(REVIEWS.arrow),
+        pa.array(current, pa.string()),
+        gone,
+        tuple(sorted(left)),
+    )
 
 
 def _replace(

@@ -59,8 +59,9 @@ def test_with_every_answer_lost_a_run_ends_well_and_writes_nothing_twice(
 def test_a_commit_that_fails_raises_and_the_next_run_converges(
     tmp_path: Path, faulty: Callable[[Callable[[Commit], None]], None]
 ) -> None:
-    lake = Lake.create(tmp_path)
-    for turn in range(times(3, 100)):
+    bring_and_make(str(tmp_path), 0)
+    lake = Lake(tmp_path)
+    for turn in range(1, times(3, 100) + 1):
         left = 1 + turn % 7
 
         def fail(commit: Commit) -> None:

@@ -17,6 +17,7 @@ from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.publish import EmptyDay
 from tasks.lake.upsert import Upserted, upsert
+from tests.faults.counts import times
 
 FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
@@ -101,6 +102,8 @@ def test_an_edit_that_moves_a_review_leaves_it_in_one_day_only(lake: Lake) -> No
     assert state(lake) == [("a", date(2026, 3, 3), "новое"), ("b", date(2026, 3, 1), "другое")]
     (moved,) = [row for row in lake.read(REVIEWS).to_pylist() if row["review_id"] == "a"]
     assert moved["former_day"] == date(2026, 3, 1)
+    again = bring(lake, [("a", 3, 7, "новое")])
+    assert (again.changed, again.left) == ((), (date(2026, 3, 1),)), "a run that died may have left that day unmade"
 
 
 def test_a_moved_review_may_leave_its_day_empty(lake: Lake) -> None:
@@ -147,3 +150,41 @@ def test_a_run_that_died_between_its_two_commits_is_completed_by_the_next(
     monkeypatch.undo()
     bring(lake, [("a", 2, 1, "новое")])
     assert state(lake) == [("a", date(2026, 3, 2), "новое")]
+
+
+def test_a_review_that_two_writers_bring_into_different_days_at_once_stands_in_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.lake import upsert as module
+
+    plan = module._plan
+
+    def overtaken(*given: object) -> object:
+        made = plan(*given)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        bring(lake, [("a", 2, 2, "новое")])
+        return made
+
+    bring(lake, [("b", 3, None, "другое")])
+    monkeypatch.setattr(module, "_plan", overtaken)
+    bring(lake, [("a", 1, 1, "старое")])
+    assert state(lake) == [("a", date(2026, 3, 2), "новое"), ("b", date(2026, 3, 3), "другое")]
+
+
+def test_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    given_records: list[Written] = [
+        (f"id{n % 30}", 1 + n % 3, chance.choice([None, 1, 2]), chance.choice(["да", "нет"])) for n in range(90)
+    ]
+    contents = set()
+    for turn in range(times(5, 100)):
+        lake = Lake.create(tmp_path / str(turn))
+        bring(lake, given_records)
+        snapshots = [lake.snapshot(REVIEWS), lake.snapshot(ATTACHMENTS)]
+        contents.add(
+            tuple(
+                Path(lake.storage.at(file.path)).read_bytes() for s in snapshots for day in s.days for file in s.of(day)
+            )
+        )
+        chance.shuffle(given_records)
+    assert len(contents) == 1

@@ -91,6 +91,8 @@ def _days(days: Sequence[date]) -> str:
 
 def show_report(report: RunReport, imports: float) -> None:
     """The table a run ends with, where its results lie, and what to try next. ``imports``: seconds they took."""
+    from tasks.lake.storage import Storage
+
     console = Console()
     said = as_object(report)
     if report.accounting:
@@ -107,13 +109,11 @@ def show_report(report: RunReport, imports: float) -> None:
     console.print(
         f"imports {imports:.1f} s, start of Prefect's server {report.server_seconds:.1f} s, work {report.seconds:.1f} s"
     )
-    from tasks.lake.storage import Storage
-
     console.print(f"lake: {Storage(report.lake).uri}", soft_wrap=True)
     if report.page:
         console.print(f"quality page: {report.page}", soft_wrap=True)
     if report.days:
-        shown = next(iter(names)) if (names := [run.table for run in report.days[-1].tables][1:]) else "clean_text"
+        shown = [run.table for run in report.days[-1].tables][:2][-1]  # clean_text comes first
         console.print(f"next: {_otzyv()} show {shown} --lake {report.lake} --limit 5", soft_wrap=True)
         console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
 

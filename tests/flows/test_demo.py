@@ -26,10 +26,13 @@ CHECKS = {"great_expectations"}
 OFFLINE = """
 import sys
 def refuse(event, arguments):
-    host = {"socket.connect": lambda: arguments[1][0], "socket.getaddrinfo": lambda: arguments[0]}.get(event)
-    if host and isinstance(arguments[-1 if event == "socket.connect" else 0], tuple | str):
-        if host() not in ("127.0.0.1", "::1", "localhost"):
-            raise OSError(f"there is no network here: {host()}")
+    host = None
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    if host not in (None, "127.0.0.1", "::1", "localhost"):
+        raise OSError(f"there is no network here: {host}")
 sys.addaudithook(refuse)
 from flows.cli import main
 try:

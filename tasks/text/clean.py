@@ -75,7 +75,7 @@ def describe(cleaned: Cleaned) -> Description:
 
 
 def clean_rows(texts: Sequence[str]) -> pa.RecordBatch:
-    """A row of CLEAN_VALUES per text; ``text`` is "" where nothing is left, for the caller to make it ``empty``."""
+    """A row of CLEAN_VALUES per text; ``text`` is "" where nothing is left: rows made of it are ``empty``."""
     cleaned = [clean(text) for text in texts]
     described = [describe(one) for one in cleaned]
     rows = zip(cleaned, described, strict=True)

@@ -1,0 +1,236 @@
+"""Whatever a source holds, every record and every expected row is accounted for, and nothing else suffers."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import struct
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.tables import QUARANTINE, REVIEWS
+from tasks.ingest import Source, ingest
+from tasks.lake import Lake
+from tests.flows.command import Otzyv, command, review
+from tests.tasks.extractors.contents import audio, image
+
+SHARED = Path(__file__).parents[3] / "shared"
+ALL = "sentiment_mini,image_layout,audio_mfcc"
+
+LINES: dict[str, tuple[Any, str]] = {
+    "half a line": (b'{"review_id": "x1", "text": "', "json"),
+    "not an object": (b'["x2"]', "type"),
+    "a key twice": (b'{"review_id": "x3", "review_id": "y", "text": "t", "created_at": "2026-03-01"}', "json"),
+    "NaN": (b'{"review_id": "x4", "rating": NaN, "text": "t", "created_at": "2026-03-01"}', "json"),
+    "nested deep": (b"[" * 5000 + b"]" * 5000, "json"),
+    "invalid UTF-8": (b'{"review_id": "x5", "text": "\xff\xfe", "created_at": "2026-03-01"}', "encoding"),
+    "a lone surrogate": (b'{"review_id": "x6", "text": "\\ud800", "created_at": "2026-03-01"}', "encoding"),
+    "NUL in a text": (review("x7", "до\0после"), "control"),
+    "NUL byte": (b'{"review_id": "x8"\0}', "control"),
+    "no id": ({"text": "t", "created_at": "2026-03-01"}, "missing_field"),
+    "a blank id": (review("  "), "missing_field"),
+    "no time": ({"review_id": "x9", "text": "t"}, "missing_field"),
+    "a text that is a number": (review("x10", 5), "type"),  # type: ignore[arg-type]
+    "a rating in words": (review("x11", rating="пять"), "type"),
+    "six stars": (review("x12", rating=6), "range"),
+    "a day that is none": ({"review_id": "x13", "text": "t", "created_at": "2026-02-30"}, "timestamp"),
+    "the far future": (review("x14", day="2999-01-01"), "timestamp"),
+    "attachments that are a name": (review("x15", attachments="a.png"), "type"),
+    "17 MiB": (review("x16", "я" * (9 * 2**20)), "too_large"),
+}
+"""Lines that are refused, each with its rule."""
+
+TEXTS: dict[str, tuple[str | None, str]] = {
+    "t1": ("Отличный курс!", "ok"),
+    "t2": (None, "empty"),
+    "t3": (" \u200b\t\n ", "empty"),
+    "t4": ("😀" * 50, "empty"),
+    "t5": ("слово " * 900_000, "too_large"),
+    "t6": ("<b>Жирно</b> &lt;script&gt;", "ok"),
+    "t7": ("а\u0301" * 3000, "ok"),
+    "t8": ("строка\u2028другая", "ok"),
+}
+"""Texts that are kept, each with the status that sentiment gives it: it reads words alone."""
+
+
+def bomb() -> bytes:
+    """A PNG of 30,000 × 30,000 pixels in a few bytes."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 1000))]
+    chunks = [
+        struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in (*parts, (b"IEND", b""))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+FILES: dict[str, tuple[str, bytes | None, str]] = {
+    "good.png": ("image", image("PNG"), "ok"),
+    "same.png": ("image", image("PNG"), "ok"),
+    "cut.png": ("image", image("PNG")[:-300], "undecodable"),
+    "head.jpg": ("image", image("JPEG")[:40], "undecodable"),
+    "empty.png": ("image", b"", "unsupported"),
+    "bomb.png": ("image", bomb(), "too_large"),
+    "text.jpg": ("image", b"<html>not an image</html>", "unsupported"),
+    "sound.jpg": ("image", audio("WAV"), "unsupported"),
+    "photo.wav": ("audio", image("PNG"), "unsupported"),
+    "huge.png": ("image", image("PNG") + b"\0" * (20 * 10**6), "too_large"),
+    "gone.png": ("image", None, "missing"),
+    "../outside.png": ("image", None, "unsupported"),
+    "linked.png": ("image", None, "unsupported"),
+    "/etc/hostname": ("image", None, "unsupported"),
+    "https://example.org/a.png": ("image", None, "unsupported"),
+    "folder": ("image", None, "unsupported"),
+    "pipe": ("image", None, "unsupported"),
+    "good.ogg": ("audio", audio("OGG"), "ok"),
+    "cut.wav": ("audio", audio("WAV")[:30], "undecodable"),
+    "noise.flac": ("audio", b"fLaC" + bytes(range(256)) * 20, "undecodable"),
+    "gone.ogg": ("audio", None, "missing"),
+}
+"""Attached files with the status that their row gets; None: no such regular file of the source."""
+
+
+def test_every_kind_of_bad_input_in_one_source_is_accounted_for(otzyv: Otzyv) -> None:
+    source = otzyv.source
+    for name, (_, data, _) in FILES.items():
+        if data is not None:
+            (source / name).write_bytes(data)
+    (source.parent / "outside.png").write_bytes(image("PNG"))
+    (source / "linked.png").symlink_to(source / "good.png")
+    (source / "folder").mkdir()
+    os.mkfifo(source / "pipe")
+    attached = [
+        review(f"f{n}", "С файлом", attachments=[{"kind": kind, "uri": name}])
+        for n, (name, (kind, _, _)) in enumerate(FILES.items())
+    ]
+    texts = [review(name, text) for name, (text, _) in TEXTS.items()]
+    otzyv.write("a.jsonl", [*texts, *(line for line, _ in LINES.values()), *attached, texts[0], attached[0]])
+    packed = "\n".join(json.dumps(review(f"g{n}")) for n in range(3)) + "\nbroken"
+    (source / "b.jsonl.gz").write_bytes(gzip.compress(packed.encode()))
+    (source / "c.csv").write_bytes(
+        b'review_id,text,created_at\nc1,a,2026-03-01\nc2,b\nc3,"open,2026-03-01\nc4,d,2026-03-01\n'
+    )
+    rows = [review("p1"), {**review("p2"), "created_at": "never"}, review("t1", "Отличный курс!")]
+    pq.write_table(pa.Table.from_pylist(rows), source / "d.parquet")
+
+    said = otzyv.run(extractors=ALL)
+    rules = Counter(rule for _, rule in LINES.values()) + Counter(["json", "row_format", "row_format", "timestamp"])
+    assert otzyv.rules() == rules
+    good = len(TEXTS) + len(FILES) + 3 + 2 + 1
+    assert (said["accepted"], said["quarantined"], said["deduplicated"]) == (good, rules.total(), 3)
+    assert said["records_in"] == good + rules.total() + 3
+
+    lake = otzyv.opened()
+    sentiment = lake.read(lake.table("sentiment_mini")).to_pylist()
+    statuses = {row["review_id"]: row["status"] for row in sentiment}
+    assert {name: statuses[name] for name in TEXTS} == {name: status for name, (_, status) in TEXTS.items()}
+    found: dict[str, tuple[str, str]] = {}
+    for kind, table in (("image", "image_layout"), ("audio", "audio_mfcc")):
+        found |= {row["review_id"]: (kind, row["status"]) for row in lake.read(lake.table(table)).to_pylist()}
+    wanted = {name: (kind, status) for name, (kind, _, status) in FILES.items()}
+    assert {name: found[f"f{n}"] for n, name in enumerate(FILES)} == wanted
+
+    before = otzyv.files()
+    again = otzyv.run(extractors=ALL)
+    assert (again["records_in"], again["accepted"]) == (said["records_in"], 0)
+    assert {table["computed"] for table in again["tables"].values()} == {0}
+    assert otzyv.files() == before
+
+
+NOT_A_SOURCE = {
+    "binary.jsonl": (bytes(range(256)) * 100, "binary"),
+    "zip.csv": (b"PK\x03\x04" + b"\0" * 100, "zip archive"),
+    "cut.jsonl.gz": (gzip.compress(json.dumps(review("a")).encode() * 2000)[:-20], "cut short"),
+    "plain.jsonl.gz": (b"{}", "is not gzip"),
+    "text.parquet": (b"review_id,text", "text.parquet"),
+    "head.csv": (b"id,body\n1,2\n", "the header must name review_id"),
+    "empty.csv": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_A_SOURCE)
+def test_a_file_that_is_not_what_it_claims_is_one_error_that_names_it(otzyv: Otzyv, name: str) -> None:
+    data, why = NOT_A_SOURCE[name]
+    otzyv.write("a.jsonl", [review("a")])
+    assert command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).exit_code == 0
+    reviews = otzyv.opened().read(REVIEWS)
+    (otzyv.source / name).write_bytes(data)
+    done = command("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert name in line
+    assert why in line
+    assert otzyv.opened().read(REVIEWS).equals(reviews)
+
+
+def test_a_linked_file_is_refused_before_a_lake_is_made(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a")])
+    (otzyv.source / "b.jsonl").symlink_to(otzyv.source / "a.jsonl")
+    done = command("run", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert done.exit_code == 1
+    assert "b.jsonl is a link" in done.stderr
+    assert not otzyv.lake.exists()
+
+
+def test_a_source_without_records_makes_nothing(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [b"", b"  "])
+    said = otzyv.run()
+    assert (said["records_in"], said["days"], said["tables"]) == (0, [], {})
+
+
+PIECES = st.one_of(
+    st.sampled_from([line for name, (line, _) in LINES.items() if name != "17 MiB"]),
+    st.builds(
+        review,
+        st.sampled_from(["a", "b", "c", "d"]),
+        st.one_of(st.none(), st.text(max_size=20)),
+        st.sampled_from(["2026-03-01", "2026-03-02"]),
+        updated_at=st.sampled_from([None, "2026-04-01", "2026-04-02"]),
+        rating=st.one_of(st.none(), st.integers(0, 6)),
+        author=st.sampled_from(["автор", "забытый", None]),
+    ),
+    st.binary(max_size=40).filter(lambda line: b"\n" not in line and line.strip() != b""),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=12), st.randoms(use_true_random=False))
+def test_any_mixture_in_any_order_adds_up_and_gives_the_same_lake(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[Any], shuffled: Any
+) -> None:
+    stands = []
+    for _ in range(2):
+        place = Otzyv(tmp_path_factory.mktemp("lake"), tmp_path_factory.mktemp("source"))
+        place.write("a.jsonl", [b"{}", *lines])
+        lake = Lake.create(place.lake)
+        lake.storage.write("suppressed.txt", f"author:{keyed('забытый')}\n".encode())
+        first = ingest.fn(str(place.lake), Source(str(place.source)), KEY)
+        again = ingest.fn(str(place.lake), Source(str(place.source)), KEY)
+        assert first.records_in == 1 + len(lines)
+        assert first.quarantined == place.rules().total()
+        assert first.accepted == lake.read(REVIEWS).num_rows
+        assert (again.records_in, again.accepted, again.quarantined, again.suppressed) == (
+            first.records_in, 0, first.quarantined, first.suppressed,
+        )  # fmt: skip
+        assert keyed("забытый") not in lake.read(REVIEWS)["author"].to_pylist()
+        stands.append([lake.read(REVIEWS, day) for day in lake.snapshot(REVIEWS).days])
+        assert place.rules() == Counter(lake.read(QUARANTINE)["rule"].to_pylist())
+        lines = [*lines]
+        shuffled.shuffle(lines)
+    assert stands[0] == stands[1]
+
+
+KEY = "a key for tests"
+
+
+def keyed(author: str) -> str:
+    return hmac.new(KEY.encode(), author.encode(), hashlib.sha256).hexdigest()

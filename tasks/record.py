@@ -27,11 +27,21 @@ from tasks.retry import DELAYS, RETRIES, environment_fault
     retry_condition_fn=environment_fault,
 )
 def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
-    """Append to ``runs`` and renew the day in ``quality``. A day in which nothing changed leaves no trace."""
+    """Append to ``runs`` and renew the day in ``quality``. A day in which nothing changed leaves no trace.
+
+    A table that a run published which then died is measured now.
+    """
     lake = Lake(lake_uri)
-    published = [run for run in runs if run.state == "published"]
-    if published:
-        _measure(lake, day, published)
+    quality = lake.read(QUALITY, day, ["table", "run_key"])
+    measured = set(zip(quality["table"].to_pylist(), quality["run_key"].to_pylist(), strict=True))
+    unmeasured = [
+        run
+        for run in runs
+        if run.state == "published"
+        or (run.state == "unchanged" and run.rows and (run.table, run.run_key) not in measured)
+    ]
+    if unmeasured:
+        _measure(lake, day, unmeasured)
     if any(run.state != "unchanged" for run in runs):
         append(lake.storage, RUNS, pa.Table.from_pylist([_row(run) for run in runs], schema=RUNS.arrow))
 

@@ -15,9 +15,9 @@ from deltalake import DeltaTable
 
 from schemas.sample import sample
 from schemas.table import Table
-from schemas.tables import CLEAN_TEXT
+from schemas.tables import CLEAN_TEXT, RUNS
 from tasks.lake import publish
-from tasks.lake.publish import EmptyDay, commit, write_file
+from tasks.lake.publish import EmptyDay, append, commit, write_file
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -58,6 +58,9 @@ def test_a_published_day_is_read_back_and_other_delta_readers_see_the_same(stora
     assert read.equals(rows(1))
     other = pa.table(DeltaTable(storage.at("clean_text")).to_pyarrow_dataset().to_table())
     assert other.sort_by("review_id").to_pylist() == read.sort_by("review_id").to_pylist()
+    assert {field.name: field.type for field in other.schema} == {f.name: f.type for f in CLEAN_TEXT.arrow}
+    frame = DeltaTable(storage.at("clean_text")).to_pandas().sort_values("review_id")
+    assert list(frame["review_id"]) == sorted(read["review_id"].to_pylist())
 
 
 def test_the_run_key_is_known_without_opening_data(storage: Storage) -> None:
@@ -186,3 +189,17 @@ def test_a_missing_file_is_named(storage: Storage) -> None:
     (storage.root / file.path).unlink()
     with pytest.raises(CorruptFile, match=r"part-.*parquet"):
         read_table(storage, CLEAN_TEXT, [file])
+
+
+def test_after_many_commits_a_table_is_opened_from_a_checkpoint(storage: Storage) -> None:
+    for number in range(103):
+        append(storage, RUNS, sample(RUNS, 1, number))
+    log = storage.sizes("runs/_delta_log")
+    (checkpoint,) = (path for path in log if path.endswith(".checkpoint.parquet"))
+    for path in log:
+        if path.endswith(".json") and path < checkpoint:
+            (storage.root / path).unlink()  # as deltalake itself does after a month
+    snapshot = open_snapshot(storage, RUNS)
+    assert (snapshot.version, read_table(storage, RUNS, snapshot.files).num_rows) == (103, 103)
+    append(storage, RUNS, sample(RUNS, 1, 103))
+    assert len(open_snapshot(storage, RUNS).files) == 104

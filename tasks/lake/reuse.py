@@ -24,6 +24,8 @@ from tasks.lake.snapshot import CorruptFile, DataFile
 from tasks.lake.storage import Storage
 
 SLICE = 4096
+HELD_SECONDS = 1.0
+"""How much of its work a run that is killed may lose: chunks that come faster are staged together."""
 _OPEN_GROUPS = 6
 
 
@@ -54,6 +56,8 @@ class Shelf:
         self._places: dict[str, int] = {}
         self._open: OrderedDict[int, pa.Table] = OrderedDict()
         self._staged: list[str] = []
+        self._held: list[pa.RecordBatch] = []
+        self._staged_at = time.monotonic()
         self.computed: set[str] = set()
         self.passing = False
         """Whether a content computed now met a passing fault."""
@@ -83,18 +87,35 @@ class Shelf:
         return count
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Stage a chunk of contents computed now: content_sha256, status, then the table's value columns."""
+        """Take a chunk of contents computed now: content_sha256, status, then the table's value columns.
+
+        It is staged at once if the last staging was ``HELD_SECONDS`` ago, else with those that follow soon.
+        """
+        self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
+        contents = batch.column("content_sha256").to_pylist()
+        first = self._end + sum(held.num_rows for held in self._held)
+        self._places.update(zip(contents, range(first, first + batch.num_rows), strict=True))
+        self.computed.update(contents)
+        self._held.append(batch)
+        rows = first + batch.num_rows - self._end
+        if rows >= SLICE or time.monotonic() - self._staged_at >= HELD_SECONDS:
+            self.stage()
+
+    def stage(self) -> None:
+        """Stage the chunks in hand, as one file."""
+        if not self._held:
+            return
         # Arrow's own format costs nothing to write or map. A staged chunk need not survive a loss of power: what was
         # lost is computed again, and what was torn fails its checksum.
         path = f"{self._folder}/{uuid.uuid4().hex}-{{crc}}.arrow"
-        with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, batch.schema) as writer:
-            writer.write_batch(batch)
+        schema = self._held[0].schema
+        with self._storage.create(path, sync=False) as stream, pa.ipc.new_file(stream, schema) as writer:
+            for batch in self._held:
+                writer.write_batch(batch)
         self._staged.append(stream.path)
-        self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
-        contents = batch.column("content_sha256").to_pylist()
-        self._places.update(zip(contents, range(self._end, self._end + batch.num_rows), strict=True))
-        self.computed.update(contents)
-        self._place(stream.path, 0, batch.num_rows)
+        self._place(stream.path, 0, sum(batch.num_rows for batch in self._held))
+        self._held.clear()
+        self._staged_at = time.monotonic()
 
     def clear(self) -> None:
         """Remove the chunks this run staged or took up, once it has ended; others' stay, unless they are long dead.
@@ -113,6 +134,7 @@ class Shelf:
 
         A key named in ``invalid`` gets that status and null values.
         """
+        self.stage()
         for start in range(0, keys.num_rows, SLICE):
             part = keys.slice(start, SLICE).combine_chunks()
             values = self._take(part.column("content_sha256").to_pylist(), part.column("status").to_pylist())

@@ -115,7 +115,7 @@ def _random_networks(folder: Path) -> Iterator[list[str]]:
 
 
 def _card(known: Extractor, folder: Path) -> Card:
-    if not known.card.weights:
+    if known.card.backend != "openvino":
         return known.card
     if known.card.modality == "image":
         return dataclasses.replace(known.card, weights=(network_weights(known, folder)[1],))

@@ -76,8 +76,10 @@ def test_rows_follow_their_keys_across_chunks_and_repeated_contents(storage: Sto
 
 def test_a_run_that_died_leaves_its_chunks_to_the_next_one(storage: Storage, shelf: Shelf) -> None:
     shelf.add(chunk([1, 2]))
+    shelf.stage()
     (cut,) = storage.files(f"_staging/toy/{DAY}/{FINGERPRINT[:16]}")
     shelf.add(chunk([3]))
+    shelf.stage()
     path = storage.root / cut
     path.write_bytes(path.read_bytes()[:-7])
     next_run = Shelf(storage, TABLE, DAY, FINGERPRINT)
@@ -125,12 +127,29 @@ def test_too_many_bad_rows_publish_nothing_and_leave_the_day_and_no_orphans(stor
     assert {file.path for file in snapshot.files} == {p for p in storage.files("toy", recursive=True) if "part-" in p}
 
 
+def test_a_run_that_is_killed_loses_a_second_of_work_at_most(
+    storage: Storage, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.add(chunk([1]))
+    assert not storage.files("_staging", recursive=True), (
+        "a file for each small chunk would cost more than computing it"
+    )
+    monkeypatch.setattr(reuse, "HELD_SECONDS", 0.0)
+    shelf.add(chunk([2]))
+    next_run = Shelf(storage, TABLE, DAY, FINGERPRINT)
+    assert next_run.resume() == 1
+    assert [row["embedding"][0] for row in publish(storage, next_run, keys([2, 1]))] == [2.0, 1.0]  # type: ignore[index]
+
+
 def test_a_run_that_ends_leaves_alone_what_others_have_staged(storage: Storage, shelf: Shelf) -> None:
     shelf.add(chunk([1]))
+    shelf.stage()
     other = Shelf(storage, TABLE, DAY, FINGERPRINT)
     other.resume()
     other.add(chunk([2]))
+    other.stage()
     shelf.add(chunk([3]))
+    shelf.stage()
     other.clear()
     assert shelf.rows(keys([3]), "k" * 64).__next__().num_rows == 1
     with pytest.raises(ChunkGone, match="another run"):
@@ -142,8 +161,9 @@ def test_a_run_that_ends_leaves_alone_what_others_have_staged(storage: Storage, 
 def test_what_dead_runs_staged_goes_in_the_end_whatever_code_made_it(
     storage: Storage, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Shelf(storage, TABLE, DAY, "0" * 64).add(chunk([1]))
-    shelf.add(chunk([2]))
+    for made in (Shelf(storage, TABLE, DAY, "0" * 64), shelf):
+        made.add(chunk([1]))
+        made.stage()
     sweep(storage, TABLE, DAY)
     assert len(storage.files("_staging", recursive=True)) == 2, "it may be in use"
     monkeypatch.setattr(reuse, "KEPT", -1.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.extractors import store
 from tasks.extractors.card import File, Weights
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int | None], None]
 """Called while a file is fetched: its name, bytes so far, bytes in all where known."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def pull(name: str, weights: Weights, progress: Progress | None = None, *, to: Path | None = None) -> None:
@@ -51,8 +55,10 @@ def _fetch(name: str, weights: Weights, file: File, path: Path, progress: Progre
     if not file.sha256 and not tag.exists():
         part.unlink(missing_ok=True)  # nothing would notice if the halves did not fit
     resumed = part.exists() and part.stat().st_size > 0
+    published: list[str] = []
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [_refuse_plain], "response": [partial(_note, published)]}
     try:
-        with httpx.Client(follow_redirects=True, timeout=30, event_hooks={"request": [_refuse_plain]}) as client:
+        with httpx.Client(follow_redirects=True, timeout=30, event_hooks=hooks) as client:
             _download(client, file, part, tag, progress)
     except (httpx.HTTPError, OSError) as error:
         kept = part.stat().st_size if part.exists() else 0
@@ -64,6 +70,8 @@ def _fetch(name: str, weights: Weights, file: File, path: Path, progress: Progre
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     tag.unlink(missing_ok=True)
     try:
+        if published and found != published[-1]:
+            raise WrongWeights(f"{name}: {file.name} has sha256 {found}, its source says {published[-1]}")
         store.check(name, weights, file, path, found)
     except WrongWeights as error:
         part.unlink()
@@ -108,6 +116,13 @@ def _download(client: httpx.Client, file: File, part: Path, tag: Path, progress:
                 progress(file.name, have, total)
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _note(published: list[str], response: httpx.Response) -> None:
+    """Keep the sha256 that the Hugging Face hub tells of a large file, in its answer that redirects to the bytes."""
+    told = response.headers.get("x-linked-etag", "").strip('"')
+    if _SHA256.fullmatch(told):
+        published.append(told)
 
 
 def _refuse_plain(request: httpx.Request) -> None:

@@ -298,3 +298,26 @@ def test_a_file_of_unknown_sha256_is_continued_only_where_the_source_says_it_is_
     pull("net", unknown)
     assert (store / "net" / "model.bin").read_bytes() == whole
     assert names(store / "net") == {"model.bin", "model.bin.sha256"}
+
+
+def test_a_sha256_that_the_hub_tells_in_its_redirect_is_held_to(store: Path, source: Server) -> None:
+    told = ["0" * 64, f'"{SHA}"', "5d41402abc4b2a76b9719d911017c592"]  # the last as it tells of a small file
+
+    def hub(handler: BaseHTTPRequestHandler, start: int) -> None:
+        if handler.path == "/bytes":
+            serve(handler, start)
+            return
+        handler.send_response(302)
+        handler.send_header("x-linked-etag", told.pop(0))
+        handler.send_header("location", "/bytes")
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    source.behave = hub
+    with pytest.raises(WrongWeights, match=f"its source says {'0' * 64}"):
+        pull("net", weights(source, sha256=""))
+    assert names(store / "net") == set()
+    for _ in range(2):
+        pull("net", weights(source, sha256=""))
+        (store / "net" / "model.bin").unlink()
+    assert not told

@@ -14,9 +14,12 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import RELEASES
-from tasks.lake.publish import commit_rows
+from tasks.lake.publish import commit, commit_rows, write_file
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
+
+MOST_FILES = 50
+"""In how many files the rows of ``releases`` may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,8 @@ def release_day(
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
         snapshot = open_snapshot(storage, RELEASES)
-        history = [
-            row for row in read_table(storage, RELEASES, snapshot.files).to_pylist() if row["released_day"] == day
-        ]
+        rows = read_table(storage, RELEASES, snapshot.files)
+        history = [row for row in rows.to_pylist() if row["released_day"] == day]
         former = max(history, key=lambda row: row["sequence"], default=None)
         stand = {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
         before = {table.table: table for table in _release(former).tables} if former else {}
@@ -116,8 +118,16 @@ def release_day(
         standing = tuple(stand[name] for name in sorted(stand))
         sequence = former["sequence"] + 1 if former else 1
         release = Release(_id(day, standing, sequence), day, sequence, verdict, standing, datetime.now(UTC))
-        if commit_rows(storage, snapshot, _row(release, held)):
+        if _append(storage, snapshot, rows, _row(release, held)):
             return release
+
+
+def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: pa.Table) -> bool:
+    """Add a row; in one file with all there are once these lie in many, so that reading them stays cheap."""
+    if len(snapshot.files) < MOST_FILES:
+        return commit_rows(storage, snapshot, new)
+    file = write_file(storage, RELEASES, None, pa.concat_tables([rows, new]))
+    return file is not None and commit(storage, snapshot, [None], [file]) == "published"
 
 
 def _standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:

@@ -13,8 +13,8 @@ import pytest
 
 from schemas.sample import sample
 from schemas.table import Column, Table
-from schemas.tables import REVIEWS, feature_table
-from tasks.lake import Lake
+from schemas.tables import RELEASES, REVIEWS, feature_table
+from tasks.lake import Lake, releases
 from tasks.lake.constants import Constants, NoLake, WrongKey, key_check
 from tasks.lake.lake import MixedFingerprints, NotReleased
 from tasks.lake.publish import commit, write_file
@@ -100,6 +100,17 @@ def test_releases_of_one_day_made_at_once_leave_the_newest_state(tmp_path: Path)
         made = list(pool.map(lambda _: release_day(lake.storage, DAYS[0], [TEXTS]), range(4)))
     assert sum(release is not None for release in made) == 1
     assert lake.frame(None, ["text_toy"], "arrow").num_rows == 6
+
+
+def test_releases_lie_in_few_files_and_none_is_forgotten(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "MOST_FILES", 3)
+    for number in range(1, 9):
+        put(lake, TEXTS, rows(TEXTS, number, DAYS[number % 2]))
+        release_day(lake.storage, DAYS[number % 2], [TEXTS])
+        assert len(lake.snapshot(RELEASES).files) <= 3
+    history = [(row["released_day"], row["sequence"]) for row in lake.read(RELEASES).to_pylist()]
+    assert sorted(history) == [(day, sequence) for day in DAYS for sequence in (1, 2, 3, 4)]
+    assert {release.sequence for release in lake.releases().values()} == {4}
 
 
 def test_several_tables_are_joined_by_review_and_attachments_come_as_lists(tmp_path: Path) -> None:

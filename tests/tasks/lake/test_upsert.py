@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -25,7 +25,7 @@ Written = tuple[str, int, int | None, str]
 """review_id, day of March, minute of the edit (None: never), text."""
 
 
-def bring(lake: Lake, records: Iterable[Written], **options: object) -> Upserted:
+def bring(lake: Lake, records: Iterable[Written], files: Sequence[str] | None = None, **options: object) -> Upserted:
     reviews, attachments = [], []
     for row, (review_id, day, edited, text) in enumerate(records):
         created = FIRST.replace(day=day)
@@ -34,7 +34,7 @@ def bring(lake: Lake, records: Iterable[Written], **options: object) -> Upserted
             dict.fromkeys(REVIEWS.names)
             | {"review_id": review_id, "text": text, "created_at": created, "updated_at": updated, "attachments": 1}
             | {
-                "source_file": "made-up.jsonl",
+                "source_file": files[row] if files else "made-up.jsonl",
                 "source_sha256": f"{review_id}{day}{edited}{text}",
                 "day": created.date(),
             }
@@ -176,15 +176,16 @@ def test_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     given_records: list[Written] = [
         (f"id{n % 30}", 1 + n % 3, chance.choice([None, 1, 2]), chance.choice(["да", "нет"])) for n in range(90)
     ]
+    from_files = [(record, file) for record in given_records for file in ("one.jsonl", "two.jsonl")]
     contents = set()
     for turn in range(times(5, 100)):
         lake = Lake.create(tmp_path / str(turn))
-        bring(lake, given_records)
+        bring(lake, [record for record, _ in from_files], [file for _, file in from_files])
         snapshots = [lake.snapshot(REVIEWS), lake.snapshot(ATTACHMENTS)]
         contents.add(
             tuple(
                 Path(lake.storage.at(file.path)).read_bytes() for s in snapshots for day in s.days for file in s.of(day)
             )
         )
-        chance.shuffle(given_records)
+        chance.shuffle(from_files)
     assert len(contents) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -153,6 +154,17 @@ def test_pulling_fetches_once_and_tells_how_far_it_is(store: Path, source: Serve
     assert told == sorted(told)
     pull("net", weights(source))
     assert source.asked == [0]
+
+
+def test_weights_can_be_pulled_to_another_folder_laid_out_alike(store: Path, source: Server, tmp_path: Path) -> None:
+    pull("net", weights(source), to=tmp_path / "stick")
+    assert (tmp_path / "stick" / "net" / "model.bin").read_bytes() == BYTES
+    assert locate("net", weights(source), tmp_path / "stick")
+    with pytest.raises(MissingWeights):
+        locate("net", weights(source))
+    shared = dataclasses.replace(weights(source), folder="other")
+    pull("net", shared)
+    assert locate("net", shared) == {"model.bin": store / "other" / "model.bin"}
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(store: Path, source: Server) -> None:

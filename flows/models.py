@@ -88,6 +88,10 @@ def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool) -> None:
         if weights is None:
             click.echo(f"{card.name} needs no weights")
             continue
+        if not store.stored(weights):
+            places = store.locate(card.name, weights).values()
+            click.echo(f"{card.name} has its weights outside of the store: {', '.join(map(str, places))}")
+            continue
         click.echo(f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}")
         if catalogue.non_commercial(weights) and not agreed:
             click.confirm("This licence forbids commercial use. Fetch it all the same?", abort=True)
@@ -129,7 +133,7 @@ def export(cards: Sequence[Card], to: Path) -> None:
     with _bars() as listen:
         held = archive.write(cards, to, listen)
     if left := [card.name for card in cards if card.name not in held]:
-        click.echo(f"left out, since they need no weights or bring them along: {', '.join(left)}")
+        click.echo(f"left out, since they have no weights in the store: {', '.join(left)}")
     click.echo(f"{to}: {', '.join(held) or 'no weights'}, {catalogue.megabytes(to.stat().st_size)}")
 
 

@@ -126,6 +126,8 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
     assert otzyv("pull", "sentiment_dostoevsky", "--yes").exit_code == 0
     assert fetched == ["image_resnet50", *["sentiment_dostoevsky"] * 2]
     assert otzyv("pull", "image_layout").output == "image_layout needs no weights\n"
+    assert "text_navec has its weights outside of the store: /" in otzyv("pull", "text_navec").output
+    assert len(fetched) == 3
 
 
 def test_weights_go_to_another_machine_in_an_archive(

@@ -25,7 +25,7 @@ from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
-from tasks.lake.snapshot import Snapshot, read_table
+from tasks.lake.snapshot import DataFile, Snapshot, read_table
 from tasks.progress import tell
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.weights import hold, pinned
@@ -46,6 +46,7 @@ class TableRun:
     computed: int = 0
     reused: int = 0
     invalid: int = 0
+    money: float = 0.0
     status: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     run_key: str | None = None
@@ -109,16 +110,13 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
 
     shelf = Shelf(lake.storage, card.table, day, fingerprint)
     if not again:
-        shelf.take_over(snapshot.of(day))
-        for former in former_days(lake, day):
-            # A former day that was made anew stands without the reviews that left it; its releases tell where they are.
-            shelf.take_over([*snapshot.of(former), *released_files(lake.storage, card.table, former)])
+        shelf.take_over(reusable(lake, snapshot, day, former_days(lake, day)))
     shelf.resume()
     missing = [(sha, row) for sha, row in contents.distinct() if sha not in shelf]
     if weights is not None and (missing or contents.keys.num_rows):
         hold(lake, card, weights, unread=not missing)
     done = 0
-    for batch in extract(extractor, weights, _contents(contents, missing)):
+    for batch in extract(extractor, weights, contents_of(contents, missing)):
         shelf.add(batch)
         done += batch.num_rows
         tell(card.name, day, done, len(missing))
@@ -196,13 +194,26 @@ def identity_path(fingerprint: str) -> str:
     return f"fingerprints/{fingerprint}.json"
 
 
-def former_days(lake: Lake, day: date) -> list[date]:
+def former_days(lake: Lake, day: date, reviews: Snapshot | None = None) -> list[date]:
     """Days that reviews of this day lay in before: their features can be taken over from there."""
-    moved = pc.unique(lake.read(REVIEWS, day, ["former_day"])["former_day"]).to_pylist()
+    reviews = reviews or lake.snapshot(REVIEWS)
+    moved = pc.unique(read_table(lake.storage, REVIEWS, reviews.of(day), ["former_day"])["former_day"]).to_pylist()
     return sorted(former for former in moved if former is not None and former != day)
 
 
-def _contents(contents: DayContents, missing: Sequence[tuple[str, int]]) -> Iterator[Content]:
+def reusable(lake: Lake, snapshot: Snapshot, day: date, former: Sequence[date]) -> Iterator[DataFile]:
+    """The files that may hold what the day needs: its own, and those of the days its reviews lay in before.
+
+    A former day that was made anew stands without the reviews that left it; its releases tell where they are.
+    """
+    yield from snapshot.of(day)
+    for place in former:
+        yield from snapshot.of(place)
+        yield from released_files(lake.storage, snapshot.table, place)
+
+
+def contents_of(contents: DayContents, missing: Sequence[tuple[str, int]]) -> Iterator[Content]:
+    """What the loop is to read: contents by their hash and row."""
     for sha, row in missing:
         yield Content(sha, contents.sizes[row], partial(contents.read, row))
 

@@ -78,6 +78,7 @@ def _row(run: TableRun) -> dict[str, object]:
         "reused": run.reused,
         "invalid": run.invalid,
         "seconds": run.seconds,
+        "money": run.money,
         "started_at": run.started_at,
         "error": run.error,
     }

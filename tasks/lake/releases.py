@@ -106,7 +106,7 @@ def release_day(
         rows = read_table(storage, RELEASES, snapshot.files)
         history = [row for row in rows.to_pylist() if row["released_day"] == day]
         former = max(history, key=lambda row: row["sequence"], default=None)
-        stand = {table.name: _standing(table, open_snapshot(storage, table).of(day)) for table in tables}
+        stand = {table.name: standing(table, open_snapshot(storage, table).of(day)) for table in tables}
         before = {table.table: table for table in _release(former).tables} if former else {}
         others = [table for name, table in before.items() if name not in stand]
         verdict = "held" if held else "released"
@@ -115,9 +115,9 @@ def release_day(
         if former and {**before, **stand} == before and former["verdict"] == verdict:
             return None
         stand |= {table.table: table for table in others if carried(table)}
-        standing = tuple(stand[name] for name in sorted(stand))
+        tables_now = tuple(stand[name] for name in sorted(stand))
         sequence = former["sequence"] + 1 if former else 1
-        release = Release(_id(day, standing, sequence), day, sequence, verdict, standing, datetime.now(UTC))
+        release = Release(_id(day, tables_now, sequence), day, sequence, verdict, tables_now, datetime.now(UTC))
         if _append(storage, snapshot, rows, _row(release, held)):
             return release
 
@@ -130,7 +130,8 @@ def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: pa.Table)
     return file is not None and commit(storage, snapshot, [None], [file]) == "published"
 
 
-def _standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
+def standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
+    """A table's day as a release would name it."""
     prints = {file.fingerprint for file in files}
     keys = {file.run_key for file in files}
     return ReleasedTable(

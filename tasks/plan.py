@@ -1,0 +1,324 @@
+"""Task: what making days would cost: the rows to compute and why, seconds and money. Nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from schemas.table import Table
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS, RUNS
+from tasks.clean import CLEANING
+from tasks.extractors import Card, Extractor, Weights, get
+from tasks.extractors.loop import extract
+from tasks.features import configured, contents_of, former_days, identity_path, reusable, run_key
+from tasks.lake import Lake
+from tasks.lake.contents import DayContents, day_contents, source, text_contents
+from tasks.lake.releases import standing
+from tasks.lake.reuse import Shelf
+from tasks.lake.snapshot import DataFile, Snapshot, read_table
+
+What = Literal["stale", "failed", "again"]
+"""What is made: what is stale, what failed at its last attempt, or all again."""
+Reason = Literal["new day", "content", "weights", "code", "settings", "tried again", "asked for"]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One table of one day. Rows are ``new`` or ``changed`` (both computed) or ``reused``; ``gone`` ones go.
+
+    ``contents``: how many distinct contents are computed. ``seconds`` and ``money`` come from the lake's earlier runs
+    of the table, None where it has none. ``run_key`` names the publication that would stand afterwards.
+    """
+
+    table: str
+    day: date
+    new: int
+    changed: int
+    reused: int
+    gone: int
+    contents: int
+    why: tuple[Reason, ...]
+    seconds: float | None
+    money: float | None
+    run_key: str
+
+    @property
+    def computed(self) -> int:
+        return self.new + self.changed
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlan:
+    """One day: its tables, and whether readers see those tables as they stand."""
+
+    day: date
+    tables: tuple[TablePlan, ...]
+    released: bool
+
+    @property
+    def work(self) -> bool:
+        """Whether a run of the day would do anything."""
+        return not self.released or any(table.why for table in self.tables)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the tables that have something to do; None if one of them is not known."""
+        return _sum(table.seconds for table in self.tables)
+
+    @property
+    def money(self) -> float | None:
+        return _sum(table.money for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked, and what it takes, day by day in the order the days would run."""
+
+    lake: str
+    what: What
+    extractors: tuple[str, ...]
+    days: tuple[DayPlan, ...]
+
+    @property
+    def work(self) -> tuple[DayPlan, ...]:
+        return tuple(day for day in self.days if day.work)
+
+    @property
+    def digest(self) -> str:
+        """Names the plan: the same just where the same publications would be made."""
+        said = [[t.table, t.day.isoformat(), t.run_key, t.why] for day in self.work for t in day.tables]
+        return hashlib.sha256(json.dumps([self.what, said]).encode()).hexdigest()
+
+
+@task(name="plan", task_run_name="plan {what}")
+def plan(
+    lake_uri: str,
+    extractors: Sequence[str],
+    days: Sequence[date] | None = None,
+    *,
+    what: What = "stale",
+    newest_first: bool = True,
+) -> Plan:
+    """Plan the days, all that the lake has where none are given; days without reviews are left out unless stale."""
+    lake = Lake(lake_uri)
+    planner = _Planner(lake, extractors)
+    chosen = planner.days if days is None else sorted({*days} & {*planner.days})
+    if what == "failed":
+        chosen = sorted({*chosen} & {day for _, day in planner.failed})
+    ordered = sorted(chosen, reverse=newest_first)
+    return Plan(lake.uri, what, tuple(extractors), tuple(planner.day(day, what) for day in ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An extractor as this lake runs it, with its table as it stands."""
+
+    extractor: Extractor
+    weights: Weights | None
+    fingerprint: str
+    snapshot: Snapshot
+
+    @property
+    def card(self) -> Card:
+        return self.extractor.card
+
+
+@dataclass
+class _Planner:
+    """Tables are opened once for all days."""
+
+    lake: Lake
+    names: Sequence[str]
+    sources: dict[str, Snapshot] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT):
+            self.sources[table.name] = self.lake.snapshot(table)
+        self.cleaning = self._made(CLEANING)
+        self.made = [self._made(get(name)) for name in self.names]
+        self.releases = self.lake.releases()
+        runs = self.lake.read(RUNS, columns=["table", "day", "state", "computed", "seconds", "money", "started_at"])
+        self.rates = _rates(runs)
+        self.failed = _failed(runs)
+
+    @property
+    def days(self) -> list[date]:
+        """Days that have reviews, and days that have features of reviews that went."""
+        tables = (self.sources[REVIEWS.name], self.cleaning.snapshot, *(made.snapshot for made in self.made))
+        return sorted({day for snapshot in tables for day in snapshot.days})
+
+    def _made(self, extractor: Extractor) -> _Made:
+        extractor, weights = configured(self.lake, extractor)
+        card = extractor.card
+        return _Made(extractor, weights, card.fingerprint(weights), self.lake.snapshot(card.table))
+
+    def day(self, day: date, what: What) -> DayPlan:
+        raw = self._contents("raw", day)
+        former = former_days(self.lake, day, self.sources[REVIEWS.name])
+        cleaning = self._table(self.cleaning, raw, day, former, again=what == "again")
+        read: dict[str, DayContents] = {}
+        if cleaning.why:
+            cleaned = self._cleaned(raw, day, former)
+            read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
+        tables = [cleaning]
+        for made in self.made:
+            reads = made.card.modality
+            if reads not in read:
+                read[reads] = self._contents(reads, day)
+            table = self._table(made, read[reads], day, former, again=what == "again")
+            if what != "failed" or not table.why or (table.table, day) in self.failed:
+                tables.append(table)
+        return DayPlan(day, tuple(tables), self._released(day))
+
+    def _contents(self, reads: Any, day: date) -> DayContents:
+        return day_contents(self.lake.storage, reads, day, self.sources[source(reads).name])
+
+    def _table(
+        self, made: _Made, contents: DayContents, day: date, former: Sequence[date], *, again: bool
+    ) -> TablePlan:
+        name, before, rows = made.card.name, made.snapshot.of(day), contents.keys.num_rows
+        key = run_key(name, day, contents.digest, made.fingerprint)
+        if (made.snapshot.holds(day, key) and not again) or (not rows and not before):
+            return TablePlan(name, day, 0, 0, rows, 0, 0, (), 0.0, 0.0, key)
+        shelf = Shelf(self.lake.storage, made.card.table, day, made.fingerprint)
+        if not again:
+            shelf.take_over(reusable(self.lake, made.snapshot, day, former))
+        names = [*made.card.table.keys, "content_sha256"]
+        there = read_table(self.lake.storage, made.card.table, before, names)
+        known = set(_keys(there, made.card.table))
+        missing = {sha for sha, _ in contents.distinct() if sha not in shelf}
+        # A row without content is made, not computed from anything: it counts where the day was not there before.
+        computed = [
+            key
+            for key, sha, status in zip(
+                _keys(contents.keys, made.card.table),
+                contents.keys["content_sha256"].to_pylist(),
+                contents.keys["status"].to_pylist(),
+                strict=True,
+            )
+            if (sha in missing if status == "ok" else not before)
+        ]
+        new = sum(key not in known for key in computed)
+        seconds, money = self._cost(name, len(computed))
+        return TablePlan(
+            name,
+            day,
+            new,
+            len(computed) - new,
+            rows - len(computed),
+            len(known - set(_keys(contents.keys, made.card.table))),
+            len(missing),
+            self._why(made, before, there, contents, again=again),
+            seconds,
+            money,
+            key,
+        )
+
+    def _why(
+        self, made: _Made, before: Sequence[DataFile], there: pa.Table, contents: DayContents, *, again: bool
+    ) -> tuple[Reason, ...]:
+        if again:
+            return ("asked for",)
+        if not there.num_rows:
+            return ("new day",)
+        prints = {file.fingerprint for file in before}
+        reasons: list[Reason] = []
+        if prints != {made.fingerprint}:
+            reasons += self._differences(made, prints)
+        if _pairs(there, made.card.table) != _pairs(contents.keys, made.card.table):
+            reasons.append("content")
+        return tuple(reasons) or ("tried again",)
+
+    def _differences(self, made: _Made, prints: Iterable[str | None]) -> list[Reason]:
+        """What of an extractor's identity is not as it was when the day was made."""
+        now = json.loads(made.card.identity(made.weights))
+        found: set[Reason] = set()
+        for fingerprint in prints:
+            path = identity_path(fingerprint or "")
+            then = json.loads(self.lake.storage.read(path)) if self.lake.storage.exists(path) else {}
+            found |= {_IDENTITY.get(name, "settings") for name in now if now[name] != then.get(name)}
+        return sorted(found)
+
+    def _cleaned(self, raw: DayContents, day: date, former: Sequence[date]) -> pa.Table:
+        """``clean_text`` of a day as the run would make it: review_id, plain, text, status."""
+        columns = ["content_sha256", "fingerprint", "status", "plain", "text"]
+        stands = self.cleaning.snapshot
+        there = read_table(self.lake.storage, CLEAN_TEXT, list(reusable(self.lake, stands, day, former)), columns)
+        there = there.filter(pc.equal(there["fingerprint"], self.cleaning.fingerprint))
+        known = {row["content_sha256"]: row for row in there.to_pylist()}
+        missing = [(sha, row) for sha, row in raw.distinct() if sha not in known]
+        for batch in extract(self.cleaning.extractor, None, contents_of(raw, missing)):
+            known |= {row["content_sha256"]: row for row in batch.to_pylist()}
+        nothing = {"plain": None, "text": None}
+        rows = [
+            {**(known[sha] if status == "ok" else {**nothing, "status": status}), "review_id": review_id}
+            for review_id, sha, status in zip(
+                *(raw.keys[name].to_pylist() for name in raw.keys.column_names), strict=True
+            )
+        ]
+        schema = pa.schema([CLEAN_TEXT.arrow.field(name) for name in ("review_id", "plain", "text", "status")])
+        return pa.Table.from_pylist(rows, schema)
+
+    def _cost(self, table: str, rows: int) -> tuple[float | None, float | None]:
+        if not rows:
+            return 0.0, 0.0
+        rate = self.rates.get(table)
+        return (rows * rate[0], rows * rate[1]) if rate else (None, None)
+
+    def _released(self, day: date) -> bool:
+        """Whether the release that readers see holds the day's tables as they stand."""
+        release = self.releases.get(day)
+        made = [self.cleaning, *self.made]
+        stand = [
+            *((self.sources[t.name], t) for t in (REVIEWS, ATTACHMENTS)),
+            *((m.snapshot, m.card.table) for m in made),
+        ]
+        now = {table.name: standing(table, snapshot.of(day)) for snapshot, table in stand}
+        if release is None:
+            return not any(table.files for table in now.values())
+        then = {table.table: table for table in release.tables}
+        return all(then[name] == table if name in then else not table.files for name, table in now.items())
+
+
+_IDENTITY: Mapping[str, Reason] = {"weights": "weights", "weights_settings": "weights", "version": "code"}
+
+
+def _keys(rows: pa.Table, table: Table) -> list[tuple[object, ...]]:
+    return list(zip(*(rows[key].to_pylist() for key in table.keys), strict=True))
+
+
+def _pairs(rows: pa.Table, table: Table) -> set[tuple[object, ...]]:
+    """Each key with its content."""
+    return set(zip(_keys(rows, table), rows["content_sha256"].to_pylist(), strict=True))
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    known = list(parts)
+    return None if any(part is None for part in known) else sum(part for part in known if part is not None)
+
+
+def _rates(runs: pa.Table) -> dict[str, tuple[float, float]]:
+    """Seconds and money a computed row has cost so far, by table."""
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    for run in runs.to_pylist():
+        if run["computed"]:
+            totals[run["table"]].update({name: run[name] or 0 for name in ("computed", "seconds", "money")})
+    return {
+        table: (total["seconds"] / total["computed"], total["money"] / total["computed"])
+        for table, total in totals.items()
+    }
+
+
+def _failed(runs: pa.Table) -> set[tuple[str, date]]:
+    """Tables and days whose last attempt failed."""
+    last = {(run["table"], run["day"]): run["state"] for run in sorted(runs.to_pylist(), key=lambda r: r["started_at"])}
+    return {place for place, state in last.items() if state == "failed"}

@@ -1,0 +1,137 @@
+"""The plan says what a run then does, no more and no less, and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tasks.clean import CLEANING
+from tasks.extractors import registry
+from tasks.extractors.registry import Extractor
+from tasks.features import TableRun, failed, make
+from tasks.lake import Lake
+from tasks.plan import Plan
+from tasks.plan import plan as plan_task
+from tasks.record import record
+from tasks.release import Verdict, release
+from tests.tasks.reviews import bring
+
+FIRST = date(2026, 3, 1)
+NAMES = ("sentiment_mini", "text_navec", "image_layout")
+plan = plan_task.fn
+
+
+def features(lake: Lake, day: date) -> tuple[list[TableRun], Verdict]:
+    """What ``flows.features`` does with a day, without Prefect around it."""
+    runs = [_made(lake, extractor, day) for extractor in (CLEANING, *map(registry.get, NAMES))]
+    record.fn(lake.uri, day, runs)
+    return runs, release.fn(lake.uri, day, runs)
+
+
+def _made(lake: Lake, extractor: Extractor, day: date) -> TableRun:
+    try:
+        return make(lake, extractor, day)
+    except ValueError as error:
+        return failed(extractor.card.name, day, error)
+
+
+texts = st.none() | st.sampled_from(["Отличный курс!", "Ужас.", "Курс как курс", "<b>Ужас</b>."])
+edits = st.dictionaries(st.tuples(st.sampled_from("abcd"), st.integers(0, 2)), texts, max_size=5)
+
+
+def files(lake: Lake) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in Path(lake.uri).rglob("*") if path.is_file()}
+
+
+@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(rounds=st.lists(edits, min_size=1, max_size=3))
+def test_a_run_does_exactly_what_the_plan_says(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[dict[tuple[str, int], str | None]]
+) -> None:
+    lake = Lake.create(tmp_path_factory.mktemp("lake"))
+    for number, found in enumerate(rounds):
+        for (review_id, place), text in found.items():
+            bring(lake, {FIRST + timedelta(days=place): {review_id: text}}, edited=number)
+        planned = plan(lake.uri, NAMES)
+        for day in planned.days:
+            ran, verdict = features(lake, day.day)
+            assert [(run.table, run.computed, run.reused, run.state != "unchanged", run.run_key) for run in ran] == [
+                (t.table, t.computed, t.reused, bool(t.why), t.run_key) for t in day.tables
+            ]
+            assert (verdict != "unchanged") == (not day.released or any(t.why for t in day.tables))
+        before = files(lake)
+        assert plan(lake.uri, NAMES).work == ()
+        assert files(lake) == before
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    made = Lake.create(tmp_path)
+    bring(made, {FIRST: {"a": "отлично", "b": "ужасно"}, FIRST + timedelta(days=1): {"c": "так себе"}})
+    for day in (FIRST, FIRST + timedelta(days=1)):
+        features(made, day)
+    return made
+
+
+def only(planned: Plan, table: str, day: date = FIRST) -> tuple[int, int, int, int, tuple[str, ...]]:
+    (found,) = (t for d in planned.days for t in d.tables if (t.table, d.day) == (table, day))
+    return found.new, found.changed, found.reused, found.gone, found.why
+
+
+def test_new_edited_and_moved_reviews_are_told_apart(lake: Lake) -> None:
+    bring(lake, {FIRST: {"a": "плохо", "d": "новый"}, FIRST + timedelta(days=1): {"b": "ужасно"}}, edited=1)
+    planned = plan(lake.uri, NAMES)
+    assert only(planned, "text_navec") == (1, 1, 0, 1, ("content",))
+    assert only(planned, "text_navec", FIRST + timedelta(days=1)) == (0, 0, 2, 0, ("content",))
+    assert [day.day for day in planned.days] == [FIRST + timedelta(days=1), FIRST]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"version": 99}, "code"), ({"settings": (("smoothing", 1.0),)}, "settings"), ({"limit": 7}, "settings")],
+)
+def test_the_plan_tells_why_a_table_is_stale(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], why: str
+) -> None:
+    known = registry.get("text_navec")
+    other = Extractor(replace(known.card, **change), known.load)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry._REGISTRY, "text_navec", other)
+    planned = plan(lake.uri, NAMES)
+    assert only(planned, "text_navec") == (0, 2, 0, 0, (why,))
+    assert only(planned, "sentiment_mini") == (0, 0, 2, 0, ())
+
+
+def test_all_again_and_failed_only_are_as_they_say(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert only(plan(lake.uri, NAMES, what="again"), "text_navec") == (0, 2, 0, 0, ("asked for",))
+    assert plan(lake.uri, NAMES, what="failed").days == ()
+    known = registry.get("text_navec")
+
+    def broken(*_: object) -> Iterator[object]:
+        raise ValueError("broken")
+
+    monkeypatch.setitem(
+        registry._REGISTRY,
+        "text_navec",
+        Extractor(replace(known.card, version=9), broken),  # type: ignore[arg-type]
+    )
+    assert features(lake, FIRST)[1] == "not released"
+    planned = plan(lake.uri, NAMES, what="failed")
+    assert [day.day for day in planned.days] == [FIRST]
+    assert only(planned, "text_navec") == (0, 2, 0, 0, ("code",))
+
+
+def test_seconds_are_those_of_earlier_runs_and_unknown_is_said_as_unknown(lake: Lake) -> None:
+    third = FIRST + timedelta(days=2)
+    bring(lake, {third: {"e": "один", "f": "два"}})
+    planned = plan(lake.uri, NAMES, [third])
+    (day,) = planned.days
+    known = {table.table: table.seconds for table in day.tables}
+    assert known["text_navec"]
+    fresh = plan(lake.uri, ["text_rubert_tiny2"], [third]).days[0].tables[1]
+    assert (fresh.new, fresh.seconds, fresh.money) == (2, None, None)

@@ -31,6 +31,7 @@ MODULES = (
     "wavelets",
     "voice_activity",
     "speech",
+    "sound_events",
 )
 """The modules of this folder that hold extractors, in the order they are listed to people."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.extractors.attention import register_attention
 from tasks.extractors.card import AudioInput, Card, File, Run, Weights
 from tasks.extractors.network import network
 from tasks.extractors.registry import register
@@ -56,10 +58,32 @@ WAV2VEC2 = Card(
     settings=(("normalised", "recording"), ("hidden_state", "last"), ("pooling", "mean"), ("window_seconds", 20)),
     batch_rows=8,
     notes="Trained on English read aloud; it hears voices and sounds of any language. In no profile: 380 MB, and the "
-    "profile standard is to have HuBERT. A recording longer than 20 s is read in equal windows of at most that.",
+    "profile standard has HuBERT. A recording longer than 20 s is read in equal windows of at most that.",
+)  # fmt: skip
+
+_HUBERT_HUB = "https://huggingface.co/facebook/hubert-base-ls960"
+_HUBERT_MAIN = "dba3bb02fda4248b6e082697eee756de8fe8aa8a"
+
+HUBERT = dataclasses.replace(
+    WAV2VEC2,
+    name="audio_hubert",
+    doc="mean over time of HuBERT base's last hidden states",
+    source=f"{_HUBERT_HUB}; Hsu et al. 2021, arXiv:2106.07447",
+    weights=(
+        Weights(_HUBERT_HUB, _HUBERT_MAIN, "Apache-2.0", (
+            File("pytorch_model.bin", "062249fffb353eab67547a2fbc129f7c31a2f459faf641b19e8fb007cc5c48ad",
+                 f"{_HUBERT_HUB}/resolve/{_HUBERT_MAIN}/pytorch_model.bin", 377_569_754),
+            File("config.json", "56be398848bbd9cbc720172b0d45b2f01cac7652f2968f0f31f5faf9f2986acc",
+                 f"{_HUBERT_HUB}/resolve/{_HUBERT_MAIN}/config.json", 1_385),
+        )),
+    ),
+    profiles=frozenset({"standard"}),
+    notes="Trained on English read aloud; it hears voices and sounds of any language. A recording longer than 20 s is "
+    "read in equal windows of at most that.",
 )  # fmt: skip
 
 
+@register(HUBERT)
 @register(WAV2VEC2)
 def speech(card: Card, weights: Weights | None) -> Run:
     """Load a wav2vec 2.0 or a HuBERT: n recordings -> (n, dim) float32, the mean of all their frames.
@@ -101,10 +125,9 @@ def _module(card: Card, files: Mapping[str, Path]) -> torch.nn.Module:
     """(1, n) samples -> (1, frames, dim)."""
     load_torchvision()  # transformers imports it for its image models
     import torch
-    from transformers import AttentionInterface, AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel
 
-    AttentionInterface.register(_attend.__name__, _attend)
-    config = AutoConfig.from_pretrained(files["config.json"], attn_implementation=_attend.__name__)
+    config = AutoConfig.from_pretrained(files["config.json"], attn_implementation=register_attention())
     if config.model_type not in ("wav2vec2", "hubert") or config.hidden_size != card.dim:
         raise WrongWeights(f"{card.name}: config.json is not of a wav2vec2 or hubert with {card.dim} dimensions")
     model = AutoModel.from_config(config).requires_grad_(False).eval()
@@ -140,22 +163,3 @@ def _fill(model: torch.nn.Module, name: str, path: Path) -> None:
     for part in model.modules():
         if parametrize.is_parametrized(part):  # a weight kept as direction and length: multiplied out once and for all
             parametrize.remove_parametrizations(part, "weight")
-
-
-def _attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of every frame to every frame, under a mask that hides none.
-
-    Without a mask OpenVINO 2026.4.1 computes it wrongly from 16 frames on (and bf16 gives NaN), however it is written.
-    """
-    from torch.nn.functional import scaled_dot_product_attention
-
-    nothing = query.new_zeros(1, 1, 1, key.shape[2])
-    return scaled_dot_product_attention(query, key, value, attn_mask=nothing, scale=scaling).transpose(1, 2), None

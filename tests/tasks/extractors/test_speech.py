@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.speech import WAV2VEC2, speech
+from tasks.extractors.speech import HUBERT, WAV2VEC2, speech
 from tasks.extractors.store import MissingWeights, WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
 
@@ -126,6 +126,20 @@ def test_vectors_are_those_of_plain_transformers_at_any_length(
         assert cosine(vector, expected(network, noise(length))) >= least, length
 
 
+GOLDEN = {
+    "wav2vec2": ([-0.6249, 0.7343, -0.6233, 0.2481, 0.1846], 4.7656),
+    "hubert": ([0.6461, 0.1311, -1.1406, -0.5925, -0.4041], 4.1028),
+}
+"""First five numbers and norm of a small network with fixed random weights."""
+
+
+def test_golden_values(store: Path, network: Any) -> None:
+    (vector,) = loaded(dataclasses.replace(CARD, precision="f32"), stored(store, network))([noise(16_000)])
+    first, norm = GOLDEN[network.config.model_type]
+    np.testing.assert_allclose(vector[:5], first, atol=1e-3)
+    assert np.linalg.norm(vector) == pytest.approx(norm, abs=1e-2)
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.permutations([500, 1_000, 5_000, 5_000, 9_000]), st.integers(0, 99))
 def test_a_vector_does_not_depend_on_its_neighbours(
@@ -182,6 +196,22 @@ def test_the_published_network_loads_name_by_name(store: Path) -> None:
     vector = run([noise(1_600)])[0]
     assert vector.shape == (WAV2VEC2.dim,)
     assert cosine(vector, expected(encoder, noise(1_600))) > 0.99999
+
+
+def test_huberts_card_is_of_the_published_network() -> None:
+    with torch.device("meta"):
+        full = HubertModel(HubertConfig())
+    assert full.config.hidden_size == HUBERT.dim
+    assert sum(parameter.numel() for parameter in full.parameters()) == HUBERT.parameters
+    assert HUBERT.weights[0].files[0].bytes == pytest.approx(4 * (HUBERT.parameters or 0), abs=100_000)
+    # The published file names one weight of the positional convolution by direction and length, as torch did then.
+    old = {"weight_g", "weight_v"}
+    tensors = {name: torch.empty_like(tensor) for name, tensor in full.state_dict().items()}
+    conv = "encoder.pos_conv_embed.conv"
+    for name, was in zip(("original0", "original1"), sorted(old), strict=True):
+        tensors[f"{conv}.{was}"] = tensors.pop(f"{conv}.parametrizations.weight.{name}")
+    assert {name.rpartition(".")[2] for name in tensors if name.startswith(conv)} == {"bias", *old}
+    full.load_state_dict(tensors, assign=True)
 
 
 def test_what_is_not_the_cards_network_is_refused_and_pickle_unread(store: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """What figures that are measured now are measured on, and how busy it is with other work."""
     info = Path("/proc/cpuinfo").read_text()
     models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     flags = next((line.split() for line in info.splitlines() if line.startswith("flags")), [])
@@ -40,7 +40,7 @@ def machine() -> str:
     processor = models[0] if models else platform.machine()
     return (
         f"{len(os.sched_getaffinity(0))} cores of {processor} ({', '.join(special) or 'no bf16'}), "
-        f"{memory:.0f} GiB; Python {platform.python_version()}, {libraries}"
+        f"{memory:.0f} GiB, load {os.getloadavg()[0]:.1f} before; Python {platform.python_version()}, {libraries}"
     )
 
 
@@ -48,20 +48,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of: {', '.join(names())}")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--markdown", action="store_true", help="print a table as the README shows it")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="renew the table in a Markdown file")
     chosen = parser.parse_args(arguments)
     unknown = sorted(set(chosen.names) - set(names()))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(names())}")
+    where = machine()
     failed: list[str] = []
     figures = list(_figures(chosen.names or names(), failed))
     if chosen.json:
         rows = [asdict(figure) | {"met": figure.met} for figure in figures]
-        print(json.dumps({"machine": machine(), "figures": rows, "failed": failed}, ensure_ascii=False))
+        print(json.dumps({"machine": where, "figures": rows, "failed": failed}, ensure_ascii=False))
     elif chosen.markdown:
-        print(markdown(figures))
+        renew(chosen.markdown, markdown(figures, where))
     else:
-        show(figures)
+        show(figures, where)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if failed else 0
@@ -77,25 +78,35 @@ def _figures(wanted: Sequence[str], failed: list[str]) -> Iterator[Figure]:
                 failed.append(str(error))
 
 
-def show(figures: Sequence[Figure]) -> None:
+def show(figures: Sequence[Figure], where: str) -> None:
     """Print a table for people, the machine below it."""
     table = Table("figure", "measured", "target", "met", "how", show_lines=True)
     for figure in figures:
         table.add_row(figure.name, figure.shown, figure.target, "yes" if figure.met else "NO", figure.detail)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
-    console.print(machine(), soft_wrap=True)
+    console.print(where, soft_wrap=True)
 
 
-def markdown(figures: Sequence[Figure]) -> str:
+def markdown(figures: Sequence[Figure], where: str) -> str:
     """The same as Markdown."""
-    lines = [f"Measured by `make bench` on {machine()}.", ""]
+    lines = [f"Measured by `make bench` on {where}.", ""]
     lines += ["| figure | measured | target | met | how |", "| --- | --- | --- | --- | --- |"]
     lines += [
         f"| {figure.name} | {figure.shown} | {figure.target} | {'yes' if figure.met else 'no'} | {figure.detail} |"
         for figure in figures
     ]
     return "\n".join(lines)
+
+
+def renew(file: Path, table: str) -> None:
+    """Put the table between the marks ``<!-- bench: begin -->`` and ``<!-- bench: end -->`` of a Markdown file."""
+    begin, end = "<!-- bench: begin -->\n", "<!-- bench: end -->"
+    text = file.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"{file}: it must hold {begin.strip()} and {end} once each; the table goes between them")
+    head, rest = text.split(begin)
+    file.write_text(f"{head}{begin}{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

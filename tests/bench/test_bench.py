@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.__main__ import main, markdown, names, show
+from tests.bench.__main__ import main, markdown, names, renew, show
 from tests.bench.figure import Figure
 from tests.bench.process import BenchFailed, measured
 
@@ -48,8 +48,10 @@ def test_a_figure_measured_in_a_process_of_its_own_is_a_row(
     bench.write_text(MODULE.format(value=value))
     figures = list(measured("bench_toy"))
     assert figures == [Figure("speed of light", value, ">= 3.5", "in a vacuum")]
-    assert f"| speed of light | {value} x | >= 3.5 | {met} | in a vacuum |" in markdown(figures).splitlines()
-    show(figures)
+    assert (
+        f"| speed of light | {value} x | >= 3.5 | {met} | in a vacuum |" in markdown(figures, "a machine").splitlines()
+    )
+    show(figures, "a machine")
     row = next(line for line in capsys.readouterr().out.splitlines() if "speed of light" in line)
     assert [cell.strip().lower() for cell in row.strip("│").split("│")][1:4] == [f"{value} x", ">= 3.5", met]
 
@@ -71,6 +73,17 @@ def test_programs_get_one_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         {"name": "speed of light", "value": 4, "target": ">= 3.5", "detail": "in a vacuum", "unit": "x", "met": True}
     ]
     assert f"Python {sys.version.split()[0]}" in said["machine"]
+
+
+def test_the_readme_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n")
+    for table in ("new", "newer"):
+        renew(file, table)
+    assert file.read_text() == "before\n<!-- bench: begin -->\nnewer\n<!-- bench: end -->\nafter\n"
+    file.write_text("no marks")
+    with pytest.raises(SystemExit, match="it must hold"):
+        renew(file, "lost")
 
 
 def test_it_runs_as_make_bench_does() -> None:

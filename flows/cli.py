@@ -217,8 +217,12 @@ def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> 
 def schema(table: str | None, as_json: bool) -> None:
     """Print the data dictionary: of one table, or the list of all."""
     from flows.console import show_schema
+    from tasks.extractors import get
 
-    show_schema(_tables(), table, as_json=as_json)
+    tables = _tables()
+    if table and "@" in table:
+        tables[table] = _known(partial(get, table), "TABLE").card.table
+    show_schema(tables, table, as_json=as_json)
 
 
 @main.command(epilog="otzyv clean 'Отличный курc!' --explain")

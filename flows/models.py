@@ -27,7 +27,7 @@ _LEAST_WIDTH = 160
 def chosen(name: str) -> tuple[Card, ...]:
     """The cards of an extractor, or of a profile's extractors. LookupError lists both."""
     known = names()
-    if name in known:
+    if name.partition("@")[0] in known:
         return (get(name).card,)
     try:
         return tuple(get(each).card for each in names(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -103,7 +103,28 @@ class Card:
     """Everything else that decides the output (n_mfcc, bins, ...)."""
     batch_rows: int = 256
     """How many decoded contents are handed to the function at once, at most."""
+    layers: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """Inner layers that can be had instead of the last one, and the dimension of each: see ``at``."""
+    lecture_input: int | None = field(default=None, compare=False)
+    """Side of the picture in the lecture's table of networks; ``input`` is what the weights were trained for."""
     notes: str = field(default="", compare=False)
+
+    def at(self, layer: str) -> Card:
+        """The card of an inner layer, ``image_resnet50@layer2``. LookupError lists the layers there are."""
+        if layer not in self.layers:
+            outermost = sorted(self.layers, key=lambda name: name.count("."))
+            known = ", ".join(outermost[:40]) or "none but the last"
+            more = f" and {len(outermost) - 40} within them" if len(outermost) > 40 else ""
+            raise LookupError(f"{self.name} has no layer {layer!r}; there are: {known}{more}")
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}@{layer}",
+            doc=f"layer {layer}, averaged over the picture, in place of {self.doc}",
+            dim=self.layers[layer],
+            settings=(*self.settings, ("layer", layer)),
+            profiles=frozenset(),
+            layers={},
+        )
 
     @property
     def value_columns(self) -> tuple[Column, ...]:

@@ -65,7 +65,8 @@ def describe_input(card: Card) -> str:
         case ImageInput(crop=None, resize=side):
             return f"shorter side {side} px"
         case ImageInput(crop=side):
-            return f"{side} × {side} px"
+            beside = f" (lecture: {card.lecture_input})" if card.lecture_input not in (None, side) else ""
+            return f"{side} × {side} px{beside}"
         case AudioInput(rate=rate):
             return f"{rate / 1000:g} kHz"
     tokens = dict(card.settings).get("max_tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.extractors.card import Card, Run, Weights
 
@@ -25,6 +25,7 @@ MODULES = (
     "words",
     "bert",
     "bert_words",
+    "pixels",
     "layout",
     "vision",
     "sound",
@@ -74,8 +75,9 @@ def names(profile: str | None = None) -> tuple[str, ...]:
 
 
 def get(name: str) -> Extractor:
-    """The extractor of that name; LookupError lists the names there are."""
+    """The extractor of that name; ``name@layer`` is an inner layer of it. LookupError lists the names there are."""
     known = _registry()
-    if name not in known:
-        raise LookupError(f"no extractor {name!r}; there are: {', '.join(known)}")
-    return known[name]
+    whole, at, layer = name.partition("@")
+    if whole not in known:
+        raise LookupError(f"no extractor {whole!r}; there are: {', '.join(known)}")
+    return replace(known[whole], card=known[whole].card.at(layer)) if at else known[whole]

@@ -129,7 +129,8 @@ def _record(path: Path) -> Path:
 
 def _path(name: str, weights: Weights, file: File, store: Path | None = None) -> Path:
     if not weights.source.startswith(_PACKAGE):
-        return (store or root()) / (weights.folder or name) / file.name
+        # An inner layer's weights are its network's.
+        return (store or root()) / (weights.folder or name.partition("@")[0]) / file.name
     package = weights.source.removeprefix(_PACKAGE)
     spec = importlib.util.find_spec(package)  # importlib.resources would run the package's code to tell its place
     places = list(spec.submodule_search_locations or ()) if spec else []

@@ -24,7 +24,7 @@ from tasks.lake.storage import StorageError
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=4, doc="four numbers")
 TEXTS = feature_table("text_toy", [VECTOR], row="a toy", attached=False)
-IMAGES = feature_table("image_toy", [VECTOR], row="a toy", attached=True)
+IMAGES = feature_table("image_toy@layer1.0", [VECTOR], row="a toy", attached=True)
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +125,15 @@ def test_several_tables_are_joined_by_review_and_attachments_come_as_lists(tmp_p
     images = images.set_column(1, "position", pa.array([5, 3, 4, 0, 1, 2], pa.int32()))
     put(lake, IMAGES, images)
     release_day(lake.storage, DAYS[0], [REVIEWS, TEXTS, IMAGES])
-    frame = lake.frame(DAYS[:1], ["reviews", "text_toy", "image_toy"]).set_index("review_id")
+    frame = lake.frame(DAYS[:1], ["reviews", "text_toy", "image_toy@layer1.0"]).set_index("review_id")
     assert len(frame) == 6
-    assert list(frame.loc[first, "image_toy.position"]) == [0, 1, 2, 3, 4, 5]
+    assert list(frame.loc[first, "image_toy@layer1.0.position"]) == [0, 1, 2, 3, 4, 5]
     wanted = {row["review_id"]: row["embedding"] for row in text.to_pylist()}
     for review_id, vector in frame["text_toy.embedding"].items():
         assert (vector is None) == (wanted[review_id] is None)
         assert vector is None or np.array_equal(vector, np.float32(wanted[review_id]))
     others = [review_id for review_id in frame.index if review_id != first]
-    assert frame.loc[others, "image_toy.position"].isna().all()
+    assert frame.loc[others, "image_toy@layer1.0.position"].isna().all()
 
 
 def test_two_vector_spaces_are_never_put_into_one_column(tmp_path: Path) -> None:

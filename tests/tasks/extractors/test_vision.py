@@ -1,0 +1,288 @@
+"""An image's embedding is what the network's own library computes, and real weights know what the picture shows.
+
+Of the real weights MobileNetV2's alone can be had here. The other networks run with fixed random weights, read from
+files in the format in which theirs are published; what is pinned are the numbers before the classifier.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tasks.extractors import get
+from tasks.extractors.card import Card, File, ImageInput, Run, Weights
+from tasks.extractors.decode import decode
+from tasks.extractors.store import WrongWeights, choose, locate
+from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.vision import build, filled, vision
+from tasks.extractors.vision_cards import CARDS
+from tests.tasks.extractors.networks import (
+    Floats,  # fmt: skip
+    Pixels,
+    darknet_file,
+    expected,
+    filled_at_random,
+    picture,
+    published,
+)
+
+SHARED = Path(__file__).parents[3].parent / "shared"
+GOLDEN = {
+    "image_squeezenet": [0.0467775, 0.00437465, 0.155096, 0.0591363, 0.0538909, 28.9826],
+    "image_googlenet": [0, 11.1409, 0.440308, 0.76674, 0, 143.355],
+    "image_inceptionv3": [0, 0, 0, 0, 0, 58.9564],
+    "image_densenet201": [0.390292, 0.225989, 0.325165, 9.05239, 6.00793, 168.657],
+    "image_mobilenetv2": [3.95384, 3.35004, 0.584515, 3.23913, 2.25571, 77.1407],
+    "image_resnet18": [15.1228, 37.4094, 3.78923, 23.1868, 3.64427, 951.321],
+    "image_resnet50": [5653, 2109.38, 8802.63, 2812.28, 22971.7, 344014],
+    "image_xception": [536516, 0, 1.87784e06, 1.29272e06, 290073, 5.6921e07],
+    "image_shufflenet": [350.429, 450.484, 25.0296, 0, 312.292, 9326.75],
+    "image_nasnetmobile": [0, 1896.03, 935.408, 2002.5, 728.628, 719194],
+    "image_darknet19": [-0.00542168, -0.136367, 0.1223, 5.49716, 1.99933, 91.5977],
+    "image_efficientnetb0": [-0.067059, 0.0238413, -0.223064, -0.0986063, -0.00566071, 3.77218],
+}
+"""First five numbers and the norm, with fixed random weights, of one picture of 96 x 96."""
+each_network = pytest.mark.parametrize("card", CARDS, ids=[card.name for card in CARDS])
+each_small_network = pytest.mark.parametrize("name", GOLDEN)
+
+
+def small(name: str, side: int = 96) -> Card:
+    """The card, computed by torch in float32 on small pictures."""
+    return dataclasses.replace(get(name).card, backend="torch", precision="f32", input=ImageInput(side, side))
+
+
+def embed(card: Card, weights: Weights | None, pictures: Sequence[Pixels]) -> Floats:
+    return np.asarray(vision(card, weights)(pictures))
+
+
+def cosine(one: Floats, other: Floats) -> float:
+    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    return float(((one * other).sum(axis=-1) / lengths).min())
+
+
+def assert_near(one: Floats, other: Floats) -> None:
+    """Equal but for the order of adding: to a millionth or so of the vectors' length."""
+    np.testing.assert_allclose(one, other, rtol=0, atol=3e-6 * np.linalg.norm(other, axis=1).max())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model store."""
+    monkeypatch.setenv("OTZYV_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def normalisation(card: Card) -> Callable[[Any], Any]:
+    from torchvision.transforms.v2.functional import normalize
+
+    settings = dict(card.settings)
+    return lambda picture: normalize(picture, settings["mean"], settings["std"])
+
+
+@each_small_network
+def test_golden_values_of_random_weights_in_the_published_format(name: str, folder: Path) -> None:
+    card = small(name)
+    module = filled_at_random(card)
+    pictures = [picture(96), picture(96, 1)]
+    vectors = embed(card, published(card, module, folder), pictures)
+    assert vectors.shape == (2, card.dim)
+    assert vectors.dtype == np.float32
+    assert_near(vectors, expected(card, module, pictures, normalisation(card)))
+    assert [*vectors[0, :5], np.linalg.norm(vectors[0])] == pytest.approx(GOLDEN[name], rel=5e-4, abs=5e-5)
+
+
+def test_what_torchvision_undoes_within_two_networks_is_not_done_in_the_first_place(folder: Path) -> None:
+    preset = load_torchvision().models.GoogLeNet_Weights.IMAGENET1K_V1.transforms()
+    card = small("image_googlenet")
+    module = filled_at_random(card)
+    theirs = load_torchvision().models.googlenet(aux_logits=False, init_weights=False, transform_input=True).eval()
+    theirs.load_state_dict(module.state_dict())
+    ours = embed(card, published(card, module, folder), [picture(96)])
+    normal = load_torchvision().transforms.v2.Normalize(preset.mean, preset.std)
+    assert_near(ours, expected(card, theirs, [picture(96)], normal))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "least"),
+    [
+        ("image_squeezenet", "f32", 0.999999),
+        ("image_shufflenet", "f32", 0.999999),
+        ("image_resnet18", "f32", 0.999999),
+        ("image_resnet18", "bf16", 0.9999),
+    ],
+)
+def test_openvino_computes_the_same(name: str, precision: Any, least: float, folder: Path) -> None:
+    card = small(name)
+    weights = published(card, filled_at_random(card), folder)
+    pictures = [picture(96, seed) for seed in range(9)]  # more than are computed at once
+    fast = dataclasses.replace(card, backend="openvino", precision=precision)
+    assert cosine(embed(fast, weights, pictures), embed(card, weights, pictures)) >= least
+
+
+@each_network
+def test_the_published_layout_loads_name_by_name(card: Card, tmp_path: Path) -> None:
+    settings = dict(card.settings)
+    options = dict(settings["options"])
+    if "aux_logits" in options:
+        options["aux_logits"] = True  # their files hold the heads for training
+    if card.name in ("image_inceptionresnetv2", "image_nasnetlarge"):
+        options["num_classes"] = 1001  # theirs a class for the background
+    was = dataclasses.replace(card, settings=tuple((settings | {"options": tuple(options.items())}).items()))
+    with torch.device("meta"):  # names and shapes alone
+        state = build(was).state_dict()
+    if card.name == "image_densenet201":
+        state = {_dotted(name): tensor for name, tensor in state.items()}
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    if card.name == "image_darknet19":
+        return  # not a state dict: its file is read in test_golden_values and below
+    for stored in (state, old):
+        torch.save(stored, tmp_path / "weights.pth")
+        module = filled(card, tmp_path / "weights.pth")
+        head = settings["head"]
+        wanted = sum(tensor.numel() for name, tensor in build_on_meta(card) if not name.startswith(f"{head}."))
+        assert sum(tensor.numel() for tensor in module.parameters()) == wanted
+    broken = dict(list(state.items())[1:])
+    wrong = state | {next(iter(state)): torch.empty(3, 3)}
+    for stored in (broken, wrong, state | {"more.weight": torch.empty(3)}):
+        torch.save(stored, tmp_path / "weights.pth")
+        with pytest.raises(WrongWeights, match=rf"^{card.name}: weights.pth does not hold {settings['network']} \("):
+            filled(card, tmp_path / "weights.pth")
+
+
+def build_on_meta(card: Card) -> list[tuple[str, torch.nn.Parameter]]:
+    with torch.device("meta"):
+        return list(build(card).named_parameters())
+
+
+def _dotted(name: str) -> str:
+    for part in ("norm1", "norm2", "conv1", "conv2"):
+        name = name.replace(f".{part}.", f".{part[:-1]}.{part[-1]}.") if "denselayer" in name else name
+    return name
+
+
+def test_a_darknet_file_is_read_in_the_order_it_was_written(tmp_path: Path) -> None:
+    card = get("image_darknet19").card
+    module = filled_at_random(card)
+    path = tmp_path / "darknet19.weights"
+    data = darknet_file(module)
+    path.write_bytes(data)
+    ours = filled(card, path).state_dict()
+    theirs = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith("conv19.")}
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    path.write_bytes(struct.pack("<4i", 0, 1, 0, 7) + data[20:])  # the older header
+    older = filled(card, path).state_dict()
+    assert all(torch.equal(older[name], theirs[name]) for name in theirs)
+    for wrong in (data[:-4], data + b"\0\0\0\0", data[:-1], b"", data[:40]):
+        path.write_bytes(wrong)
+        with pytest.raises(WrongWeights, match=r"image_darknet19: darknet19\.weights does not hold .*bytes"):
+            filled(card, path)
+
+
+def test_pickle_is_not_read(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+            return (tmp_path / "ran").write_text, ("unpickled",)
+
+    torch.save(Bomb(), tmp_path / "weights.pth")
+    with pytest.raises(WrongWeights, match=r"weights\.pth does not hold torchvision:resnet18"):
+        filled(get("image_resnet18").card, tmp_path / "weights.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "backend"),
+    [
+        ("image_resnet18", "layer2", "openvino"),
+        ("image_resnet18", "layer2.1.conv1", "torch"),
+        ("image_squeezenet", "features.0", "openvino"),  # changed in place by the layer after it
+        ("image_squeezenet", "features.0", "torch"),
+        ("image_shufflenet", "stage3.0.branch2.3", "torch"),
+    ],
+)
+def test_an_inner_layer_is_what_leaves_it_averaged_over_the_picture(
+    name: str, layer: str, backend: Any, folder: Path
+) -> None:
+    whole = small(name)
+    module = filled_at_random(whole)
+    published(whole, module, folder)  # under the network's own name: one file for all of its layers
+    card = dataclasses.replace(whole.at(layer), backend=backend)
+    weights = Weights("made here", "1", "none", (File(whole.weights[0].files[0].name, ""),))
+    seen: list[Floats] = []
+    part = module.get_submodule(layer)
+    part.register_forward_hook(lambda _, inputs, output: seen.append(output.mean(dim=(2, 3)).numpy()))
+    expected(whole, module, [picture(96)], normalisation(whole))
+    vectors = embed(card, weights, [picture(96)])
+    assert vectors.shape == (1, card.dim)
+    assert_near(vectors, seen[0])
+    assert embed(card, weights, []).shape == (0, card.dim)
+
+
+def test_weights_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="image_resnet18: a network needs weights"):
+        vision(get("image_resnet18").card, None)
+
+
+needs_mobilenet = pytest.mark.skipif(
+    not (SHARED / "models" / "image_mobilenetv2").is_dir(), reason="MobileNetV2's real weights are not here"
+)
+REAL = [0.0, 0.251542, 1.34086, 0.0, 0.0, 31.5816]
+INNER = [2.09082, -0.992223, 3.10313]
+"""Of the picture of 224 x 224: the layer before the classifier, and features.13."""
+NAMES = {
+    "bird.bmp": "chickadee", "cat_720p.jpg": "Egyptian cat", "cat_1080p.jpg": "Egyptian cat",
+    "dragonfly.bmp": "dragonfly", "hot_dog.jpg": "hotdog", "parrot.jpg": "macaw", "sunflower.bmp": "daisy",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mobilenet() -> Iterator[tuple[Card, Weights, Run]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTZYV_MODELS", str(SHARED / "models"))
+        card = get("image_mobilenetv2").card
+        weights = choose(card)
+        assert weights is not None
+        yield card, weights, vision(card, weights)
+
+
+@needs_mobilenet
+def test_mobilenet_with_its_real_weights_names_photographs(mobilenet: tuple[Card, Weights, Run]) -> None:
+    card, weights, run = mobilenet
+    assert card.input is not None
+    pictures = [decode(card.input, _readable(SHARED / "data" / "images" / "coral" / name)) for name in NAMES]
+    vectors = np.asarray(run(pictures))
+    (path,) = locate(card.name, weights).values()
+    stored = torch.load(path, weights_only=True)
+    classifier, bias = (stored[f"classifier.1.{part}"].float().numpy() for part in ("weight", "bias"))
+    categories = load_torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
+    assert [categories[place] for place in (vectors @ classifier.T + bias).argmax(axis=1)] == [*NAMES.values()]
+    torch_alone = embed(dataclasses.replace(card, backend="torch"), weights, pictures)
+    assert cosine(vectors, torch_alone) >= 0.9999
+
+
+@needs_mobilenet
+def test_golden_values_of_real_weights(mobilenet: tuple[Card, Weights, Run]) -> None:
+    card, weights, run = mobilenet
+    vector = np.asarray(run([picture(224)]))[0]
+    assert [*vector[:5], np.linalg.norm(vector)] == pytest.approx(REAL, rel=1e-4, abs=1e-5)
+    inner = dataclasses.replace(card.at("features.13"), backend="torch")
+    assert embed(inner, weights, [picture(224)])[0, :3] == pytest.approx(INNER, rel=1e-4, abs=1e-5)
+
+
+def _readable(path: Path) -> bytes:
+    """The file, or as PNG what is in a format that is not attached to reviews."""
+    if path.suffix != ".bmp":
+        return path.read_bytes()
+    with Image.open(path) as image:
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "PNG")
+    return file.getvalue()

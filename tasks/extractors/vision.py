@@ -112,6 +112,10 @@ def _stored(path: Path, module: torch.nn.Module) -> dict[str, torch.Tensor]:
         from tasks.extractors.darknet import read_weights
 
         return read_weights(path, module)
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
     stored: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     # DenseNet's files are from when a module's name could hold a dot: norm.1 is today's norm1.
     return {_DOTTED.sub(r"\1\2", name): tensor for name, tensor in stored.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
+from schemas.sample import sample
 from schemas.tables import RUNS
 from tasks.extractors import catalogue, get, names
 from tasks.lake import Lake
@@ -71,10 +71,11 @@ def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_ru
 
 def test_rates_are_those_of_the_lakes_runs(tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake")
-    run = {"run_id": "1", "table": "text_navec", "day": date(2026, 3, 1), "state": "published", "run_key": None,
-           "fingerprint": None, "rows": 100, "computed": 60, "reused": 40, "invalid": 0, "seconds": 2.0,
-           "started_at": datetime(2026, 3, 2, tzinfo=UTC), "error": None}  # fmt: skip
-    rows = [run, {**run, "computed": 30, "seconds": 1.0}, {**run, "computed": 0, "seconds": 9.0}]
+    figures = ((60, 2.0), (30, 1.0), (0, 9.0))
+    rows = [
+        {**row, "table": "text_navec", "computed": computed, "seconds": seconds}
+        for row, (computed, seconds) in zip(sample(RUNS, len(figures), seed=1).to_pylist(), figures, strict=True)
+    ]
     append(lake.storage, RUNS, pa.Table.from_pylist(rows, schema=RUNS.arrow))
     listed = {row["name"]: row["contents_per_second"] for row in json.loads(otzyv("--json", "--lake", lake.uri).output)}
     assert listed.pop("text_navec") == 30.0

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from flows.cli import main
 from tasks.extractors import get, names
-from tasks.extractors.card import Card, Run, Weights
+from tasks.extractors.card import Card, ImageInput, Run, Weights
 from tasks.extractors.registry import Extractor
 from tasks.extractors.settings import WrongSettings
 from tasks.extractors.store import MissingWeights, WrongWeights, choose
@@ -37,6 +37,8 @@ from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promis
 )
 
 load_torchvision()
+import timm  # noqa: E402
+import torchvision  # noqa: E402
 import transformers  # noqa: E402
 
 SIZES = {"num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 96, "max_position_embeddings": 130,
@@ -87,6 +89,16 @@ def voice(folder: Path, kind: str = "wav2vec2") -> Any:
     return network
 
 
+def picture(folder: Path, kind: str = "resnet18") -> Any:
+    """A network of timm in a folder, as ``timm.push_to_hf_hub`` lays it out."""
+    from timm.models import save_for_hf
+
+    torch.manual_seed(7)
+    made: Any = timm.create_model(kind, pretrained=False, num_classes=3).eval()
+    save_for_hf(made, str(folder), model_config={"num_classes": 3}, safe_serialization=True)
+    return made
+
+
 def sentence_transformer(folder: Path, *, pooling: dict[str, Any], modules: tuple[str, ...] = ()) -> None:
     encoder(folder)
     kinds = modules or ("sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling")
@@ -113,8 +125,12 @@ OWN: dict[str, Callable[[Path], object]] = {
     "text_mine": functools.partial(encoder, kind="xlm-roberta"),
     "text_sentences": functools.partial(sentence_transformer, pooling={"pooling_mode": "cls"}),
     "audio_mine": voice,
+    "image_mine": picture,
 }
-KINDS = {"text_mine": "transformers", "text_sentences": "sentence-transformers", "audio_mine": "transformers"}
+KINDS = {
+    "text_mine": "transformers", "text_sentences": "sentence-transformers", "audio_mine": "transformers",
+    "image_mine": "timm",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -175,6 +191,14 @@ def test_an_encoder_gives_what_plain_transformers_gives(
         assert (loaded("text_net", precision=precision)(list(TEXTS)) * theirs).sum(axis=1).min() >= cosine
 
 
+def test_a_text_is_read_as_far_as_the_network_has_positions(named: Path) -> None:
+    network = OWN["text_mine"](named / "text_mine")
+    long = "ужас " * 300
+    theirs = plain(network, named / "text_mine", long, "mean", 128)  # of 130, the padding's and the one before go off
+    assert loaded("text_mine", precision="f32")([long])[0] @ theirs > 0.99999
+    assert plain(network, named / "text_mine", long, "mean", 127) @ theirs < 0.99999999
+
+
 def test_a_folder_by_sentence_transformers_says_itself_how_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +224,50 @@ def test_a_network_for_sound_hears_as_plain_transformers_does(tmp_path: Path, mo
         normalised = torch.from_numpy((samples - samples.mean()) / samples.std())[None]
         theirs = network(normalised).last_hidden_state[0].mean(dim=0).numpy()
     np.testing.assert_allclose(loaded("audio_net", precision="f32")([samples])[0], theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224"])
+def test_a_network_of_timm_sees_as_timm_does(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = picture(tmp_path / "net", kind)
+    settings(monkeypatch, tmp_path, image_net={"kind": "timm", "model": str(tmp_path / "net")})
+    card, seen = get("image_net").card, made.pretrained_cfg
+    assert isinstance(card.input, ImageInput)
+    assert (card.input.crop, card.input.interpolation) == (seen["input_size"][1], seen["interpolation"])
+    assert card.input.resize == int(seen["input_size"][1] / seen["crop_pct"])
+    side = seen["input_size"][1]
+    pictures = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), np.uint8)
+    pictures[1] //= 3
+    normalised = (torch.from_numpy(pictures).float() / 255 - torch.tensor(seen["mean"])) / torch.tensor(seen["std"])
+    with torch.inference_mode():
+        theirs = made.forward_head(made.forward_features(normalised.permute(0, 3, 1, 2)), pre_logits=True).numpy()
+    assert card.dim == theirs.shape[1]
+    np.testing.assert_allclose(loaded("image_net", precision="f32")(list(pictures)), theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_a_network_of_torchvision_is_told_by_the_settings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=3).eval()
+    torch.save(made.state_dict(), tmp_path / "mine.pth")
+    said = {"kind": "torchvision", "model": str(tmp_path / "mine.pth"), "network": "shufflenet_v2_x0_5",
+            "classifier": "fc", "dim": 1024, "resize": 72, "crop": 64}  # fmt: skip
+    settings(monkeypatch, tmp_path, image_net=said)
+    pictures = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    made.fc = torch.nn.Identity()
+    mean, std = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
+    with torch.inference_mode():
+        theirs = made(((torch.from_numpy(pictures).float() / 255 - mean) / std).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(loaded("image_net", precision="f32")(list(pictures)), theirs, rtol=1e-3, atol=1e-4)
+    settings(monkeypatch, tmp_path, image_net={**said, "network": "resnet18"})
+    with pytest.raises(WrongWeights, match=r"image_net: mine\.pth does not hold torchvision:resnet18"):
+        loaded("image_net")
+    for key in ("network", "classifier", "dim"):
+        settings(monkeypatch, tmp_path, image_net={name: value for name, value in said.items() if name != key})
+        with pytest.raises(WrongSettings, match=f"{key}: kind 'torchvision' needs it"):
+            names()
+    settings(monkeypatch, tmp_path, image_net={**said, "model": str(tmp_path / "none.pth")})
+    with pytest.raises(WrongSettings, match=r"there is no file none\.pth"):
+        names()
 
 
 def test_it_is_known_in_every_process_and_its_fingerprint_is_that_of_its_files_and_settings(

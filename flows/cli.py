@@ -236,6 +236,40 @@ def clean(text: str, explain: bool, as_json: bool) -> None:
     show_cleaning(text, explain=explain, as_json=as_json)
 
 
+@main.command(epilog="otzyv fit text_tfidf --lake demo-lake --from 2026-03-01 --to 2026-03-31")
+@click.argument("name")
+@lake_option
+@_days
+@json_option
+def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: date | None, as_json: bool) -> None:
+    """Let an extractor learn from days of the lake; without days, from all of them.
+
+    What it learned is kept in the lake: in use at once if it is the first, else once it is promoted.
+    """
+    from flows import prefect_server
+    from flows.console import show_fit
+    from flows.fit import fit as learn
+    from tasks.fit import fitted
+
+    _known(partial(fitted, name), "NAME")
+    days = _range(day, from_day, to_day)
+    prefect_server.start()
+    show_fit(learn(lake, name, *((days[0], days[-1]) if days else ())), lake, as_json=as_json)
+
+
+@main.command(epilog="otzyv promote text_tfidf --lake demo-lake --version 1")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(min=1), help="Which one; by default the newest.")
+@lake_option
+@json_option
+def promote(name: str, version: int | None, lake: str, as_json: bool) -> None:
+    """Put a version of what an extractor learned into use; the next run makes its rows anew."""
+    from flows.console import show_promoted
+    from tasks.fit import promote as put_in_use
+
+    show_promoted(_known(partial(put_in_use, lake, name, version), "NAME"), as_json=as_json)
+
+
 @main.group(cls=_Group, epilog="otzyv train sentiment --data ru_goemotions/ --out model.ftz")
 def train() -> None:
     """Train what the project ships."""

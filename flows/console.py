@@ -24,8 +24,10 @@ from schemas.table import Table
 if TYPE_CHECKING:
     from flows.run import RunReport
     from tasks.extractors.sentiment_training import Report
+    from tasks.fit import Fitted
     from tasks.ingest import Accounting
     from tasks.lake import Lake
+    from tasks.lake.models import Model
 
 
 @contextmanager
@@ -240,3 +242,30 @@ def show_training(report: Report, *, as_json: bool) -> None:
     click.echo(f"chosen: {report.settings}")
     click.echo(f"held out: macro-F1 {report.held_out.macro_f1:.3f}; by label {report.held_out.f1}")
     click.echo(f"{report.model} ({report.bytes:,} bytes, sha256 {report.sha256}), card {report.card}")
+
+
+def show_fit(fitted: Fitted, lake: str, *, as_json: bool) -> None:
+    """What was learned, from what, and whether it is in use."""
+    model, on = fitted.model, fitted.model.fitted_on
+    if as_json:
+        said = {**asdict(model), "new": fitted.new, "seconds": fitted.seconds}
+        click.echo(json.dumps(said, ensure_ascii=False, default=str))
+        return
+    click.echo(f"{model.name} version {model.version}, {model.state}, sha256 {model.sha256}")
+    known = ("table", "table_version", "from", "to", "days", "rows", "most_contents", "version", "settings")
+    facts = ", ".join(f"{name} {value}" for name, value in on.items() if name not in known)
+    click.echo(f"learned from {on['rows']:,} rows of {on['table']}, {on['from']} to {on['to']}: {facts}")
+    if not fitted.new:
+        click.echo("These bytes were learned before: nothing changed.")
+    if model.state == "candidate":
+        click.echo(f"next: otzyv promote {model.name} --version {model.version} --lake {lake}")
+    else:
+        click.echo(f"next: otzyv features --lake {lake} --extractors {model.name}")
+
+
+def show_promoted(model: Model, *, as_json: bool) -> None:
+    """Which version is in use now."""
+    if as_json:
+        click.echo(json.dumps(asdict(model), ensure_ascii=False, default=str))
+        return
+    click.echo(f"{model.name} version {model.version} is in use; the next run makes its rows anew where they differ.")

@@ -10,6 +10,7 @@ from prefect import State, flow
 
 from tasks.artifact import artifact
 from tasks.clean import clean_text
+from tasks.extractors.registry import in_order
 from tasks.features import TableRun, failed
 from tasks.features import features as extract
 from tasks.record import record
@@ -39,7 +40,8 @@ def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
     """Make every table of a day, then release the day.
 
     1. Texts are cleaned; all text extractors read ``clean_text``.
-    2. Each extractor computes what is new or changed, is checked, and publishes its table's day.
+    2. Each extractor computes what is new or changed, is checked, and publishes its table's day; one that reads
+       another's table comes after it.
     3. Attempts and measured figures are recorded, unless nothing changed.
     4. If every table stands, one row releases the day; else readers keep the day as it was.
 
@@ -47,7 +49,7 @@ def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
     """
     cleaning = clean_text(lake, day, return_state=True)
     tables = [_ended("clean_text", day, cleaning)]
-    tables += [_ended(name, day, extract(lake, name, day, return_state=True)) for name in extractors]
+    tables += [_ended(name, day, extract(lake, name, day, return_state=True)) for name in in_order(extractors)]
     record(lake, day, tables)
     report = DayReport(day, tuple(tables), release(lake, day, tables))
     artifact(day, tables)

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from prefect import task
 
 from schemas.tables import QUARANTINE, REVIEWS
-from tasks.extractors import Extractor, Weights, get
+from tasks.artefacts import brought, learned
+from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
 from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents
+from tasks.lake.contents import DayContents, day_contents, vector_contents
 from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import released_files
@@ -94,7 +95,7 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
     fingerprint = card.fingerprint(weights)
     # The version is noted before any input is read: inputs that change meanwhile can't be overwritten with older ones.
     snapshot = lake.snapshot(card.table)
-    contents = day_contents(lake.storage, card.modality, day)
+    contents = inputs(lake, card, day)
     key = run_key(card.name, day, contents.digest, fingerprint)
     begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint)
     before = snapshot.of(day)
@@ -157,9 +158,37 @@ def _to_be_made_anew(lake: Lake, extractor: Extractor, run: TableRun) -> bool:
     stands = lake.snapshot(extractor.card.table).of(run.day)
     if any(file.fingerprint != run.fingerprint for file in stands):
         return False
-    inputs = day_contents(lake.storage, extractor.card.modality, run.day)
-    keys = {run_key(run.table, run.day, inputs.digest, str(run.fingerprint), whole=whole) for whole in (True, False)}
-    return bool(stands) != bool(inputs.keys.num_rows) or any(file.run_key not in keys for file in stands)
+    contents = inputs(lake, extractor.card, run.day)
+    return not _made_of(stands, contents, run.table, run.day, str(run.fingerprint))
+
+
+def _made_of(stands: Sequence[DataFile], contents: DayContents, table: str, day: date, fingerprint: str) -> bool:
+    """Whether a day that stands in these files is made of these contents with this fingerprint."""
+    keys = {run_key(table, day, contents.digest, fingerprint, whole=whole) for whole in (True, False)}
+    return bool(stands) == bool(contents.keys.num_rows) and all(file.run_key in keys for file in stands)
+
+
+def inputs(lake: Lake, card: Card, day: date) -> DayContents:
+    """What a card reads on a day: texts, files or another table's vectors. Raises NotMade where those are not there."""
+    if card.modality != "vector":
+        return day_contents(lake.storage, card.modality, day)
+    assert card.reads is not None
+    source, weights = configured(lake, get(card.reads.name))
+    fingerprint = source.card.fingerprint(weights)
+    files = lake.snapshot(source.card.table).of(day)
+    if not _made_of(files, inputs(lake, source.card, day), source.card.name, day, fingerprint):
+        raise NotMade(card.name, source.card.name, lake.uri, day, day)
+    return vector_contents(lake.storage, source.card.table, files, day)
+
+
+class NotMade(LookupError):
+    """The table that an extractor reads is not made yet, or of what is no more."""
+
+    def __init__(self, name: str, source: str, lake: str, first: date, last: date) -> None:
+        super().__init__(
+            f"{name} reads the table {source}, which is not up to date. "
+            f"Run `otzyv features --lake {lake} --from {first} --to {last} --extractors {source}`"
+        )
 
 
 def failed(table: str, day: date, error: object) -> TableRun:
@@ -171,12 +200,22 @@ def failed(table: str, day: date, error: object) -> TableRun:
 def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:
     """The extractor as this lake runs it: in the lake's precision where the card offers it, on the lake's weights.
 
-    Writes nothing, and reads no weights that the lake has on record.
+    Writes nothing, and reads no weights that the lake has on record. Raises NeverFitted.
     """
-    card = extractor.card
+    card = in_lake(lake, extractor.card)
+    if card.fitted:
+        return replace(extractor, card=card, load=brought(lake, extractor.load)), learned(lake, card)
+    return replace(extractor, card=card), pinned(lake, card)
+
+
+def in_lake(lake: Lake, card: Card) -> Card:
+    """The card in the lake's precision where it offers that, and with the fingerprint of the table that it reads."""
     if lake.constants.precision in card.precisions:
         card = replace(card, precision=lake.constants.precision)
-    return Extractor(card, extractor.load), pinned(lake, card)
+    if card.reads is not None:
+        source, weights = configured(lake, get(card.reads.name))
+        card = replace(card, settings=(*card.settings, ("reads", source.card.fingerprint(weights))))
+    return card
 
 
 def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:

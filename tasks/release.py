@@ -11,9 +11,10 @@ from prefect import task
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
+from tasks.extractors.registry import PCA
 from tasks.features import TableRun, run_key
 from tasks.lake import Lake
-from tasks.lake.contents import Reads, day_contents
+from tasks.lake.contents import Reads, day_contents, vector_contents
 from tasks.lake.releases import ReleasedTable, release_day
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
@@ -41,10 +42,20 @@ def release(lake_uri: str, day: date, runs: Sequence[TableRun]) -> Verdict:
 
 
 def _fits(lake: Lake, day: date, table: ReleasedTable) -> bool:
-    """Whether the table was made of the contents that the day holds now, by whatever code."""
-    digests = (day_contents(lake.storage, reads, day).digest for reads in get_args(Reads))
+    """Whether the table was made of the contents that the day holds now, by whatever code.
+
+    One that was made of another table's vectors fits where that one does.
+    """
+    if table.table.startswith(PCA):
+        source = lake.table(table.table.removeprefix(PCA))
+        files = lake.snapshot(source).of(day)
+        if not all(_fits(lake, day, ReleasedTable(source.name, f.fingerprint, f.run_key, (f.path,))) for f in files):
+            return False
+        inputs = iter([vector_contents(lake.storage, source, files, day)])
+    else:
+        inputs = (day_contents(lake.storage, reads, day) for reads in get_args(Reads))
     return any(
-        table.run_key == run_key(table.table, day, digest, str(table.fingerprint), whole=whole)
-        for digest in digests
+        table.run_key == run_key(table.table, day, contents.digest, str(table.fingerprint), whole=whole)
+        for contents in inputs
         for whole in (True, False)
     )

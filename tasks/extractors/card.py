@@ -15,8 +15,9 @@ import pyarrow as pa
 from schemas.table import Column, Table
 from schemas.tables import feature_table
 
-Modality = Literal["raw", "plain", "text", "image", "audio"]
-"""What is read: reviews.text (by the cleaning alone), clean_text.plain, clean_text.text, an attached image or audio."""
+Modality = Literal["raw", "plain", "text", "image", "audio", "vector"]
+"""What is read: reviews.text (by the cleaning alone), clean_text.plain, clean_text.text, an attached image or audio, or
+the vectors of another extractor's table."""
 
 Run = Callable[[Sequence[Any]], "np.ndarray | pa.RecordBatch"]
 """n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns."""
@@ -107,6 +108,10 @@ class Card:
     """Inner layers that can be had instead of the last one, and the dimension of each: see ``at``."""
     lecture_input: int | None = field(default=None, compare=False)
     """Side of the picture in the lecture's table of networks; ``input`` is what the weights were trained for."""
+    fitted: bool = False
+    """Whether it learns from a lake first: its weights are then what ``otzyv fit`` stored there."""
+    reads: Card | None = None
+    """Whose vectors are read, where the modality is ``vector``."""
     notes: str = field(default="", compare=False)
 
     def at(self, layer: str) -> Card:
@@ -137,7 +142,7 @@ class Card:
     @property
     def attached(self) -> bool:
         """Whether it reads attachments (a row per file) rather than the review's text (a row per review)."""
-        return self.modality in ("image", "audio")
+        return self.reads.attached if self.reads else self.modality in ("image", "audio")
 
     @property
     def table(self) -> Table:

@@ -29,7 +29,9 @@ class Entry:
     source: str
     profiles: tuple[str, ...]
     here: bool
-    """Whether it can run: its weights are in the store or in a package, or it needs none."""
+    """Whether it can run: its weights are in the store or in a package, or it needs none but what a lake taught it."""
+    fitted: bool
+    """Whether it learns from a lake first."""
 
 
 def entry(card: Card) -> Entry:
@@ -51,6 +53,7 @@ def entry(card: Card) -> Entry:
         source=card.source,
         profiles=tuple(sorted(card.profiles)),
         here=here,
+        fitted=card.fitted,
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.extractors.card import Card, Weights
@@ -29,13 +30,13 @@ Prepared = tuple[str, Any]
 class Content:
     """What a model reads: a text or the bytes of a file, named by its sha256.
 
-    ``size``: characters of a text, bytes of a file. ``read`` may be called in another thread, once; what it raises
-    (the store can't be reached) ends the extraction.
+    ``size``: characters of a text, bytes of a file, numbers of a vector. ``read`` may be called in another thread,
+    once; what it raises (the store can't be reached) ends the extraction.
     """
 
     sha256: str
     size: int
-    read: Callable[[], str | bytes]
+    read: Callable[[], str | bytes | np.ndarray]
 
 
 def extract(
@@ -122,6 +123,8 @@ class _Chunk:
 
 def _prepare(card: Card, contents: Iterator[Content], workers: int | None) -> Generator[Prepared, None, None]:
     """Each content as the extractor reads it, or why it can't be had."""
+    if card.modality == "vector":
+        return (("ok", content.read()) for content in contents)
     if card.input is None:
         return _texts(card, contents)
     reads = ((content.size, cast(Read, content.read)) for content in contents)
@@ -130,7 +133,7 @@ def _prepare(card: Card, contents: Iterator[Content], workers: int | None) -> Ge
 
 def _texts(card: Card, contents: Iterator[Content]) -> Generator[Prepared, None, None]:
     for content in contents:
-        text = content.read()
+        text = cast(str, content.read())
         if len(text) > card.limit:
             yield "too_large", None
         elif not text.strip():

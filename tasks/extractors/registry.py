@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
+from tasks.extractors.artefact import Artefact
 from tasks.extractors.card import Card, Run, Weights
 
 Loader = Callable[[Card, Weights | None], Run]
 """Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
+Fit = Callable[[Card, Iterable[Any]], Artefact]
+"""Learns from decoded contents, given once and in an order that does not change; the same for the same contents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
     card: Card
     load: Loader
+    fit: Fit | None = None
 
 
 _REGISTRY: dict[str, Extractor] = {}
@@ -23,6 +29,8 @@ MODULES = (
     "sentiment",
     "sentiment_bert",
     "words",
+    "bag_of_words",
+    "autoencoder",
     "bert",
     "bert_words",
     "pixels",
@@ -35,15 +43,18 @@ MODULES = (
     "sound_events",
 )
 """The modules of this folder that hold extractors, in the order they are listed to people."""
+PCA = "pca_"
 
 
-def register(card: Card) -> Callable[[Loader], Loader]:
+def register(card: Card, fit: Fit | None = None) -> Callable[[Loader], Loader]:
     """Make an extractor known under its card's name. A second one of the same name is an error."""
 
     def add(load: Loader) -> Loader:
         if card.name in _REGISTRY:
             raise ValueError(f"an extractor named {card.name!r} is already registered")
-        _REGISTRY[card.name] = Extractor(card, load)
+        if card.fitted != (fit is not None):
+            raise ValueError(f"extractor {card.name!r}: a fitted card goes with a function that fits, others without")
+        _REGISTRY[card.name] = Extractor(card, load, fit)
         return load
 
     return add
@@ -74,9 +85,21 @@ def names(profile: str | None = None) -> tuple[str, ...]:
     return chosen
 
 
+def in_order(wanted: Iterable[str]) -> tuple[str, ...]:
+    """The names in their order, but those that read another one's table after it."""
+    return tuple(sorted(wanted, key=lambda name: len(name) - len(re.sub(f"^({PCA})+", "", name))))
+
+
 def get(name: str) -> Extractor:
-    """The extractor of that name; ``name@layer`` is an inner layer of it. LookupError lists the names there are."""
+    """The extractor of that name. LookupError lists the names there are.
+
+    ``name@layer`` is an inner layer of it; ``pca_`` before a name reduces that one's vectors.
+    """
     known = _registry()
+    if name.startswith(PCA):
+        from tasks.extractors.pca import of
+
+        return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")
     if whole not in known:
         raise LookupError(f"no extractor {whole!r}; there are: {', '.join(known)}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.table import Column
+from tasks.extractors.artefact import Artefact, TooLittle, joined, split, unpack
 from tasks.extractors.card import Card, File, Run, Weights
+from tasks.extractors.lemmas import DICTIONARY, lemma, lemmas
 from tasks.extractors.registry import register
 from tasks.extractors.store import locate
+from tasks.extractors.vocabulary import Numbers, Vocabulary
 
 if TYPE_CHECKING:
     from navec import Navec
@@ -53,42 +56,35 @@ TEXT_NAVEC = Card(
     notes="A text with no known word has known = 0 and a vector of zeros, so unit length is not promised.",
 )  # fmt: skip
 
+TEXT_WORD2VEC = replace(
+    TEXT_NAVEC,
+    name="text_word2vec",
+    doc="mean of word vectors learned from the lake's own reviews, rare words weighing more",
+    licence="LGPL-2.1 (gensim); the vectors are the lake's own",
+    source="https://github.com/piskvorky/gensim; Mikolov et al., https://arxiv.org/abs/1310.4546",
+    dim=100,
+    weights=(),
+    profiles=frozenset(),
+    settings=(
+        ("smoothing", SMOOTHING), ("window", 5), ("negative", 5), ("least_count", 3), ("epochs", 10),
+        ("vocabulary", 50_000), ("lemmas", DICTIONARY),
+    ),
+    fitted=True,
+)  # fmt: skip
+
 
 @register(TEXT_NAVEC)
 def text_navec(card: Card, weights: Weights | None) -> Run:
     """n texts -> n rows of embedding (300 float32) and known. Raises MissingWeights or WrongWeights."""
     from navec import Navec
-    from scipy.sparse import csr_array
 
     (path,) = locate(card.name, weights or NAVEC).values()
     model = Navec.load(path)
-    places = _places(model)
+    vocabulary = Vocabulary(_places(model))
     share = np.array(model.vocab.counts) / sum(model.vocab.counts)
-    weight = SMOOTHING / (SMOOTHING + share)
     codes, indexes, parts, dim = model.pq.codes, model.pq.indexes, np.arange(model.pq.qdim), int(model.pq.dim)
     del model  # with its tables for similarity
-
-    def run(texts: Sequence[str]) -> pa.RecordBatch:
-        found, words = [], []
-        for text in texts:
-            row = text.split()
-            words.append(len(row))
-            found.append([places[word] for word in row if word in places])
-        lengths = np.array([len(row) for row in found], np.int64)
-        used, columns = np.unique(np.fromiter(chain.from_iterable(found), np.int64), return_inverse=True)
-        # A row's words are added up in the text's order and in double, so that company changes no bit of it.
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        matrix = csr_array((weight[used][columns], columns, starts), shape=(len(texts), len(used)))
-        sums = matrix @ codes[parts, indexes[used]].reshape(len(used), dim).astype(np.float64)
-        total = (matrix @ np.ones(len(used)))[:, None]
-        vectors = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0).astype(np.float32)
-        offsets = np.arange(len(texts) + 1, dtype=np.int32) * dim
-        known = lengths / np.maximum(words, 1)
-        return pa.record_batch(
-            {"embedding": pa.ListArray.from_arrays(offsets, vectors.ravel()), "known": pa.array(known, pa.float32())}
-        )
-
-    return run
+    return _mean(vocabulary, share, lambda used: codes[parts, indexes[used]].reshape(len(used), dim))
 
 
 def _places(model: Navec) -> dict[str, int]:
@@ -96,3 +92,58 @@ def _places(model: Navec) -> dict[str, int]:
     counts = model.vocab.counts
     rarest_first = sorted(model.vocab.word_ids.items(), key=lambda item: counts[item[1]])
     return {word.replace("ё", "е"): place for word, place in rarest_first}
+
+
+def fit_word2vec(card: Card, texts: Iterable[str]) -> Artefact:
+    """Vectors of the lemmas that occur often enough in the plain texts. Raises TooLittle."""
+    from gensim.models import Word2Vec
+
+    settings = dict(card.settings)
+    sentences = [lemmas(text) for text in texts]
+    model = Word2Vec(
+        vector_size=card.dim or 0, sg=1, window=settings["window"], negative=settings["negative"],
+        min_count=settings["least_count"], max_final_vocab=settings["vocabulary"], epochs=settings["epochs"],
+        seed=1, workers=1,  # two would take turns in any order
+    )  # fmt: skip
+    model.build_vocab(sentences)
+    if not model.wv.index_to_key:
+        raise TooLittle(f"{card.name}: no word occurs {settings['least_count']} times in {len(sentences)} texts")
+    model.train(sentences, total_examples=model.corpus_count, epochs=model.epochs)
+    words = model.wv.index_to_key
+    counts = np.array([model.wv.get_vecattr(word, "count") for word in words], np.int64)
+    return Artefact(
+        {"words": joined(words), "counts": counts, "vectors": model.wv.vectors.astype(np.float32)},
+        {"texts": len(sentences), "words": len(words), "running_words": sum(map(len, sentences))},
+    )
+
+
+@register(TEXT_WORD2VEC, fit_word2vec)
+def text_word2vec(card: Card, weights: Weights | None) -> Run:
+    """n texts -> n rows of embedding (dim float32) and known. Raises WeightsError."""
+    learned = unpack(card, weights)
+    words = split(learned.arrays["words"])
+    vocabulary = Vocabulary({word: place for place, word in enumerate(words)}, lemma)
+    share = learned.arrays["counts"] / learned.facts["running_words"]
+    return _mean(vocabulary, share, lambda used: learned.arrays["vectors"][used])
+
+
+def _mean(vocabulary: Vocabulary, share: Numbers, vectors: Callable[[Numbers], Numbers]) -> Run:
+    """A text's mean word vector. ``share`` (words,): of each word in a corpus; ``vectors``: of words by number."""
+    from scipy.sparse import csr_array
+
+    weight = SMOOTHING / (SMOOTHING + share)
+
+    def run(texts: Sequence[str]) -> pa.RecordBatch:
+        places, starts, known = vocabulary.find(texts)
+        used, columns = np.unique(places, return_inverse=True)
+        # A row's words are added up in the text's order and in double, so that company changes no bit of it.
+        matrix = csr_array((weight[used][columns], columns, starts), shape=(len(texts), len(used)))
+        sums = matrix @ vectors(used).astype(np.float64)
+        total = (matrix @ np.ones(len(used)))[:, None]
+        mean = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0).astype(np.float32)
+        offsets = np.arange(len(texts) + 1, dtype=np.int32) * mean.shape[1]
+        return pa.record_batch(
+            {"embedding": pa.ListArray.from_arrays(offsets, mean.ravel()), "known": pa.array(known, pa.float32())}
+        )
+
+    return run

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.lake.blobs import read_blob
-from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
+from tasks.lake.reuse import Shelf
+from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
 Reads = Literal["raw", "plain", "text", "image", "audio"]
@@ -25,12 +27,12 @@ Reads = Literal["raw", "plain", "text", "image", "audio"]
 class DayContents:
     """``keys``: key columns, content_sha256 and status, sorted by key, one row per row the table must have.
 
-    ``sizes``: characters or bytes of each key's content. ``read`` gives a content by its row in ``keys``.
+    ``sizes``: characters, bytes or numbers of each key's content. ``read`` gives a content by its row in ``keys``.
     """
 
     keys: pa.Table
     sizes: list[int]
-    read: Callable[[int], str | bytes]
+    read: Callable[[int], str | bytes | np.ndarray]
 
     @property
     def digest(self) -> str:
@@ -79,6 +81,16 @@ def text_contents(rows: pa.Table, column: str) -> DayContents:
     )
     sizes = [size or 0 for size in pc.utf8_length(texts).to_pylist()]
     return DayContents(keys, sizes, lambda row: str(texts[row].as_py()))
+
+
+def vector_contents(storage: Storage, table: Table, files: Sequence[DataFile], day: date) -> DayContents:
+    """The vectors in a day of a table, as its files hold them; rows without one keep their status."""
+    rows = _sorted(read_table(storage, table, files, [*table.keys, "content_sha256", "status"]), list(table.keys))
+    hashes = rows["content_sha256"].to_pylist()
+    shelf = Shelf(storage, table, day, str(files[0].fingerprint) if files else "")
+    shelf.take_over(files)
+    dim = table.column("embedding").dim or 0
+    return DayContents(rows, [dim] * rows.num_rows, lambda row: shelf.vector(hashes[row]))
 
 
 def _attached(storage: Storage, snapshot: Snapshot, kind: str, day: date) -> DayContents:

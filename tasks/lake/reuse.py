@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +117,13 @@ class Shelf:
         self._place(stream.path, 0, sum(batch.num_rows for batch in self._held))
         self._held.clear()
         self._staged_at = time.monotonic()
+
+    def vector(self, content_sha256: str) -> np.ndarray:
+        """The embedding of a content: float32 (dim,)."""
+        place = self._places[content_sha256]
+        number = bisect_right(self._starts, place) - 1
+        # Copied, since a view would hold its whole row group in memory.
+        return np.array(self._group(number)["embedding"][place - self._starts[number]].values, np.float32)
 
     def clear(self) -> None:
         """Remove the chunks this run staged or took up, once it has ended; others' stay, unless they are long dead.

@@ -24,12 +24,15 @@ TEXTS = (
 )
 
 
-def content(data: str | bytes) -> Content:
-    raw = data.encode() if isinstance(data, str) else data
+Data = str | bytes | np.ndarray
+
+
+def content(data: Data) -> Content:
+    raw = data.encode() if isinstance(data, str) else data if isinstance(data, bytes) else data.tobytes()
     return Content(hashlib.sha256(raw).hexdigest(), len(data), lambda: data)
 
 
-def contents(datas: Sequence[str | bytes]) -> list[Content]:
+def contents(datas: Sequence[Data]) -> list[Content]:
     return [content(data) for data in datas]
 
 

@@ -21,7 +21,8 @@ from tasks.extractors.compute import sound_rows
 from tasks.extractors.loop import extract
 from tasks.extractors.registry import Extractor
 from tasks.extractors.store import MissingWeights, choose
-from tests.tasks.extractors.contents import contents, good
+from tests.tasks.extractors.contents import Data, contents, good
+from tests.tasks.extractors.fitting import fitted, vectors
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "models"
 HEAVY = (
@@ -39,20 +40,26 @@ HEAVY = (
 )
 
 
-@pytest.fixture(params=names())
+NAMES = (*names(), "pca_text_navec", "pca_image_layout")
+"""Every registered extractor, and two that read the vectors of another."""
+
+
+@pytest.fixture(params=NAMES)
 def card(request: pytest.FixtureRequest) -> Card:
     return get(request.param).card
 
 
-@pytest.fixture(scope="module", params=names())
-def extractor(request: pytest.FixtureRequest) -> Extractor:
-    """One that is loaded once for all of its tests; skipped where its weights are not to be had."""
+@pytest.fixture(scope="module", params=NAMES)
+def extractor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Extractor:
+    """One that is loaded once for all of its tests, and fitted first where it learns; skipped without its weights."""
     found = get(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        if "OTZYV_MODELS" not in os.environ and SHARED.exists():
+        if found.fit:
+            patch.setenv("OTZYV_MODELS", str(tmp_path_factory.mktemp("models")))
+        elif "OTZYV_MODELS" not in os.environ and SHARED.exists():
             patch.setenv("OTZYV_MODELS", str(SHARED))
         try:
-            run = found.load(found.card, choose(found.card))
+            run = found.load(found.card, fitted(found) if found.fit else choose(found.card))
         except MissingWeights:
             pytest.skip("its weights are not in the model store")
 
@@ -62,7 +69,12 @@ def extractor(request: pytest.FixtureRequest) -> Extractor:
     return Extractor(found.card, loaded)
 
 
-def rows(extractor: Extractor, datas: Sequence[str | bytes]) -> pa.Table:
+def datas_for(card: Card) -> tuple[Data, ...]:
+    """Different good contents for a card."""
+    return tuple(vectors(card.reads.dim or 0, 4)) if card.reads else good(card.modality)
+
+
+def rows(extractor: Extractor, datas: Sequence[Data]) -> pa.Table:
     return pa.Table.from_batches(list(extract(extractor, None, contents(datas))))
 
 
@@ -121,14 +133,14 @@ def test_the_card_is_complete(card: Card) -> None:
     assert table.keys == (("review_id", "position") if card.attached else ("review_id",))
     assert set(table.values) == set(card.value_columns)
     assert card.value_columns
-    assert (card.input is not None) == card.attached
+    assert (card.input is not None) == (card.modality in ("image", "audio"))
     assert card.precision in card.precisions
     assert all(set(file.sha256) <= set(hexdigits) for weights in card.weights for file in weights.files)
 
 
 def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
     card = extractor.card
-    found = rows(extractor, good(card.modality))
+    found = rows(extractor, datas_for(card))
     assert found["status"].to_pylist() == ["ok"] * len(found)
     assert found.column_names == ["content_sha256", "status", *[column.name for column in card.value_columns]]
     assert sound_rows(found.select([c.name for c in card.value_columns]).combine_chunks().to_batches()[0]).all()
@@ -136,7 +148,14 @@ def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
         values = found[column.name].to_pylist()
         if column.dim:
             assert {len(vector) for vector in values} == {column.dim}
-        if column.unit:
+        if column.places:
+            assert [len(row) for row in found[column.places].to_pylist()] == [len(row) for row in values]
+        if column.size:
+            assert all(0 <= place < column.size for row in values for place in row)
+            assert all(row == sorted(set(row)) for row in values)
+        if column.unit and column.places:
+            np.testing.assert_allclose([np.linalg.norm(row) for row in values], 1, atol=1e-3)
+        elif column.unit:
             np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, atol=1e-3)
         if column.labels:
             assert set(values) <= set(column.labels)
@@ -147,13 +166,13 @@ def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
 
 
 def test_different_contents_have_different_features(extractor: Extractor) -> None:
-    found = rows(extractor, good(extractor.card.modality))
+    found = rows(extractor, datas_for(extractor.card))
     values = {str(row[2:]) for row in zip(*[column.to_pylist() for column in found.columns], strict=True)}
     assert len(values) == len(found)
 
 
 def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor) -> None:
-    datas = good(extractor.card.modality)
+    datas = datas_for(extractor.card)
     together = rows(extractor, datas)
     assert_equal(extractor, together, pa.concat_tables([rows(extractor, [data]) for data in datas]))
     backwards = rows(extractor, datas[::-1])
@@ -161,7 +180,7 @@ def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor) -> Non
     assert rows(extractor, datas).equals(together)
 
 
-HOSTILE: dict[str, tuple[str | bytes, ...]] = {
+HOSTILE: dict[str, tuple[Data, ...]] = {
     "image": (b"", b"GIF89a", b"\xff\xd8\xff\xe0" + b"\0" * 50, b"<svg/>"),
     "audio": (b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"OggS" + b"\xff" * 60, b"ID3"),
     "text": ("", "\n\r\t ", "а" * 200_000, "\u202e\ufeff\u0000", "💥" * 300, "'; DROP TABLE --", "\n__label__x\n"),
@@ -171,7 +190,9 @@ HOSTILE: dict[str, tuple[str | bytes, ...]] = {
 def test_hostile_company_changes_no_good_row(extractor: Extractor) -> None:
     modality = extractor.card.modality
     hostile = HOSTILE.get(modality, HOSTILE["text"])
-    datas = good(modality)
+    if extractor.card.reads:
+        hostile = tuple(np.full(extractor.card.reads.dim or 0, odd, np.float32) for odd in (np.nan, np.inf, 0))
+    datas = datas_for(extractor.card)
     mixed = rows(extractor, [*hostile[:2], datas[0], *hostile[2:], *datas[1:]])
     assert set(mixed["status"].to_pylist()) <= set(STATUSES)
     places = [2, *range(len(hostile) + 1, len(mixed))]

@@ -1,0 +1,16 @@
+"""Let an extractor learn from days of the lake."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from prefect import flow
+
+from tasks.fit import Fitted
+from tasks.fit import fit as learn
+
+
+@flow(name="fit", flow_run_name="fit {name}")
+def fit(lake: str, name: str, from_day: date | None = None, to_day: date | None = None) -> Fitted:
+    """What is learned is kept in the lake: the first of its name is in use at once, later ones once promoted."""
+    return learn(lake, name, from_day, to_day)

@@ -1,0 +1,28 @@
+"""The dictionary form of words, by pymorphy3; each word is looked up once."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import version
+from typing import Any
+
+DICTIONARY = f"pymorphy3 {version('pymorphy3')}, dictionaries {version('pymorphy3-dicts-ru')}"
+"""Another dictionary gives other lemmas, so this stands in the cards' settings."""
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def lemma(word: str) -> str:
+    """The word's most likely dictionary form, with е for ё as everywhere in ``plain``; as it is where not Russian."""
+    return str(_analyzer().parse(word)[0].normal_form).replace("ё", "е")
+
+
+def lemmas(text: str) -> list[str]:
+    """The lemmas of a plain text, in its order."""
+    return [lemma(word) for word in text.split()]
+
+
+@functools.cache
+def _analyzer() -> Any:
+    from pymorphy3 import MorphAnalyzer
+
+    return MorphAnalyzer(lang="ru")

@@ -1,0 +1,111 @@
+"""What extractors learned or run with, by name and version, and which of it is in use: the table ``models``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+
+from schemas.tables import MODELS
+from tasks.lake.publish import commit, write_file
+from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
+from tasks.lake.storage import Storage
+
+State = Literal["candidate", "current", "retired"]
+Result = TypeVar("Result")
+
+
+class NoModel(LookupError):
+    """No such version was ever fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version. ``fitted_on``: what it was made from, as plain data."""
+
+    name: str
+    version: int
+    sha256: str
+    fitted_on: Mapping[str, Any]
+    state: State
+    created_at: datetime = field(compare=False)
+
+
+def artefact_path(sha256: str) -> str:
+    """Where what a fit learned lies, relative to the lake."""
+    return f"artefacts/{sha256}.safetensors"
+
+
+def current(storage: Storage, name: str) -> Model | None:
+    """The version in use; None before the first."""
+    known = _read(storage, open_snapshot(storage, MODELS))
+    return next((model for model in known if model.name == name and model.state == "current"), None)
+
+
+def add(storage: Storage, name: str, sha256: str, fitted_on: Mapping[str, Any]) -> tuple[Model, bool]:
+    """Note an artefact, and whether it is new: the first of its name is current at once, later ones are candidates.
+
+    One that is there already stays as it is, with the state it has.
+    """
+
+    def change(known: Sequence[Model]) -> tuple[tuple[Model, bool], list[Model]]:
+        mine = [model for model in known if model.name == name]
+        for model in mine:
+            if model.sha256 == sha256:
+                return (model, False), list(known)
+        version = max((model.version for model in mine), default=0) + 1
+        new = Model(name, version, sha256, fitted_on, "candidate" if mine else "current", datetime.now(UTC))
+        return (new, True), [*known, new]
+
+    return _change(storage, change)
+
+
+def promote(storage: Storage, name: str, version: int | None = None) -> Model:
+    """Make a version current, by default the newest; the one in use so far is retired. Raises NoModel."""
+
+    def change(known: Sequence[Model]) -> tuple[Model, list[Model]]:
+        mine = {model.version: model for model in known if model.name == name}
+        if not mine:
+            raise NoModel(f"nothing was fitted under the name {name!r} in {storage.uri}; there are: {_names(known)}")
+        chosen = mine.get(max(mine) if version is None else version)
+        if chosen is None:
+            raise NoModel(f"{name} has no version {version} in {storage.uri}; it has: {', '.join(map(str, mine))}")
+        promoted = replace(chosen, state="current")
+        others = (model for model in known if (model.name, model.version) != (name, chosen.version))
+        retired = (replace(m, state="retired") if m.name == name and m.state == "current" else m for m in others)
+        return promoted, [*retired, promoted]
+
+    return _change(storage, change)
+
+
+def _names(known: Sequence[Model]) -> str:
+    return ", ".join(sorted({model.name for model in known})) or "none"
+
+
+def _change(storage: Storage, change: Callable[[Sequence[Model]], tuple[Result, list[Model]]]) -> Result:
+    """Replace the table's rows, if they are still those that the change was made from; else make it anew."""
+    while True:
+        snapshot = open_snapshot(storage, MODELS)
+        before = _read(storage, snapshot)
+        result, after = change(before)
+        after.sort(key=lambda model: (model.name, model.version))
+        if after == before:
+            return result
+        rows = pa.Table.from_pylist([_row(model) for model in after], schema=MODELS.arrow)
+        file = write_file(storage, MODELS, None, rows)
+        if commit(storage, snapshot, [None], [file] if file else []) == "published":
+            return result
+
+
+def _row(model: Model) -> dict[str, Any]:
+    return asdict(model) | {"fitted_on": json.dumps(model.fitted_on, ensure_ascii=False, sort_keys=True)}
+
+
+def _read(storage: Storage, snapshot: Snapshot) -> list[Model]:
+    rows = read_table(storage, MODELS, snapshot.files).to_pylist()
+    known = [Model(**{**row, "fitted_on": json.loads(row["fitted_on"])}) for row in rows]
+    return sorted(known, key=lambda model: (model.name, model.version))

@@ -1,0 +1,40 @@
+"""Fits extractors on the contents of tests, into the model store of a test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tasks.extractors import store
+from tasks.extractors.artefact import pack
+from tasks.extractors.card import Card, File, Weights
+from tasks.extractors.registry import Extractor
+from tests.tasks.extractors.contents import TEXTS
+
+CORPUS = tuple(f"{one} {other}" for one in TEXTS for other in TEXTS)
+"""Texts in which every word occurs several times."""
+
+
+def vectors(dim: int, count: int) -> np.ndarray:
+    """Made-up vectors that vary along some directions more than along others."""
+    chance = np.random.default_rng(0)
+    return (chance.standard_normal((count, dim)) * np.geomspace(3, 1e-4, dim) + 1).astype(np.float32)
+
+
+def contents_to_learn(card: Card) -> Iterable[Any]:
+    return vectors(card.reads.dim or 0, 80) if card.reads else CORPUS
+
+
+def fitted(extractor: Extractor, contents: Iterable[Any] | None = None) -> Weights:
+    """What the extractor learned, in the model store of OTZYV_MODELS."""
+    assert extractor.fit is not None
+    card = extractor.card
+    data = pack(card, extractor.fit(card, contents_to_learn(card) if contents is None else contents))
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = store.root() / card.name / f"{sha256}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return Weights("a test", "1", card.licence, (File(path.name, sha256),))

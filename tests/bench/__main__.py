@@ -21,6 +21,7 @@ from rich.table import Table
 from tests.bench.figure import Figure
 from tests.bench.process import BenchFailed, measured
 
+MET = {True: "yes", False: "NO", None: ""}
 LIBRARIES = ("torch", "openvino", "pyarrow", "deltalake", "great-expectations", "numpy")
 
 
@@ -82,7 +83,7 @@ def show(figures: Sequence[Figure], where: str) -> None:
     """Print a table for people, the machine below it."""
     table = Table("figure", "measured", "target", "met", "how", show_lines=True)
     for figure in figures:
-        table.add_row(figure.name, figure.shown, figure.target, "yes" if figure.met else "NO", figure.detail)
+        table.add_row(figure.name, figure.shown, figure.target, MET[figure.met], figure.detail)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print(where, soft_wrap=True)
@@ -93,7 +94,7 @@ def markdown(figures: Sequence[Figure], where: str) -> str:
     lines = [f"Measured by `make bench` on {where}.", ""]
     lines += ["| figure | measured | target | met | how |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {figure.name} | {figure.shown} | {figure.target} | {'yes' if figure.met else 'no'} | {figure.detail} |"
+        f"| {figure.name} | {figure.shown} | {figure.target} | {MET[figure.met].lower()} | {figure.detail} |"
         for figure in figures
     ]
     return "\n".join(lines)

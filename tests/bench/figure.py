@@ -17,7 +17,7 @@ _HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.
 class Figure:
     """One measured figure: ``value`` is a ratio unless ``unit`` says otherwise; ``target`` is what the issue asks.
 
-    A target begins with a comparison and a number: ``>= 3.5``.
+    A target begins with a comparison and a number: ``>= 3.5``. An empty one: a figure to know, none to reach.
     """
 
     name: str
@@ -27,8 +27,10 @@ class Figure:
     unit: str = "x"
 
     @property
-    def met(self) -> bool:
-        """Whether the value is what the target asks."""
+    def met(self) -> bool | None:
+        """Whether the value is what the target asks; None where it asks nothing."""
+        if not self.target:
+            return None
         asked = _TARGET.match(self.target)
         if asked is None:
             raise ValueError(f"{self.name}: the target {self.target!r} does not begin like '>= 3.5'")

@@ -86,6 +86,14 @@ def test_the_readme_is_renewed_between_its_marks(tmp_path: Path) -> None:
         renew(file, "lost")
 
 
+def test_a_figure_without_a_target_is_neither_met_nor_missed() -> None:
+    figure = Figure("speed of light", 4, "", "in a vacuum")
+    assert figure.met is None
+    assert markdown([figure], "here").endswith("| speed of light | 4 x |  |  | in a vacuum |")
+    with pytest.raises(ValueError, match="does not begin like"):
+        assert Figure("speed of light", 4, "fast", "in a vacuum").met
+
+
 def test_it_runs_as_make_bench_does() -> None:
     done = subprocess.run([sys.executable, "-m", "tests.bench", "--help"], capture_output=True, text=True, check=True)
     assert all(name in done.stdout for name in names())

@@ -79,7 +79,7 @@ def expected(card: Card, module: torch.nn.Module, pictures: list[Pixels], normal
     layer = module.get_submodule(dict(card.settings)["head"])
     handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.inference_mode():
-        module(torch.stack([normalise(torch.from_numpy(each).permute(2, 0, 1).float() / 255) for each in pictures]))
+        module(normalise(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255))
     handle.remove()
     values: Floats = (seen[-1].mean(dim=(2, 3)) if seen[-1].ndim == 4 else seen[-1]).numpy()
     return values

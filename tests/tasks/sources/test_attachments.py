@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files, resolve, sniff
+from tests.tasks.extractors.contents import contained
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"sound" * 10
@@ -172,6 +174,15 @@ def test_the_type_is_found_in_the_first_bytes(head: bytes, media_type: str | Non
     found = sniff(head)
     assert (found and found[1]) == media_type
     assert found is None or found[0] == found[1].split("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("container", "media_type"),
+    [("ipod", "audio/mp4"), ("mp4", "audio/mp4"), ("mov", "audio/mp4"), ("3gp", "audio/mp4"), ("webm", "audio/webm")],
+)
+def test_sound_is_told_as_ffmpeg_writes_it(container: str, media_type: str) -> None:
+    coding = "libopus" if container == "webm" else "aac"
+    assert sniff(contained(np.zeros(8_000, np.float32), 16_000, container, coding)[:64]) == ("audio", media_type)
 
 
 @settings(max_examples=200)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -85,6 +85,12 @@ def _days(command: Callable[..., Any]) -> Callable[..., Any]:
 def _extractors(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--profile", help="A named list of extractors: embedded (default) or standard.")(command)
     return click.option("--extractors", metavar="A,B", help="Names of extractors, instead of a profile.")(command)
+
+
+def _what(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "What changed; only what failed at its last attempt; or all, computed anew."
+    choice = click.Choice(["stale", "failed", "again"])
+    return click.option("--what", type=choice, default="stale", show_default=True, help=text)(command)
 
 
 @click.group(
@@ -190,6 +196,87 @@ def features(
     settings = _settings()
     names = _names(extractors, profile, settings)
     _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=None)
+
+
+@main.command(epilog="otzyv plan --lake demo-lake --from 2026-03-01 --to 2026-03-31")
+@lake_option
+@_days
+@_extractors
+@_what
+@json_option
+def plan(
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    extractors: str | None,
+    profile: str | None,
+    what: Literal["stale", "failed", "again"],
+    as_json: bool,
+) -> None:
+    """Say what making days would cost: rows to compute and why, seconds and money. Nothing is written."""
+    from flows.backfill_console import show_plan
+    from tasks.plan import plan as plan_days
+
+    names = _names(extractors, profile, _settings())
+    show_plan(plan_days.fn(lake, names, _range(day, from_day, to_day), what=what), as_json=as_json)
+
+
+@main.command(epilog="otzyv backfill --lake demo-lake --from 2026-03-01 --to 2026-03-31 --dry-run")
+@lake_option
+@_days
+@_extractors
+@_what
+@click.option("--dry-run", is_flag=True, help="Show the plan and end.")
+@click.option("--days-at-once", type=click.IntRange(1, 16), default=1, show_default=True, help="Days side by side.")
+@click.option("--budget", type=click.FloatRange(min=0), help="Money for paid APIs; days that would pass it wait.")
+@click.option("--oldest-first", is_flag=True, help="Begin with the oldest day instead of the newest.")
+@json_option
+def backfill(
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    extractors: str | None,
+    profile: str | None,
+    what: Literal["stale", "failed", "again"],
+    dry_run: bool,
+    days_at_once: int,
+    budget: float | None,
+    oldest_first: bool,
+    as_json: bool,
+) -> None:
+    """Make past days anew, at the cost of what changed; without days, all of the lake's."""
+    from flows import console
+    from flows.backfill import Backfill, BackfillIncomplete, ExtractorName
+    from flows.backfill import backfill as run_backfill
+    from flows.backfill_console import show_backfill
+    from tasks.lake import Lake
+
+    names = _names(extractors, profile, _settings())
+    Lake(lake)
+    chosen = _range(day, from_day, to_day) or []
+    request = Backfill(
+        from_day=chosen[0] if chosen else None,
+        to_day=chosen[-1] if chosen else None,
+        extractors=[ExtractorName(name) for name in names if name in set(ExtractorName)],
+        others=[name for name in names if name not in set(ExtractorName)],
+        what=what,
+        dry_run=dry_run,
+        days_at_once=days_at_once,
+        budget=budget,
+        order="oldest first" if oldest_first else "newest first",
+    )
+    prefect_server.start()
+    failure = None
+    with console.progress(quiet=as_json), prefect_server.without_heartbeats():
+        try:
+            report = run_backfill(lake, request)
+        except BackfillIncomplete as error:
+            report, failure = error.report, error
+    show_backfill(report, as_json=as_json)
+    if failure is not None:
+        raise failure
 
 
 @main.command(epilog="otzyv show sentiment_mini --lake demo-lake --day 2026-03-01 --limit 5")

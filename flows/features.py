@@ -36,7 +36,7 @@ class DayFailed(RuntimeError):
 
 
 @flow(name="features", flow_run_name="features {day}", validate_parameters=False)
-def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
+def features(lake: str, day: date, extractors: Sequence[str], *, again: bool = False) -> DayReport:
     """Make every table of a day, then release the day.
 
     1. Texts are cleaned; all text extractors read ``clean_text``.
@@ -45,11 +45,13 @@ def features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
     3. Attempts and measured figures are recorded, unless nothing changed.
     4. If every table stands, one row releases the day; else readers keep the day as it was.
 
-    An extractor that fails does not stop the others: DayFailed is raised at the end, and says which failed.
+    ``again``: what stands is computed anew as well. An extractor that fails does not stop the others: DayFailed is
+    raised at the end, and says which failed.
     """
-    cleaning = clean_text(lake, day, return_state=True)
+    cleaning = clean_text(lake, day, again=again, return_state=True)
     tables = [_ended("clean_text", day, cleaning)]
-    tables += [_ended(name, day, extract(lake, name, day, return_state=True)) for name in in_order(extractors)]
+    made = {name: extract(lake, name, day, again=again, return_state=True) for name in in_order(extractors)}
+    tables += [_ended(name, day, state) for name, state in made.items()]
     record(lake, day, tables)
     report = DayReport(day, tuple(tables), release(lake, day, tables))
     artifact(day, tables)

@@ -156,9 +156,16 @@ RUNS = Table(
         Column(name="reused", type=pa.int64(), doc="rows taken over from before", low=0),
         Column(name="invalid", type=pa.int64(), doc="rows that failed a row check", low=0),
         Column(name="seconds", type=pa.float64(), doc="wall time of the attempt", low=0),
-        Column(name="money", type=pa.float64(), doc="what paid APIs asked for it, in their currency", low=0),
+        Column(
+            name="money",
+            type=pa.float64(),
+            required=False,
+            doc="what paid APIs asked for it, in their currency",
+            low=0,
+        ),
         Column(name="started_at", type=_TIME, doc="when it began"),
         _text("error", "the error's class and message where it failed", required=False),
+        _text("flow_run", "id of the Prefect run that attempted it", required=False),
     ),
 )
 

@@ -41,6 +41,6 @@ CLEANING = Extractor(
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,
 )
-def clean_text(lake_uri: str, day: date) -> TableRun:
+def clean_text(lake_uri: str, day: date, *, again: bool = False) -> TableRun:
     """Clean the texts of a day that are new or changed."""
-    return make(Lake(lake_uri), CLEANING, day)
+    return make(Lake(lake_uri), CLEANING, day, again=again)

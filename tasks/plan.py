@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -19,7 +19,8 @@ from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS, RUNS
 from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import extract
-from tasks.features import configured, contents_of, former_days, identity_path, reusable, run_key
+from tasks.extractors.registry import in_order
+from tasks.features import configured, contents_of, former_days, identity_path, inputs, reusable, run_key
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, text_contents
 from tasks.lake.releases import standing
@@ -93,6 +94,14 @@ class Plan:
         return tuple(day for day in self.days if day.work)
 
     @property
+    def seconds(self) -> float | None:
+        return _sum(day.seconds for day in self.work)
+
+    @property
+    def money(self) -> float | None:
+        return _sum(day.money for day in self.work)
+
+    @property
     def digest(self) -> str:
         """Names the plan: the same just where the same publications would be made."""
         said = [[t.table, t.day.isoformat(), t.run_key, t.why] for day in self.work for t in day.tables]
@@ -103,15 +112,17 @@ class Plan:
 def plan(
     lake_uri: str,
     extractors: Sequence[str],
-    days: Sequence[date] | None = None,
+    days: Sequence[date] | Callable[[Sequence[date]], Sequence[date]] | None = None,
     *,
     what: What = "stale",
     newest_first: bool = True,
 ) -> Plan:
-    """Plan the days, all that the lake has where none are given; days without reviews are left out unless stale."""
+    """Plan days, or what a function chooses of the lake's; all of them without either. Others the lake has not."""
     lake = Lake(lake_uri)
     planner = _Planner(lake, extractors)
-    chosen = planner.days if days is None else sorted({*days} & {*planner.days})
+    chosen = planner.days
+    if days is not None:
+        chosen = sorted({*chosen} & {*(days(chosen) if callable(days) else days)})
     if what == "failed":
         chosen = sorted({*chosen} & {day for _, day in planner.failed})
     ordered = sorted(chosen, reverse=newest_first)
@@ -144,7 +155,7 @@ class _Planner:
         for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT):
             self.sources[table.name] = self.lake.snapshot(table)
         self.cleaning = self._made(CLEANING)
-        self.made = [self._made(get(name)) for name in self.names]
+        self.made = [self._made(get(name)) for name in in_order(self.names)]
         self.releases = self.lake.releases()
         runs = self.lake.read(RUNS, columns=["table", "day", "state", "computed", "seconds", "money", "started_at"])
         self.rates = _rates(runs)
@@ -171,13 +182,24 @@ class _Planner:
             read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
         tables = [cleaning]
         for made in self.made:
-            reads = made.card.modality
-            if reads not in read:
-                read[reads] = self._contents(reads, day)
-            table = self._table(made, read[reads], day, former, again=what == "again")
+            contents = self._read(made, day, read, tables)
+            table = self._table(made, contents, day, former, again=what == "again")
             if what != "failed" or not table.why or (table.table, day) in self.failed:
                 tables.append(table)
         return DayPlan(day, tuple(tables), self._released(day))
+
+    def _read(self, made: _Made, day: date, read: dict[str, DayContents], planned: Sequence[TablePlan]) -> DayContents:
+        """What a table will be made of, once those planned before it are made; ``read``: what was read so far."""
+        card = made.card
+        if card.reads is None:
+            if card.modality not in read:
+                read[card.modality] = self._contents(card.modality, day)
+            read[card.name] = read[card.modality]
+        elif any(table.table == card.reads.name and table.why for table in planned):
+            read[card.name] = read[card.reads.name]  # a vector is named by the content it was made of
+        else:
+            read[card.name] = inputs(self.lake, card, day)
+        return read[card.name]
 
     def _contents(self, reads: Any, day: date) -> DayContents:
         return day_contents(self.lake.storage, reads, day, self.sources[source(reads).name])
@@ -208,7 +230,7 @@ class _Planner:
             if (sha in missing if status == "ok" else not before)
         ]
         new = sum(key not in known for key in computed)
-        seconds, money = self._cost(name, len(computed))
+        seconds, money = self._cost(made.card, len(computed))
         return TablePlan(
             name,
             day,
@@ -268,11 +290,12 @@ class _Planner:
         schema = pa.schema([CLEAN_TEXT.arrow.field(name) for name in ("review_id", "plain", "text", "status")])
         return pa.Table.from_pylist(rows, schema)
 
-    def _cost(self, table: str, rows: int) -> tuple[float | None, float | None]:
+    def _cost(self, card: Card, rows: int) -> tuple[float | None, float | None]:
         if not rows:
             return 0.0, 0.0
-        rate = self.rates.get(table)
-        return (rows * rate[0], rows * rate[1]) if rate else (None, None)
+        here = None if card.backend == "api" else 0.0  # what is computed on this machine asks for no money
+        rate = self.rates.get(card.name)
+        return (rows * rate[0], rows * rate[1]) if rate else (None, here)
 
     def _released(self, day: date) -> bool:
         """Whether the release that readers see holds the day's tables as they stand."""

@@ -8,7 +8,7 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
+from prefect import runtime, task
 
 from schemas.tables import CLEAN_TEXT, QUALITY, RUNS
 from tasks.extractors import get
@@ -81,4 +81,5 @@ def _row(run: TableRun) -> dict[str, object]:
         "money": run.money,
         "started_at": run.started_at,
         "error": run.error,
+        "flow_run": runtime.flow_run.id,
     }

@@ -92,7 +92,7 @@ class Card:
     input: ImageInput | AudioInput | None = None
     limit: int = 100_000
     """Longest text in characters; a longer one becomes a row with status too_large."""
-    backend: Literal["numpy", "torch", "openvino", "onnxruntime", "fasttext"] = "numpy"
+    backend: Literal["numpy", "torch", "openvino", "onnxruntime", "fasttext", "api"] = "numpy"
     precision: Literal["f32", "bf16"] = "f32"
     precisions: tuple[str, ...] = ("f32",)
     """What ``precision`` may be set to in a lake's settings."""

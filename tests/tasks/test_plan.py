@@ -134,4 +134,4 @@ def test_seconds_are_those_of_earlier_runs_and_unknown_is_said_as_unknown(lake: 
     known = {table.table: table.seconds for table in day.tables}
     assert known["text_navec"]
     fresh = plan(lake.uri, ["text_rubert_tiny2"], [third]).days[0].tables[1]
-    assert (fresh.new, fresh.seconds, fresh.money) == (2, None, None)
+    assert (fresh.new, fresh.seconds, fresh.money) == (2, None, 0.0)

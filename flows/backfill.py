@@ -1,0 +1,209 @@
+"""Backfill: show what making days would cost, then make exactly those days, in child runs of about ten minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from itertools import count
+from typing import Literal, Self
+
+from prefect import flow, runtime
+from pydantic import BaseModel, Field, model_validator
+
+from flows.children import called_off, run_child
+from flows.features import DayFailed, features
+from flows.prefect_server import without_heartbeats
+from flows.settings import load
+from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
+from tasks.extractors import names
+from tasks.outcomes import Outcome, outcomes
+from tasks.plan import DayPlan, Plan, plan
+
+ExtractorName = StrEnum("ExtractorName", {name: name for name in names()})  # type: ignore[misc]
+CHUNK_SECONDS = 600.0
+UNKNOWN_SECONDS = 120.0
+"""What a day counts for whose cost no earlier run tells."""
+STRIKES = 3
+"""How many child runs in a row may end without having made a day."""
+
+
+class Backfill(BaseModel):
+    """Which days to make, and how. Prefect's page turns this into a form."""
+
+    from_day: date | None = Field(None, title="From", description="First day. Goes with To.")
+    to_day: date | None = Field(None, title="To", description="Last day, itself included.")
+    days: list[date] = Field(
+        [], title="Or single days", description="Instead of From and To. Without any, all days of the lake."
+    )
+    extractors: list[ExtractorName] = Field(
+        [], title="Extractors", description="Tables to make; the text is always cleaned first. None: the profile's."
+    )
+    others: list[str] = Field(
+        [], title="Other extractors", description="Names made of those: image_resnet50@layer2, pca_text_navec."
+    )
+    what: Literal["stale", "failed", "again"] = Field(
+        "stale",
+        title="What",
+        description="stale: what changed. failed: tables whose last attempt failed. again: all, computed anew.",
+    )
+    dry_run: bool = Field(False, title="Dry run", description="Show the plan and end.")
+    days_at_once: int = Field(1, ge=1, le=16, title="Days at once", description="How many days are made side by side.")
+    budget: float | None = Field(
+        None, ge=0, title="Budget", description="Money for paid APIs: days that would pass it are not begun."
+    )
+    order: Literal["newest first", "oldest first"] = Field("newest first", title="Order")
+
+    @model_validator(mode="after")
+    def _days_fit(self) -> Self:
+        if (self.from_day is None) != (self.to_day is None):
+            raise ValueError("From and To go together; for one day give it twice")
+        if self.from_day and self.to_day and self.from_day > self.to_day:
+            raise ValueError(f"From {self.from_day} comes after To {self.to_day}")
+        if self.days and self.from_day:
+            raise ValueError("give either From and To, or single days")
+        return self
+
+    def chosen(self, known: Sequence[date]) -> list[date]:
+        """Those of the lake's days that are asked for."""
+        if self.days:
+            return [day for day in known if day in self.days]
+        low, high = self.from_day or date.min, self.to_day or date.max
+        return [day for day in known if low <= day <= high]
+
+
+class DayOrder(BaseModel):
+    """One day of a plan: the tables to make, beside ``clean_text``."""
+
+    day: date
+    extractors: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """The plan, and how each of its tables ended; ``left``: days of the plan that were not begun."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...] = ()
+    left: tuple[date, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """What failed, as ``table day: error``."""
+        return tuple(f"{o.table} {o.day}: {o.error}" for o in self.outcomes if o.state == "failed")
+
+
+class BackfillIncomplete(RuntimeError):
+    """Some days failed or were not begun. The same backfill, started again, makes just those."""
+
+    def __init__(self, report: BackfillReport) -> None:
+        self.report = report
+        said = [f"{len(report.failed)} tables failed: {'; '.join(report.failed[:5])}"] if report.failed else []
+        said += (
+            [f"{len(report.left)} days were not begun: {', '.join(map(str, report.left[:5]))}"] if report.left else []
+        )
+        super().__init__(" and ".join(said))
+
+
+@flow(name="backfill", flow_run_name="backfill {request.what}")
+def backfill(lake: str, request: Backfill) -> BackfillReport:
+    """Make past days anew, at the cost of what changed.
+
+    1. The **plan** says for each day and table what is new, changed, reused and gone, why, and what it costs. It is
+       shown as an artifact; a *dry run* ends here.
+    2. Exactly those days are made, in **child runs** of about ten minutes, each day published as it is done. A day
+       that fails does not stop the others.
+    3. The **result** is shown as an artifact. Started again, the same backfill does only what is left.
+
+    To cancel is safe at any time: no further day is begun, and every day is whole.
+    """
+    extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
+    planned = plan(lake, extractors, request.chosen, what=request.what, newest_first=request.order == "newest first")
+    show_plan(planned)
+    days = list(_within(request.budget, planned.work))
+    if request.dry_run or not planned.work:
+        return BackfillReport(planned, dry_run=request.dry_run)
+
+    started, left, strikes = datetime.now(UTC), days, 0
+    for number in count():
+        show_progress(1 - len(left) / max(1, len(days)))
+        if not left or strikes == STRIKES:
+            break
+        orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in _chunk(left)]
+        key = f"{planned.digest[:32]}-{runtime.flow_run.id}-{number}"
+        run_child(
+            backfill_days,
+            key,
+            lake=lake,
+            orders=orders,
+            again=request.what == "again",
+            days_at_once=request.days_at_once,
+        )
+        before, left = len(left), _left(lake, request, extractors, left, started)
+        strikes = strikes + 1 if len(left) == before else 0
+
+    begun = {day.day for day in days} - {day.day for day in left}
+    over = {day.day for day in planned.work} - begun
+    report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)))
+    show_outcomes(report.outcomes)
+    if report.failed or report.left:
+        raise BackfillIncomplete(report)
+    return report
+
+
+@flow(name="backfill days", flow_run_name="{orders[0].day} and {days_at_once} at once")
+def backfill_days(
+    lake: str, orders: list[DayOrder], again: bool = False, days_at_once: int = 1, parent: str | None = None
+) -> None:
+    """Make days one after another, or several side by side.
+
+    Between days it looks whether it is to end early: when the backfill was cancelled, or a daily run waits for its
+    place. What is left, the backfill gives to another child.
+    """
+
+    def make(order: DayOrder) -> None:
+        if called_off(parent):
+            return
+        with suppress(DayFailed):  # the lake's runs tell how; the other days go on
+            features(lake, order.day, order.extractors, again=again)
+
+    with without_heartbeats(), ThreadPoolExecutor(days_at_once) as pool:
+        begun = [pool.submit(copy_context().run, make, order) for order in orders]
+        for day in begun:
+            day.result()
+
+
+def _within(budget: float | None, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
+    """The days that the budget suffices for; where money is at stake, a day whose price is not known is none."""
+    spent = 0.0
+    for day in days:
+        if budget is None or (day.money is not None and spent + day.money <= budget):
+            spent += day.money or 0.0
+            yield day
+
+
+def _chunk(days: Sequence[DayPlan]) -> Iterator[DayPlan]:
+    """The next days, of about ten minutes of work together."""
+    seconds = 0.0
+    for day in days:
+        if seconds >= CHUNK_SECONDS:
+            return
+        seconds += day.seconds if day.seconds is not None else UNKNOWN_SECONDS
+        yield day
+
+
+def _left(
+    lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], since: datetime
+) -> list[DayPlan]:
+    """Days of which no table was attempted since, and that still have work to do."""
+    attempted = {outcome.day for outcome in outcomes(lake, None, None, since)}
+    open_days = [day for day in days if day.day not in attempted]
+    if request.what == "again" or not open_days:
+        return open_days
+    work = {day.day for day in plan(lake, extractors, [day.day for day in open_days], what=request.what).work}
+    return [day for day in open_days if day.day in work]

@@ -1,0 +1,99 @@
+"""Tasks: what a backfill shows on its page in Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import runtime, task
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.settings import PREFECT_UI_URL
+
+from tasks.outcomes import Outcome
+from tasks.plan import Plan, TablePlan
+
+MOST_ROWS = 1000
+"""A page with more rows is of no use to anybody; the last one then tells how many more there are."""
+
+_progress: dict[str, Any] = {}
+
+
+@task(name="show plan", task_run_name="show plan")
+def show_plan(plan: Plan) -> None:
+    """A row for each table of each day that has something to do, and their sum."""
+    tables = [table for day in plan.work for table in day.tables if table.why]
+    rows = [_planned(table) for table in tables[:MOST_ROWS]]
+    if len(tables) > MOST_ROWS:
+        rows.append({"day": f"and {len(tables) - MOST_ROWS} more"})
+    create_table_artifact(table=[*rows, _total(plan)], key="backfill-plan", description=_said(plan))
+
+
+@task(name="show progress", task_run_name="show progress")
+def show_progress(share: float) -> None:
+    """The share of days that are done, 0 to 1."""
+    run = str(runtime.flow_run.id)
+    if run in _progress:
+        update_progress_artifact(artifact_id=_progress[run], progress=share * 100)
+    else:
+        _progress[run] = create_progress_artifact(
+            progress=share * 100, key="backfill-progress", description="Days done, of those planned"
+        )
+
+
+@task(name="show outcomes", task_run_name="show outcomes")
+def show_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """A row for each table of each day: how it ended, what it cost, and the run that made it."""
+    rows = [
+        {
+            "day": str(outcome.day),
+            "table": outcome.table,
+            "computed": outcome.computed,
+            "reused": outcome.reused,
+            "seconds": round(outcome.seconds, 1),
+            "money": outcome.money,
+            "outcome": outcome.state if outcome.error is None else f"{outcome.state}: {outcome.error}",
+            "link": _link(outcome),
+        }
+        for outcome in outcomes[:MOST_ROWS]
+    ]
+    if len(outcomes) > MOST_ROWS:
+        rows.append({"day": f"and {len(outcomes) - MOST_ROWS} more"})
+    create_table_artifact(table=rows, key="backfill-result", description="How each table of each day ended")
+
+
+def _planned(table: TablePlan) -> dict[str, object]:
+    return {
+        "day": str(table.day),
+        "table": table.table,
+        "new": table.new,
+        "changed": table.changed,
+        "reused": table.reused,
+        "gone": table.gone,
+        "why": ", ".join(table.why),
+        "seconds": _figure(table.seconds, 1),
+        "money": _figure(table.money, 4),
+    }
+
+
+def _total(plan: Plan) -> dict[str, object]:
+    tables = [table for day in plan.work for table in day.tables]
+    summed = {name: sum(getattr(table, name) for table in tables) for name in ("new", "changed", "reused", "gone")}
+    return {"day": "all", "table": "", **summed, "why": "", "seconds": _figure(plan.seconds, 1),
+            "money": _figure(plan.money, 4)}  # fmt: skip
+
+
+def _said(plan: Plan) -> str:
+    released = sum(not any(table.why for table in day.tables) for day in plan.work)
+    said = f"{len(plan.work)} of {len(plan.days)} days have something to do"
+    return f"{said}; {released} of them are only to be released" if released else said
+
+
+def _figure(value: float | None, digits: int) -> object:
+    return "unknown" if value is None else round(value, digits)
+
+
+def _link(outcome: Outcome) -> str:
+    if outcome.flow_run is None:
+        return ""
+    ui = (PREFECT_UI_URL.value() or "").rstrip("/")
+    return f"[run]({ui}/runs/flow-run/{outcome.flow_run})"

@@ -1,0 +1,41 @@
+"""Task: how the tables of a plan ended, by what the lake's ``runs`` say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from prefect import task
+
+from schemas.tables import RUNS
+from tasks.lake import Lake
+from tasks.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One table of one day: its last attempt, ``unchanged`` where nothing had to be written."""
+
+    table: str
+    day: date
+    state: str
+    computed: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    money: float = 0.0
+    error: str | None = None
+    flow_run: str | None = None
+
+
+@task(name="outcomes", task_run_name="outcomes")
+def outcomes(lake_uri: str, plan: Plan | None, days: Collection[date] | None, since: datetime) -> tuple[Outcome, ...]:
+    """The last attempt since then of each table and day; of a plan's tables on these days, where they are given."""
+    columns = [field for field in Outcome.__slots__ if field != "state"]
+    rows = Lake(lake_uri).read(RUNS, columns=[*columns, "state", "started_at"]).to_pylist()
+    rows = sorted((row for row in rows if row.pop("started_at") >= since), key=lambda row: str(row["day"]))
+    last = {(row["table"], row["day"]): Outcome(**row) for row in rows}
+    if plan is None or days is None:
+        return tuple(last.values())
+    asked = [(table.table, day.day) for day in plan.work if day.day in days for table in day.tables]
+    return tuple(last.get(place) or Outcome(*place, "unchanged") for place in asked)

@@ -1,0 +1,128 @@
+"""A backfill shows its plan, does exactly that, and leaves to the next one just what it could not do."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled
+from pydantic import ValidationError
+
+from flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
+from tasks.extractors import Card, Run, Weights, get, registry
+from tasks.extractors.registry import Extractor
+from tasks.lake import Lake
+from tests.tasks.reviews import bring
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(3)]
+NAMES = ["sentiment_mini", "text_navec"]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    made = Lake.create(tmp_path / "lake")
+    bring(made, {day: {f"{day}-{n}": f"отличный курс {n}" for n in range(4)} for day in DAYS})
+    return made
+
+
+def files(lake: Lake) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in Path(lake.uri).rglob("*") if path.is_file()}
+
+
+def ask(**fields: object) -> Backfill:
+    return Backfill.model_validate({"extractors": NAMES, **fields})
+
+
+def children() -> int:
+    with get_client(sync_client=True) as client:
+        return sum(run.name.endswith("at once") for run in client.read_flow_runs(limit=200))
+
+
+def states(report: BackfillReport) -> dict[str, int]:
+    found = [outcome.state for outcome in report.outcomes]
+    return {state: found.count(state) for state in found}
+
+
+def test_a_backfill_does_its_plan_and_the_next_one_has_nothing_to_do(lake: Lake) -> None:
+    shown = backfill(lake.uri, ask(dry_run=True, from_day=DAYS[1], to_day=DAYS[2]))
+    assert shown.outcomes == ()
+    assert lake.releases() == {}
+    done = backfill(lake.uri, ask(from_day=DAYS[1], to_day=DAYS[2]))
+    assert done.plan.digest == shown.plan.digest
+    planned = {(t.table, t.day): (t.computed, t.reused) for day in shown.plan.work for t in day.tables}
+    assert {(o.table, o.day): (o.computed, o.reused) for o in done.outcomes} == planned
+    assert [day.day for day in done.plan.work] == [DAYS[2], DAYS[1]]
+    assert set(lake.releases()) == {DAYS[1], DAYS[2]}
+
+    before, begun = files(lake), children()
+    again = backfill(lake.uri, ask(from_day=DAYS[1], to_day=DAYS[2]))
+    assert (again.plan.work, again.outcomes) == ((), ())
+    assert (files(lake), children()) == (before, begun)
+
+
+def test_days_side_by_side_make_the_same_lake(lake: Lake) -> None:
+    done = backfill(lake.uri, ask(days_at_once=3, order="oldest first"))
+    assert states(done) == {"published": 9}
+    assert {day: release.sequence for day, release in lake.releases().items()} == dict.fromkeys(DAYS, 1)
+    assert len(lake.frame(DAYS, ["text_navec"])) == 12
+
+
+def test_a_failed_day_stops_no_other_and_the_next_backfill_makes_just_that_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = get("text_navec")
+
+    def broken(card: Card, weights: Weights | None) -> Run:
+        run = known.load(card, weights)
+
+        def fail_once(texts: list[str]) -> object:
+            if any(text.endswith("плохо") for text in texts):
+                raise ValueError("no")
+            return run(texts)
+
+        return fail_once  # type: ignore[return-value]
+
+    bring(lake, {DAYS[1]: {"x": "совсем плохо"}})
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._REGISTRY, "text_navec", Extractor(known.card, broken))
+        with pytest.raises(BackfillIncomplete, match=r"1 tables failed: text_navec 2026-03-02") as stopped:
+            backfill(lake.uri, ask())
+    assert states(stopped.value.report) == {"published": 8, "failed": 1}
+    assert set(lake.releases()) == {DAYS[0], DAYS[2]}
+    mended = backfill(lake.uri, ask(what="failed"))
+    assert [(o.table, o.day, o.state) for o in mended.outcomes if o.state != "unchanged"] == [
+        ("text_navec", DAYS[1], "published")
+    ]
+    assert set(lake.releases()) == set(DAYS)
+
+
+def test_all_again_computes_what_stands(lake: Lake) -> None:
+    backfill(lake.uri, ask(days=[DAYS[0]]))
+    again = backfill(lake.uri, ask(days=[DAYS[0]], what="again"))
+    assert {(o.table, o.computed, o.reused) for o in again.outcomes} == {
+        (name, 4, 0) for name in ("clean_text", *NAMES)
+    }
+
+
+def test_a_child_begins_no_day_once_its_backfill_is_cancelled(lake: Lake) -> None:
+    with get_client(sync_client=True) as client:
+        parent = client.create_flow_run(backfill, parameters={}, state=Cancelled())
+    orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
+    backfill_days(lake.uri, orders, parent=str(parent.id))
+    assert lake.releases() == {}
+
+
+def test_the_form_explains_itself_and_refuses_what_does_not_go_together() -> None:
+    schema = Backfill.model_json_schema()
+    assert all({"title"} <= field.keys() for field in schema["properties"].values())
+    assert set(NAMES) <= set(schema["$defs"]["ExtractorName"]["enum"])
+    for wrong, why in (
+        ({"from_day": DAYS[0]}, "go together"),
+        ({"from_day": DAYS[1], "to_day": DAYS[0]}, "comes after"),
+        ({"from_day": DAYS[0], "to_day": DAYS[0], "days": DAYS}, "single days"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            ask(**wrong)

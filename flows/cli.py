@@ -57,11 +57,11 @@ class _Group(_Command, click.Group):
             raise click.ClickException(f"{name}{error}") from error
 
 
-def _lake(ctx: click.Context, param: click.Parameter, uri: str) -> str:
+def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
     from tasks.lake.storage import StorageError, check_uri
 
     try:
-        return check_uri(uri)
+        return uri and check_uri(uri)
     except StorageError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -447,6 +447,52 @@ def import_models(archive: Path) -> None:
     from flows import models as store
 
     store.take_in(archive)
+
+
+@main.group(cls=_Group, invoke_without_command=True, epilog="otzyv releases --lake demo-lake --day 2026-03-01")
+@click.option("--lake", metavar="URI", callback=_lake, help="Folder or s3://bucket/path of the lake.")
+@click.option("--day", type=_Day(), help="Of this day alone.")
+@json_option
+@click.pass_context
+def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bool) -> None:
+    """List what readers see of each day, what is held for a person to look at, and what was before."""
+    if ctx.invoked_subcommand:
+        return
+    if lake is None:
+        raise click.UsageError("Missing option '--lake'.")
+    from flows import releases as flow
+    from tasks.lake import Lake
+
+    flow.show(Lake(lake), day, as_json=as_json)
+
+
+@releases.command(name="approve", cls=_Command, epilog="otzyv releases approve 2026-03-01 --lake demo-lake")
+@click.argument("day", type=_Day())
+@lake_option
+def approve(day: date, lake: str) -> None:
+    """Let readers see the release of a day that is held."""
+    from flows import releases as flow
+    from tasks.lake import Lake
+
+    flow.approve(Lake(lake), day)
+
+
+@main.command(epilog="otzyv rollback 2026-03-01 --lake demo-lake")
+@click.argument("target", metavar="DAY|RELEASE")
+@lake_option
+def rollback(target: str, lake: str) -> None:
+    """Make an earlier release current: the one before what readers of the day see, or the one named.
+
+    No data is copied. It stays so until the day's tables change.
+    """
+    from flows import releases as flow
+    from tasks.lake import Lake
+
+    try:
+        wanted: date | str = date.fromisoformat(target) if "-" in target else target
+    except ValueError as error:
+        raise click.BadParameter(f"{target!r} is no day; write it as 2026-03-01", param_hint="DAY|RELEASE") from error
+    flow.rollback(Lake(lake), wanted)
 
 
 def _settings() -> Settings:

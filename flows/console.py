@@ -77,7 +77,7 @@ def as_object(report: RunReport) -> dict[str, Any]:
 
 
 def notes(report: RunReport) -> Iterator[str]:
-    """What a person should know beside the figures: days without reviews, and tables that failed."""
+    """What a person should know beside the figures: days without reviews, tables that failed, days that are held."""
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
@@ -85,6 +85,19 @@ def notes(report: RunReport) -> Iterator[str]:
         yield "the lake has no reviews yet; `otzyv ingest` brings them in"
     for line in report.failed:
         yield f"failed: {line}"
+    yield from _held(report)
+
+
+def _held(report: RunReport) -> Iterator[str]:
+    from tasks.lake import Lake
+
+    held = [day.day for day in report.days if day.verdict == "held"]
+    known = Lake(report.lake).history(held) if held else {}
+    for day in held:
+        yield (
+            f"held: {day}: {known[day][-1].reason}. Readers keep what they had; if all is well: "
+            f"{_otzyv()} releases approve {day} --lake {report.lake}"
+        )
 
 
 def _days(days: Sequence[date]) -> str:

@@ -8,6 +8,7 @@ from datetime import date
 
 from prefect import State, flow
 
+from flows.settings import load
 from tasks.artifact import artifact
 from tasks.clean import clean_text
 from tasks.extractors.registry import in_order
@@ -43,17 +44,19 @@ def features(lake: str, day: date, extractors: Sequence[str], *, again: bool = F
     2. Each extractor computes what is new or changed, is checked, and publishes its table's day; one that reads
        another's table comes after it.
     3. Attempts and measured figures are recorded, unless nothing changed.
-    4. If every table stands, one row releases the day; else readers keep the day as it was.
+    4. If every table stands, one row releases the day, or holds it where its figures are beyond the settings' limits
+       (``verdict``); else readers keep the day as it was.
 
     ``again``: what stands is computed anew as well. An extractor that fails does not stop the others: DayFailed is
     raised at the end, and says which failed.
     """
+    limits = load().verdict
     cleaning = clean_text(lake, day, again=again, return_state=True)
     tables = [_ended("clean_text", day, cleaning)]
     made = {name: extract(lake, name, day, again=again, return_state=True) for name in in_order(extractors)}
     tables += [_ended(name, day, state) for name, state in made.items()]
     record(lake, day, tables)
-    report = DayReport(day, tuple(tables), release(lake, day, tables))
+    report = DayReport(day, tuple(tables), release(lake, day, tables, limits))
     artifact(day, tables)
     if any(run.state == "failed" for run in tables):
         raise DayFailed(report)

@@ -187,11 +187,18 @@ RELEASES = Table(
         _text("release_id", "sha256 over the day, its tables' publications and the sequence"),
         Column(name="released_day", type=pa.date32(), doc="the day"),
         Column(
-            name="sequence", type=pa.int32(), doc="counts a day's releases; the greatest released one is read", low=1
+            name="sequence", type=pa.int32(), doc="counts a day's releases; the greatest not held one is read", low=1
         ),
         Column(name="created_at", type=_TIME, doc="when"),
-        Column(name="verdict", type=_TEXT, doc="whether readers see it", labels=("released", "held")),
-        _text("reason", "why it is held", required=False),
+        Column(
+            name="verdict",
+            type=_TEXT,
+            doc="whether readers see it: a run released or held it, a person approved a held one or rolled back to one",
+            labels=("released", "held", "approved", "rolled back"),
+        ),
+        _text(
+            "reason", "why it is or was held; of a rollback, the release_id of what is current again", required=False
+        ),
         Column(name="tables", type=pa.list_(RELEASED_TABLE), doc="files, fingerprint and run key of each table"),
     ),
 )

@@ -23,6 +23,7 @@ from tasks.extractors.registry import in_order
 from tasks.features import configured, contents_of, former_days, identity_path, inputs, reusable, run_key
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, text_contents
+from tasks.lake.releases import made as last_made
 from tasks.lake.releases import standing
 from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
@@ -59,7 +60,7 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class DayPlan:
-    """One day: its tables, and whether readers see those tables as they stand."""
+    """One day: its tables, and whether the last run released or held them as they stand."""
 
     day: date
     tables: tuple[TablePlan, ...]
@@ -156,7 +157,7 @@ class _Planner:
             self.sources[table.name] = self.lake.snapshot(table)
         self.cleaning = self._made(CLEANING)
         self.made = [self._made(get(name)) for name in in_order(self.names)]
-        self.releases = self.lake.releases()
+        self.releases = self.lake.history()
         runs = self.lake.read(RUNS, columns=["table", "day", "state", "computed", "seconds", "money", "started_at"])
         self.rates = _rates(runs)
         self.failed = _failed(runs)
@@ -298,8 +299,11 @@ class _Planner:
         return (rows * rate[0], rows * rate[1]) if rate else (None, here)
 
     def _released(self, day: date) -> bool:
-        """Whether the release that readers see holds the day's tables as they stand."""
-        release = self.releases.get(day)
+        """Whether the day's tables stand as the last run released or held them.
+
+        A held day waits for a person, and one that a person rolled back stays so: neither is anything to do.
+        """
+        release = last_made(self.releases.get(day, ()))
         made = [self.cleaning, *self.made]
         stand = [
             *((self.sources[t.name], t) for t in (REVIEWS, ATTACHMENTS)),
@@ -308,7 +312,7 @@ class _Planner:
         now = {table.name: standing(table, snapshot.of(day)) for snapshot, table in stand}
         if release is None:
             return not any(table.files for table in now.values())
-        then = {table.table: table for table in release.tables}
+        then = release.by_name
         return all(then[name] == table if name in then else not table.files for name, table in now.items())
 
 

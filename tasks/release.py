@@ -1,4 +1,4 @@
-"""Task: make a day visible to readers, once all its tables stand."""
+"""Task: make a day visible to readers, once all its tables stand, or hold it for a person to look at."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from tasks.features import TableRun, run_key
 from tasks.lake import Lake
 from tasks.lake.contents import Reads, day_contents, vector_contents
 from tasks.lake.releases import ReleasedTable, release_day
+from tasks.quality.verdict import Limits
 from tasks.retry import DELAYS, RETRIES, environment_fault
+from tasks.verdict import held
 
-Verdict = Literal["released", "unchanged", "not released"]
+Verdict = Literal["released", "unchanged", "held", "not released"]
+"""``held``: readers keep what they had, until a person approves the day or a run mends it."""
 
 
 @task(
@@ -28,8 +31,11 @@ Verdict = Literal["released", "unchanged", "not released"]
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,
 )
-def release(lake_uri: str, day: date, runs: Sequence[TableRun]) -> Verdict:
+def release(lake_uri: str, day: date, runs: Sequence[TableRun], limits: Limits | None = None) -> Verdict:
     """One row names the files of the day's tables together; a table that failed leaves the day as readers had it.
+
+    A day beyond the limits of the quality verdict is held; what a person approved or rolled back stays as it is until
+    the tables change.
 
     Tables that this run did not make stay released while they fit the day's reviews, and no longer.
     """
@@ -37,8 +43,17 @@ def release(lake_uri: str, day: date, runs: Sequence[TableRun]) -> Verdict:
         return "not released"
     lake = Lake(lake_uri)
     made = [get(run.table).card.table for run in runs if run.table != CLEAN_TEXT.name]
-    new = release_day(lake.storage, day, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made], carried=partial(_fits, lake, day))
-    return "released" if new else "unchanged"
+    new = release_day(
+        lake.storage,
+        day,
+        [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made],
+        held=partial(held, lake, day, limits or Limits()),
+        carried=partial(_fits, lake, day),
+    )
+    if new:
+        return "released" if new.visible else "held"
+    stands = lake.history([day]).get(day, ())
+    return "held" if stands and not stands[-1].visible else "unchanged"
 
 
 def _fits(lake: Lake, day: date, table: ReleasedTable) -> bool:

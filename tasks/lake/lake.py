@@ -92,6 +92,10 @@ class Lake:
         """The release that readers see, for each day that has one."""
         return releases.latest(self.storage, days)
 
+    def history(self, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
+        """All releases of each day, held ones too, oldest first."""
+        return releases.history(self.storage, days)
+
     def frame(
         self,
         days: Sequence[date] | None,

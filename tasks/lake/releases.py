@@ -1,4 +1,9 @@
-"""Releases: the one row that makes a day's tables visible together."""
+"""Releases: the one row that makes a day's tables visible together.
+
+What a day's rows say together, in the order of their sequence: readers see the newest that is not held. A run adds
+``released`` or ``held``; a person adds ``approved`` (the held release as it is) or ``rolled back`` (an earlier release
+is current again). A rollback stands until a run finds other tables than those the last run released or held.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,8 @@ from tasks.lake.storage import Storage
 
 MOST_FILES = 50
 """In how many files the rows of ``releases`` may lie."""
+SHOWN, SHORTEST = 12, 6
+"""How many digits of a release's id are shown, and how many at least must be given to name one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class ReleasedTable:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One day as readers see it."""
+    """One day as readers see it, saw it, or would see it. ``reason``: as in the table ``releases``."""
 
     release_id: str
     day: date
@@ -42,31 +49,66 @@ class Release:
     verdict: str
     tables: tuple[ReleasedTable, ...]
     created_at: datetime
+    reason: str | None = None
+
+    @property
+    def visible(self) -> bool:
+        """Whether readers see it while it is the newest that is visible."""
+        return self.verdict != "held"
+
+    @property
+    def by_name(self) -> dict[str, ReleasedTable]:
+        return {table.table: table for table in self.tables}
 
     def table(self, name: str) -> ReleasedTable:
-        for table in self.tables:
-            if table.table == name:
-                return table
-        names = ", ".join(sorted(table.table for table in self.tables))
-        raise LookupError(f"the release of {self.day} has no table {name!r}; it has: {names}")
+        if name in self.by_name:
+            return self.by_name[name]
+        raise LookupError(f"the release of {self.day} has no table {name!r}; it has: {', '.join(sorted(self.by_name))}")
+
+
+class NoSuchRelease(LookupError):
+    """No release, or none that can be made current, is what was asked for."""
+
+
+def history(storage: Storage, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
+    """All releases of each day that has any, oldest first; of all days where none are given."""
+    return _history(read_table(storage, RELEASES, open_snapshot(storage, RELEASES).files), days)
+
+
+def _history(rows: pa.Table, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
+    if days is not None:
+        rows = rows.filter(pc.is_in(rows["released_day"], pa.array(days, pa.date32())))
+    found: dict[date, tuple[Release, ...]] = {}
+    for row in rows.sort_by([("released_day", "ascending"), ("sequence", "ascending")]).to_pylist():
+        release = _release(row)
+        found[release.day] = (*found.get(release.day, ()), release)
+    return found
+
+
+def current(releases: Sequence[Release]) -> Release | None:
+    """Of a day's releases, oldest first, the one that readers see."""
+    return next((release for release in reversed(releases) if release.visible), None)
+
+
+def made(releases: Sequence[Release]) -> Release | None:
+    """Of a day's releases, oldest first, the newest that no rollback made: the tables as the last run left them."""
+    return next((release for release in reversed(releases) if release.verdict != "rolled back"), None)
 
 
 def latest(storage: Storage, days: Sequence[date] | None = None) -> dict[date, Release]:
-    """The newest released (not held) release of each day; of all days where none are given."""
-    return _latest(storage, open_snapshot(storage, RELEASES), days)
+    """The release that readers see of each day that has one; of all days where none are given."""
+    seen = {day: current(releases) for day, releases in history(storage, days).items()}
+    return {day: release for day, release in seen.items() if release}
 
 
-def _latest(storage: Storage, snapshot: Snapshot, days: Sequence[date] | None) -> dict[date, Release]:
-    rows = read_table(storage, RELEASES, snapshot.files)
-    if days is not None:
-        rows = rows.filter(pc.is_in(rows["released_day"], pa.array(days, pa.date32())))
-    found: dict[date, Release] = {}
-    for row in rows.to_pylist():
-        release = _release(row)
-        known = found.get(release.day)
-        if release.verdict == "released" and (known is None or known.sequence < release.sequence):
-            found[release.day] = release
-    return found
+def find(storage: Storage, release_id: str) -> Release:
+    """The release of that id, or of the one id that begins so. Raises NoSuchRelease."""
+    known = [release for releases in history(storage).values() for release in releases]
+    found = [release for release in known if release.release_id.startswith(release_id)]
+    if len(found) == 1 and len(release_id) >= SHORTEST:
+        return found[0]
+    why = f"{len(found)} ids begin so" if len(found) > 1 else "no id begins so" if not found else "too short"
+    raise NoSuchRelease(f"no release {release_id!r} ({why}); `otzyv releases --lake {storage.uri}` lists them")
 
 
 def released_files(storage: Storage, table: Table, day: date) -> Iterator[DataFile]:
@@ -92,41 +134,106 @@ def release_day(
     day: date,
     tables: Sequence[Table],
     *,
-    held: str | None = None,
+    held: Callable[[Sequence[ReleasedTable]], str | None] = lambda _: None,
     carried: Callable[[ReleasedTable], bool] = lambda _: True,
 ) -> Release | None:
-    """Release a day with its tables as they stand now; None if the newest release says the same already.
+    """Release a day with its tables as they stand now; None if the last run released or held the same already.
 
     Tables of the former release that are not named go on in the new one if they are ``carried``: made of what the day
-    holds now. ``held``: why a person must look first.
+    holds now. ``held`` says of the tables why a person must look first, None if that need not be; it is asked where
+    they are new, or are those of a held release.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
         snapshot = open_snapshot(storage, RELEASES)
         rows = read_table(storage, RELEASES, snapshot.files)
-        history = [row for row in rows.to_pylist() if row["released_day"] == day]
-        former = max(history, key=lambda row: row["sequence"], default=None)
+        releases = _history(rows, [day]).get(day, ())
+        newest, last = releases[-1] if releases else None, made(releases)
         stand = {table.name: standing(table, open_snapshot(storage, table).of(day)) for table in tables}
-        before = {table.table: table for table in _release(former).tables} if former else {}
-        others = [table for name, table in before.items() if name not in stand]
-        verdict = "held" if held else "released"
-        if former is None and not any(table.files for table in stand.values()):
+        if newest is None and not any(table.files for table in stand.values()):
             return None
-        if former and {**before, **stand} == before and former["verdict"] == verdict:
+        same = last is not None and {**last.by_name, **stand} == last.by_name
+        if same and newest is not None and newest.visible:
             return None
-        stand |= {table.table: table for table in others if carried(table)}
-        tables_now = tuple(stand[name] for name in sorted(stand))
-        sequence = former["sequence"] + 1 if former else 1
-        release = Release(_id(day, tables_now, sequence), day, sequence, verdict, tables_now, datetime.now(UTC))
-        if _append(storage, snapshot, rows, _row(release, held)):
-            return release
+        before = newest.by_name if newest else {}
+        stand |= {name: table for name, table in before.items() if name not in stand and carried(table)}
+        now = [stand[name] for name in sorted(stand)]
+        reason = held(now)
+        if same and reason:
+            return None
+        new = _next(releases, day, now, "held" if reason else "released", reason)
+        if _append(storage, snapshot, rows, new):
+            return new
 
 
-def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: pa.Table) -> bool:
+def approve(storage: Storage, day: date) -> Release:
+    """Let readers see the held release of a day, as a person has seen it. Raises NoSuchRelease."""
+    seen = history(storage, [day]).get(day, ())
+    if not seen or seen[-1].visible:
+        raise NoSuchRelease(f"{day} is not held; {_told(seen)}")
+    return _make_current(storage, seen[-1], "approved", seen[-1].reason)
+
+
+def rollback(storage: Storage, target: date | str) -> Release:
+    """Make an earlier release current: of a day the one before what readers see now, or the one of an id.
+
+    Rolled back again, a day goes on to the release before that. Raises NoSuchRelease where there is none.
+    """
+    release = _before(storage, target) if isinstance(target, date) else find(storage, target)
+    seen = history(storage, [release.day])[release.day]
+    now = current(seen)
+    if not release.visible:
+        raise NoSuchRelease(f"release {release.release_id[:SHOWN]} of {release.day} was held: no reader has seen it")
+    if now and now.tables == release.tables:
+        raise NoSuchRelease(f"readers of {release.day} see release {release.release_id[:SHOWN]} already")
+    return _make_current(storage, release, "rolled back", release.release_id)
+
+
+def _before(storage: Storage, day: date) -> Release:
+    releases = history(storage, [day]).get(day, ())
+    now = current(releases)
+    while now and now.verdict == "rolled back":
+        now = next((release for release in releases if release.release_id == now.reason), None)
+    older = [each for each in releases if now and each.sequence < now.sequence and each.visible]
+    target = next((each for each in reversed(older) if now and each.tables != now.tables), None)
+    if target is None:
+        raise NoSuchRelease(f"no earlier release of {day} is kept; {_told(releases)}")
+    return target
+
+
+def _make_current(storage: Storage, release: Release, verdict: str, reason: str | None) -> Release:
+    for path in (path for table in release.tables for path in table.files):
+        if storage.size(path) is None:
+            raise NoSuchRelease(f"release {release.release_id[:SHOWN]} of {release.day} is gone: no file {path}")
+    while True:
+        snapshot = open_snapshot(storage, RELEASES)
+        rows = read_table(storage, RELEASES, snapshot.files)
+        releases = _history(rows, [release.day])[release.day]
+        if verdict == "approved" and releases[-1] != release:
+            raise NoSuchRelease(f"{release.day} has another release than the one to approve; {_told(releases)}")
+        new = _next(releases, release.day, release.tables, verdict, reason)
+        if _append(storage, snapshot, rows, new):
+            return new
+
+
+def _told(releases: Sequence[Release]) -> str:
+    told = ", ".join(f"{release.release_id[:SHOWN]} {release.verdict}" for release in releases)
+    return f"its releases are: {told}" if told else "it has no release"
+
+
+def _next(
+    releases: Sequence[Release], day: date, tables: Sequence[ReleasedTable], verdict: str, reason: str | None
+) -> Release:
+    sequence = releases[-1].sequence + 1 if releases else 1
+    return Release(_id(day, tables, sequence), day, sequence, verdict, tuple(tables), datetime.now(UTC), reason)
+
+
+def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: Release) -> bool:
     """Add a row; in one file with all there are once these lie in many, so that reading them stays cheap."""
+    row = _row(new)
     if len(snapshot.files) < MOST_FILES:
-        return commit_rows(storage, snapshot, new)
-    file = write_file(storage, RELEASES, None, pa.concat_tables([rows, new]))
+        return commit_rows(storage, snapshot, row)
+    file = write_file(storage, RELEASES, None, pa.concat_tables([rows, row]))
     return file is not None and commit(storage, snapshot, [None], [file]) == "published"
 
 
@@ -147,7 +254,7 @@ def _id(day: date, tables: Sequence[ReleasedTable], sequence: int) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _row(release: Release, held: str | None) -> pa.Table:
+def _row(release: Release) -> pa.Table:
     tables = [
         {"table": t.table, "fingerprint": t.fingerprint, "run_key": t.run_key, "files": list(t.files)}
         for t in release.tables
@@ -158,7 +265,7 @@ def _row(release: Release, held: str | None) -> pa.Table:
         "sequence": release.sequence,
         "created_at": release.created_at,
         "verdict": release.verdict,
-        "reason": held,
+        "reason": release.reason,
         "tables": tables,
     }
     return pa.Table.from_pylist([row], schema=RELEASES.arrow)
@@ -166,4 +273,12 @@ def _row(release: Release, held: str | None) -> pa.Table:
 
 def _release(row: dict[str, Any]) -> Release:
     tables = tuple(ReleasedTable(t["table"], t["fingerprint"], t["run_key"], tuple(t["files"])) for t in row["tables"])
-    return Release(row["release_id"], row["released_day"], row["sequence"], row["verdict"], tables, row["created_at"])
+    return Release(
+        row["release_id"],
+        row["released_day"],
+        row["sequence"],
+        row["verdict"],
+        tables,
+        row["created_at"],
+        row["reason"],
+    )

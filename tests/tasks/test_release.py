@@ -1,8 +1,8 @@
-"""Readers see what belongs together: no table of a day goes on beside reviews it was not made of."""
+"""Readers see what belongs together and what was found good: else a day waits for a person."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +10,14 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.clean import CLEANING
-from tasks.features import make
-from tasks.lake import Lake
+from tasks.extractors import registry
+from tasks.features import TableRun, make
+from tasks.lake import Lake, releases
 from tasks.lake.lake import NotReleased
-from tasks.lake.releases import Release, release_day
-from tasks.release import _fits
+from tasks.lake.releases import NoSuchRelease, Release, release_day
+from tasks.plan import plan
+from tasks.quality.verdict import Limits
+from tasks.release import Verdict, _fits, release
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
 
@@ -63,3 +66,87 @@ def test_of_a_day_that_lost_its_last_review_nothing_is_read(lake: Lake) -> None:
     release_day(lake.storage, DAY, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, TOY])
     assert len(lake.frame([DAY], ["reviews", "text_toy"])) == 0
     assert lake.read(TOY, DAY).num_rows == 0
+
+
+def run(lake: Lake, day: date = DAY, limits: Limits | None = None) -> Verdict:
+    """Cleaning alone, then the release as a run makes it."""
+    return release.fn(lake.uri, day, [make(lake, CLEANING, day)], limits)
+
+
+def texts(lake: Lake, day: date = DAY) -> set[str]:
+    return set(lake.frame([day], ["reviews"])["text"])
+
+
+STRICT = Limits(fewest=2, empty=0.4)
+
+
+def test_a_critical_verdict_holds_the_day_until_a_person_approves_it(lake: Lake) -> None:
+    bring(lake, {DAY: {"a": "", "b": "иначе"}}, edited=1)
+    assert run(lake, limits=STRICT) == "held"
+    assert run(lake, limits=STRICT) == "held", "it waits"
+    assert texts(lake) == {"отлично", "ужасно"}, "readers keep what they had"
+    (held,) = lake.history([DAY])[DAY][1:]
+    assert held.reason == "clean_text: 50% of 2 texts are empty"
+    assert plan.fn(lake.uri, []).work == ()
+    assert releases.approve(lake.storage, DAY).verdict == "approved"
+    assert texts(lake) == {"", "иначе"}
+    assert run(lake, limits=STRICT) == "unchanged", "what a person has approved is not held again"
+    with pytest.raises(NoSuchRelease, match="2026-03-01 is not held"):
+        releases.approve(lake.storage, DAY)
+
+
+def test_a_mended_rerun_releases_a_held_day(lake: Lake) -> None:
+    bring(lake, {DAY: {"a": "", "b": "иначе"}}, edited=1)
+    assert run(lake, limits=STRICT) == "held"
+    bring(lake, {DAY: {"a": "отлично"}}, edited=2)
+    assert run(lake, limits=STRICT) == "released"
+    assert texts(lake) == {"отлично", "иначе"}
+    bring(lake, {DAY: {"a": ""}}, edited=3)
+    assert run(lake, limits=STRICT) == "held"
+    assert run(lake, limits=Limits()) == "released", "the settings have been mended"
+
+
+def test_a_rollback_stays_until_the_days_tables_change(lake: Lake) -> None:
+    for number, text in enumerate(("один", "два"), 1):
+        bring(lake, {DAY: {"a": text}}, edited=number)
+        assert run(lake) == "released"
+    before = lake.storage.files("reviews", recursive=True)
+    back = releases.rollback(lake.storage, DAY)
+    assert texts(lake) == {"один", "ужасно"}
+    assert lake.storage.files("reviews", recursive=True) == before, "no data is copied"
+    assert run(lake) == "unchanged"
+    assert plan.fn(lake.uri, []).work == ()
+    assert texts(lake) == {"один", "ужасно"}
+    releases.rollback(lake.storage, DAY)
+    assert texts(lake) == {"отлично", "ужасно"}, "again: one further back"
+    with pytest.raises(NoSuchRelease, match="no earlier release of 2026-03-01 is kept"):
+        releases.rollback(lake.storage, DAY)
+    with pytest.raises(NoSuchRelease, match="already"):
+        releases.rollback(lake.storage, lake.history()[DAY][0].release_id)
+    releases.rollback(lake.storage, back.release_id[:8])
+    assert texts(lake) == {"один", "ужасно"}
+    bring(lake, {DAY: {"b": "три"}}, edited=9)
+    assert run(lake) == "released"
+    assert texts(lake) == {"два", "три"}
+
+
+def test_vectors_and_labels_are_compared_with_what_readers_see(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy())
+    limits = Limits(fewest=20)
+    both = partial(_both, lake, limits=limits)
+    bring(lake, {DAY: {f"r{n}": "ж" * (n % 7 + 1) for n in range(40)}}, edited=1)
+    bring(lake, {NEXT: {f"s{n}": "ж" * (n % 6 + 1) for n in range(40)}}, edited=1)
+    assert [both(DAY), both(NEXT)] == ["released", "released"]
+    bring(lake, {NEXT: {f"s{n}": "w" * (n % 7 + 20) for n in range(40)}}, edited=2)
+    assert both(NEXT) == "held"
+    assert str(lake.history()[NEXT][-1].reason).startswith("clean_text: 100% of the rows have another language")
+    assert "text_toy: the mean vector has moved by" in str(lake.history()[NEXT][-1].reason)
+    third = NEXT + timedelta(days=1)
+    bring(lake, {third: {f"t{n}": "ж" * (n % 5 + 1) for n in range(12)}})
+    assert both(third) == "held"
+    assert lake.history()[third][-1].reason == "clean_text: 12 rows, where the days before have 42"
+
+
+def _both(lake: Lake, day: date, limits: Limits) -> Verdict:
+    runs: list[TableRun] = [make(lake, CLEANING, day), make(lake, toy(), day)]
+    return release.fn(lake.uri, day, runs, limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -48,13 +48,13 @@ def fit(card: Card, vectors: Iterable[np.ndarray]) -> Artefact:
 
     assert card.dim is not None
     model = IncrementalPCA(card.dim)
-    count = 0
+    count, remaining = 0, iter(vectors)
     with threadpool_limits(1):  # another number of threads adds up in another order
-        for part in _parts(vectors, ROWS_AT_ONCE, least=card.dim):
+        while part := list(itertools.islice(remaining, ROWS_AT_ONCE)):
             count += len(part)
             if count < card.dim:
                 raise TooLittle(f"{card.name}: {count} vectors are too few for {card.dim} components")
-            model.partial_fit(part)
+            model.partial_fit(np.stack(part).astype(np.float64))
     if not count:
         raise TooLittle(f"{card.name}: no vectors to learn from")
     shares = model.explained_variance_ratio_
@@ -75,19 +75,6 @@ def pca(card: Card, weights: Weights | None) -> Run:
             return np.asarray(centred @ components.T, np.float32)
 
     return run
-
-
-def _parts(vectors: Iterable[np.ndarray], size: int, *, least: int) -> Iterator[np.ndarray]:
-    """Matrices of ``size`` rows in double; a last one with fewer than ``least`` goes into the one before."""
-    remaining = iter(vectors)
-    before: list[np.ndarray] = []
-    while taken := list(itertools.islice(remaining, size)):
-        if before and len(taken) >= least:
-            yield np.stack(before).astype(np.float64)
-            before = []
-        before += taken
-    if before:
-        yield np.stack(before).astype(np.float64)
 
 
 def _columns(card: Card) -> str:

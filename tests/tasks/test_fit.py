@@ -11,7 +11,7 @@ import pytest
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.clean import CLEANING
 from tasks.extractors import get
-from tasks.extractors.artefact import NeverFitted, TooLittle
+from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
 from tasks.extractors.store import MissingWeights, root
 from tasks.features import NotMade, TableRun, configured, make
 from tasks.fit import Fitted, NothingToFit, fit, promote
@@ -139,6 +139,26 @@ def test_components_of_a_table_that_is_behind_are_refused(lake: Lake) -> None:
         features(lake, name)
     features(lake, "text_navec")
     assert features(lake, name).computed == 1
+
+
+def test_components_of_another_models_vectors_are_refused_until_fitted_again(lake: Lake) -> None:
+    source, name = "text_word2vec", "pca_text_word2vec"
+    learn(lake, source, FIRST, FIRST)
+    features(lake, source)
+    learn(lake, name)
+    before = features(lake, name).fingerprint
+    learn(lake, source)
+    promote(lake.uri, source)
+    with pytest.raises(NotMade, match="text_word2vec, which is not up to date"):
+        features(lake, name)
+    features(lake, source)
+    with pytest.raises(OutOfDate, match=f"`otzyv fit {name}"):
+        features(lake, name)
+    learn(lake, name)
+    promote(lake.uri, name)
+    again = features(lake, name)
+    assert (again.state, again.computed) == ("published", 40)
+    assert again.fingerprint != before
 
 
 def test_components_stay_released_while_their_table_fits_the_reviews(lake: Lake) -> None:

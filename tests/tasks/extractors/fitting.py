@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,13 @@ from tests.tasks.extractors.contents import TEXTS
 
 CORPUS = tuple(f"{one} {other}" for one in TEXTS for other in TEXTS)
 """Texts in which every word occurs several times."""
+
+
+def many_texts() -> list[str]:
+    """A thousand made-up texts of 40 words each."""
+    chance = random.Random(0)
+    words = [f"{a}{b}{c}" for a in ("по", "на", "учи", "рас") for b in ("каз", "тел", "бот", "куп") for c in "аеиоу"]
+    return [" ".join(chance.choices(words, k=40)) for _ in range(1000)]
 
 
 def vectors(dim: int, count: int) -> np.ndarray:

@@ -495,6 +495,28 @@ def rollback(target: str, lake: str) -> None:
     flow.rollback(Lake(lake), wanted)
 
 
+@main.command(epilog="otzyv export --lake demo-lake --tables reviews,sentiment_mini --out features.parquet")
+@lake_option
+@_days
+@click.option("--tables", required=True, metavar="A,B", help="Names of tables; several are joined by review_id.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file, .parquet or .csv.")
+def export(lake: str, day: date | None, from_day: date | None, to_day: date | None, tables: str, out: Path) -> None:
+    """Write released rows into one file, as ``Lake.frame`` gives them; without days, of all released days.
+
+    In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula.
+    """
+    from tasks.lake import Lake
+    from tasks.lake.export import export as write
+
+    opened = Lake(lake)
+    wanted = _range(day, from_day, to_day)
+    seen = opened.releases(wanted)
+    if left := [each for each in wanted or () if each not in seen]:
+        click.echo(f"no release of {', '.join(map(str, left))}", err=True)
+    rows = write(opened, sorted(seen), [name.strip() for name in tables.split(",") if name.strip()], out)
+    click.echo(f"{out}: {rows} rows of {len(seen)} days")
+
+
 def _settings() -> Settings:
     from flows.settings import load
     from tasks.extractors.settings import WrongSettings

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -17,6 +16,7 @@ from schemas.table import Column, Table
 from schemas.tables import TABLES
 from tasks.lake import constants, releases
 from tasks.lake.constants import Constants
+from tasks.lake.frame import Pool, attached, joined, per_review
 from tasks.lake.releases import Release
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_batches, read_table
 from tasks.lake.storage import Storage
@@ -101,24 +101,53 @@ class Lake:
         days: Sequence[date] | None,
         tables: Sequence[str],
         kind: Literal["pandas", "arrow"] = "pandas",
+        *,
+        release: str = "latest",
+        pool: Pool | None = None,
     ) -> pd.DataFrame | pa.Table:
         """Released rows of one or more tables, joined by review_id; all released days where ``days`` is None.
 
         One table comes as it is. Of several, columns are named ``table.column``; a table with a row per attachment
-        gives a list per review, in the order of its positions. Raises NotReleased for a day that was asked for and has
-        no release, or none with one of the tables; and MixedFingerprints if the days of a table were made by different
-        models. Both name the days. Without ``days``, those that were released without a table lack its rows.
+        gives a list per review, in the order of its positions, or with ``pool="mean"`` the mean of its vectors and
+        numbers. ``release``: what readers see, or the id of one release (or its first digits), as it was or as it is
+        held. Raises NotReleased for a day that was asked for and has no release, or none with one of the tables; and
+        MixedFingerprints if the days of a table were made by different models. Both name the days. Without ``days``,
+        those that were released without a table lack its rows.
         """
+        chosen = self._chosen(days, tables, release)
+        whole = self._frame([self.table(name) for name in tables], chosen, pool)
+        return whole if kind == "arrow" else whole.to_pandas()
+
+    def frames(self, days: Sequence[date] | None, tables: Sequence[str]) -> Iterator[pa.Table]:
+        """What ``frame`` gives, joined day by day, so that memory holds one day. Raises what it does, at the start."""
+        chosen = self._chosen(days, tables, "latest")
+        known = [self.table(name) for name in tables]
+        return (self._frame(known, [each], None) for each in chosen)
+
+    def _frame(self, tables: Sequence[Table], chosen: Sequence[Release], pool: Pool | None) -> pa.Table:
+        parts = [self._released(table, chosen) for table in tables]
+        if len(parts) > 1:
+            return joined(tables, parts, pool)
+        return per_review(parts[0], pool) if pool and attached(tables[0]) else parts[0]
+
+    def _chosen(self, days: Sequence[date] | None, tables: Sequence[str], release: str) -> list[Release]:
+        """The releases to read, in the order of their days, once it is known that they can be read together."""
         if not tables:
             raise ValueError("name at least one table")
-        seen = self.releases(days)
+        for name in tables:
+            if "review_id" not in self.table(name).keys:
+                raise ValueError(f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it")
+        if release == "latest":
+            seen = self.releases(days)
+        else:
+            found = releases.find(self.storage, release)
+            seen = {found.day: found}
         missing = sorted(set(days or ()) - set(seen))
         if missing:
             named = ", ".join(str(day) for day in missing)
             raise NotReleased(f"no release of {named}; released days: {_span(seen)}")
-        known = [self.table(name) for name in tables]
-        for name in tables if days is not None else ():
-            without = sorted(day for day, release in seen.items() if name not in {t.table for t in release.tables})
+        for name in tables if days is not None or release != "latest" else ():
+            without = sorted(day for day, each in seen.items() if name not in each.by_name)
             if without:
                 named = ", ".join(map(str, without))
                 raise NotReleased(
@@ -126,67 +155,31 @@ class Lake:
                     f"Make it with: otzyv features --lake {self.uri} --from {without[0]} --to {without[-1]} "
                     f"--extractors {name}"
                 )
-        parts = [self._released(table, seen.values()) for table in known]
-        joined = parts[0] if len(parts) == 1 else _joined(known, parts)
-        return joined if kind == "arrow" else joined.to_pandas()
+        chosen = [seen[day] for day in sorted(seen)]
+        for name in tables:
+            self._refuse_mixed(name, chosen)
+        return chosen
 
-    def _released(self, table: Table, seen: Iterable[Release]) -> pa.Table:
-        files: list[DataFile] = []
+    def _refuse_mixed(self, table: str, chosen: Sequence[Release]) -> None:
         made: dict[str | None, list[date]] = {}
-        for release in sorted(seen, key=lambda release: release.day):
-            if all(known.table != table.name for known in release.tables):
-                continue
-            known = release.table(table.name)
-            if not known.files:
-                continue
-            made.setdefault(known.fingerprint, []).append(release.day)
-            files += [DataFile(path, 0, 0, release.day) for path in known.files]
+        for release in chosen:
+            known = release.by_name.get(table)
+            if known and known.files:
+                made.setdefault(known.fingerprint, []).append(release.day)
         if len(made) > 1:
             told = "; ".join(f"{(key or 'mixed')[:12]}: {', '.join(map(str, days))}" for key, days in made.items())
             oldest = min(made.values(), key=max)
             raise MixedFingerprints(
-                f"table {table.name!r} was made by different models or code ({told}). Make them alike with: "
-                f"otzyv features --lake {self.uri} --from {min(oldest)} --to {max(oldest)} --extractors {table.name}"
+                f"table {table!r} was made by different models or code ({told}). Make them alike with: "
+                f"otzyv features --lake {self.uri} --from {min(oldest)} --to {max(oldest)} --extractors {table}"
             )
+
+    def _released(self, table: Table, chosen: Sequence[Release]) -> pa.Table:
+        known = [(release.day, release.by_name[table.name]) for release in chosen if table.name in release.by_name]
+        files = [DataFile(path, 0, 0, day) for day, released in known for path in released.files]
         return read_table(self.storage, table, files)
 
 
 def _span(seen: Iterable[date]) -> str:
     days = sorted(seen)
     return f"{days[0]} to {days[-1]} ({len(days)})" if days else "none"
-
-
-def _joined(tables: Sequence[Table], parts: Sequence[pa.Table]) -> pa.Table:
-    whole = pa.table({"review_id": pa.array([], pa.string())})
-    for table, part in zip(tables, parts, strict=True):
-        if "position" in table.keys:
-            part = part.sort_by([("review_id", "ascending"), ("position", "ascending")])
-            others = [name for name in part.column_names if name not in ("review_id", "day")]
-            part = _lists(part, others)
-        part = part.rename_columns(
-            [name if name == "review_id" else f"{table.name}.{name}" for name in part.column_names]
-        )
-        whole = _join(whole, part)
-    return whole.sort_by("review_id")
-
-
-def _lists(part: pa.Table, names: Sequence[str]) -> pa.Table:
-    """One row per review_id (rows are sorted by it), each other column a list."""
-    ends = part.group_by("review_id", use_threads=False).aggregate([([], "count_all")])
-    offsets = pa.array([0, *np.cumsum(ends["count_all"].to_numpy()).tolist()], pa.int32())
-    lists = {name: pa.ListArray.from_arrays(offsets, part[name].combine_chunks()) for name in names}
-    return pa.table({"review_id": ends["review_id"], **lists})
-
-
-def _join(left: pa.Table, right: pa.Table) -> pa.Table:
-    """Full outer join by review_id. Arrow's own join refuses list columns, so rows are taken by their number."""
-    numbers = [
-        pa.table({"review_id": side["review_id"], name: pa.array(range(side.num_rows), pa.int64())})
-        for side, name in ((left, "left"), (right, "right"))
-    ]
-    both = numbers[0].join(numbers[1], "review_id", join_type="full outer")
-    columns = {"review_id": both["review_id"]}
-    for side, name in ((left, "left"), (right, "right")):
-        taken = side.drop_columns(["review_id"]).take(both[name])
-        columns |= dict(zip(taken.column_names, taken.columns, strict=True))
-    return pa.table(columns)

@@ -1,0 +1,135 @@
+"""Released rows side by side, and out of the lake as files that give them again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.tables import REVIEWS, feature_table
+from tasks.lake import Lake
+from tasks.lake.export import export, plain
+from tasks.lake.lake import MixedFingerprints, NotReleased
+from tasks.lake.releases import release_day
+from tests.tasks.lake.test_lake import DAYS, TEXTS, VECTOR, put, rows
+
+IMAGES = feature_table("image_toy", [VECTOR], row="a toy", attached=True)
+
+
+def with_images(lake: Lake, day: date, seed: int = 1) -> pa.Table:
+    """Three reviews: one with four images, one with two, one with none."""
+    put(lake, REVIEWS, rows(REVIEWS, seed, day, 3))
+    ids = lake.read(REVIEWS, day)["review_id"].to_pylist()
+    images = rows(IMAGES, seed, day)
+    images = images.set_column(0, "review_id", pa.array([ids[0]] * 4 + [ids[1]] * 2))
+    images = images.set_column(1, "position", pa.array([2, 0, 3, 1, 1, 0], pa.int32()))
+    put(lake, IMAGES, images)
+    release_day(lake.storage, day, [REVIEWS, IMAGES])
+    return images
+
+
+def test_attachments_are_pooled_over_those_that_have_features(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    images = with_images(lake, DAYS[0]).to_pylist()
+    ids = lake.read(REVIEWS)["review_id"].to_pylist()
+    frame = lake.frame(DAYS[:1], ["reviews", "image_toy"], pool="mean").set_index("review_id")
+    alone = lake.frame(DAYS[:1], ["image_toy"], pool="mean").set_index("review_id")
+    for review_id in ids[:2]:
+        good = [row["embedding"] for row in images if row["review_id"] == review_id and row["status"] == "ok"]
+        np.testing.assert_allclose(frame.loc[review_id, "image_toy.embedding"], np.mean(good, axis=0), atol=1e-6)
+        np.testing.assert_allclose(alone.loc[review_id, "embedding"], np.mean(good, axis=0), atol=1e-6)
+        assert list(frame.loc[review_id, "image_toy.position"]) == sorted(range(len(alone.loc[review_id, "position"])))
+    assert frame.loc[ids[2], "image_toy.embedding"] is None
+    assert set(alone.index) == set(ids[:2])
+
+
+def test_a_release_is_read_by_its_id_whatever_came_after(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    seen = {}
+    for seed in (1, 2, 3):
+        put(lake, TEXTS, rows(TEXTS, seed, DAYS[0]))
+        release = release_day(lake.storage, DAYS[0], [TEXTS], held=lambda _, seed=seed: "look" if seed == 3 else None)  # type: ignore[misc]
+        assert release is not None
+        seen[release.release_id] = lake.read(TEXTS, DAYS[0])
+    for release_id, wanted in seen.items():
+        assert lake.frame(None, ["text_toy"], "arrow", release=release_id[:12]).equals(wanted)
+    assert lake.frame(None, ["text_toy"], "arrow").equals([*seen.values()][1])
+    with pytest.raises(LookupError, match="no id begins so"):
+        lake.frame(None, ["text_toy"], release="feedbeef")
+    with pytest.raises(NotReleased, match="2026-03-02"):
+        lake.frame(DAYS[1:], ["text_toy"], release=next(iter(seen)))
+
+
+def test_an_export_as_parquet_holds_what_the_frame_holds(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    for day in DAYS:
+        with_images(lake, day)
+    wanted = pa.concat_tables([lake.frame([day], ["reviews", "image_toy"], "arrow") for day in DAYS])
+    assert export(lake, None, ["reviews", "image_toy"], tmp_path / "out.parquet") == wanted.num_rows == 6
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.equals(wanted.cast(found.schema))
+    with pytest.raises(ValueError, match=r"\.parquet or \.csv"):
+        export(lake, None, ["reviews"], tmp_path / "out.xlsx")
+    with pytest.raises(ValueError, match="no rows of reviews"):
+        export(lake, None, ["quarantine"], tmp_path / "out.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "out.parquet"], "no half a file is left"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+7", "-x", "@A1", "\tx", "\r\nx", "\n", '"a", b', "так = себе", "'", ""])
+def test_no_text_of_an_exported_csv_begins_as_a_formula_and_each_is_read_again(tmp_path: Path, text: str) -> None:
+    from pyarrow import csv as pv
+
+    pv.write_csv(plain(pa.table({"text": [text], "n": [-1.5]})), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["text"] == ("'" if text[:1] in {*"=+-@\t\r\n"} else "") + text
+    assert row["n"] == "-1.5"
+
+
+def test_lists_of_an_exported_csv_are_json_that_gives_them_again() -> None:
+    values: dict[str, Any] = {
+        "vector": pa.array([[0.1, -2.5e-8], None, []], pa.list_(pa.float32())),
+        "nested": pa.array([[[1.5], None], [], None], pa.list_(pa.list_(pa.float32()))),
+        "texts": pa.array([['a"b', None], ["=x"], []], pa.list_(pa.string())),
+        "days": pa.array([[date(2026, 3, 1)], None, []], pa.list_(pa.date32())),
+    }
+    said = plain(pa.table(values))
+    for name, column in values.items():
+        found = [None if text is None else json.loads(text) for text in said[name].to_pylist()]
+        wanted = json.loads(json.dumps(column.to_pylist(), default=str))
+        if name == "vector":
+            assert said[name][0].as_py() == "[0.1,-2.5e-8]"
+            assert found[0] == pytest.approx(wanted[0])
+            found, wanted = found[1:], wanted[1:]
+        assert found == wanted
+
+
+def test_an_exports_memory_is_that_of_one_day_and_mixed_models_are_refused_before_a_row(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    days = [DAYS[0] + timedelta(days=n) for n in range(12)]
+    for day in days:
+        put(lake, REVIEWS, rows(REVIEWS, 1, day, 2000))
+        release_day(lake.storage, day, [REVIEWS])
+    peaks = []
+    for taken in (days[:2], days):
+        pa.default_memory_pool().release_unused()
+        before = pa.default_memory_pool().bytes_allocated()
+        most = 0
+        for frame in lake.frames(taken, ["reviews"]):
+            most = max(most, pa.default_memory_pool().bytes_allocated() - before)
+            del frame
+        peaks.append(most)
+    assert peaks[1] <= 1.1 * peaks[0]
+    for day, made_by in zip(days[:2], "ab", strict=True):
+        put(lake, TEXTS, rows(TEXTS, 1, day, fingerprint=made_by))
+        release_day(lake.storage, day, [REVIEWS, TEXTS])
+    with pytest.raises(MixedFingerprints):
+        export(lake, days[:2], ["text_toy"], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test lint type bench lock format
+# Hours of work. SHARE=0.1 makes a tenth of the faults.
+SHARE ?= 1
+
+.PHONY: demo test torture lint type bench lock format
 
 demo: $(STAMP)
 	@$(BIN)/otzyv demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+
+torture: $(STAMP)
+	@$(BIN)/python -m tests.faults --share $(SHARE)
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -13,7 +13,7 @@ from schemas.tables import CLEAN_TEXT
 from tasks.lake import Lake
 from tasks.lake.publish import commit
 from tasks.lake.snapshot import DataFile, open_snapshot, read_table
-from tests.faults.counts import times
+from tests.faults.counts import detail, turns
 from tests.faults.days import DAYS, TABLES, bring_and_make, check_done, check_whole, expected, published
 from tests.tasks.lake.test_publish import DAY, ids, staged, wanted
 
@@ -46,14 +46,25 @@ def versions(lake: Lake) -> list[int]:
 def test_with_every_answer_lost_a_run_ends_well_and_writes_nothing_twice(
     tmp_path: Path, faulty: Callable[[Callable[[Commit], None]], None]
 ) -> None:
-    bring_and_make(str(tmp_path / "good"), 1)
-    faulty(lose_answer)
-    runs = bring_and_make(str(tmp_path / "lossy"), 1)
-    assert {run.state for run in runs} == {"published"}
-    good, lossy = Lake(tmp_path / "good"), Lake(tmp_path / "lossy")
-    assert published(lossy) == published(good) == expected(1)
-    assert versions(lossy) == versions(good)
-    check_done(lossy, 1)
+    good, lossy, lost = str(tmp_path / "good"), str(tmp_path / "lossy"), 0
+
+    def lose(commit: Commit) -> None:
+        nonlocal lost
+        lost += 1
+        lose_answer(commit)
+
+    for turn in turns("every commit's answer lost", 1, 100):
+        faulty(lambda commit: commit())
+        bring_and_make(good, turn)
+        faulty(lose)
+        runs = bring_and_make(lossy, turn)
+        detail(f"runs; {lost} answers")
+        assert "failed" not in {run.state for run in runs}
+        assert published(Lake(lossy)) == published(Lake(good)) == expected(turn)
+        assert versions(Lake(lossy)) == versions(Lake(good))
+    assert lost
+    faulty(lambda commit: commit())
+    check_done(Lake(lossy), turn)
 
 
 def test_a_commit_that_fails_raises_and_the_next_run_converges(
@@ -61,7 +72,8 @@ def test_a_commit_that_fails_raises_and_the_next_run_converges(
 ) -> None:
     bring_and_make(str(tmp_path), 0)
     lake = Lake(tmp_path)
-    for turn in range(1, times(3, 100) + 1):
+    for fault in turns("commit fails", 3, 100):
+        turn = fault + 1
         left = 1 + turn % 7
 
         def fail(commit: Commit) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lake import Lake
-from tests.faults.counts import times
+from tests.faults.counts import times, turns
 from tests.faults.days import check_done, check_whole
 from tests.faults.victim import Job, Victims
 
@@ -23,7 +23,8 @@ def test_a_file_that_can_not_be_written_whole_leaves_the_lake_as_it_was(victims:
     largest = max(path.stat().st_size for path in tmp_path.rglob("*.parquet"))
     sizes = [round(largest * (n + chance.random()) / times(4, 200)) for n in range(times(4, 200))]
     failed = 0
-    for edition, size in enumerate(sizes, 1):
+    for turn in turns("no file may grow beyond a size", 4, 200):
+        edition, size = turn + 1, sizes[turn]
         (end,) = victims.run(Job("bring_and_make", uri, edition, largest_file=size))
         assert not end.killed
         if end.error:
@@ -51,7 +52,8 @@ def test_a_full_disk_leaves_the_lake_as_it_was_and_space_alone_mends_it(victims:
     uri, ballast = str(disk / "lake"), disk / "ballast"
     victims.run(Job("bring_and_make", uri, 0))
     failed = 0
-    for edition in range(1, times(4, 200) + 1):
+    for turn in turns("disk full", 4, 200):
+        edition = turn + 1
         free = subprocess.run(["stat", "-f", "-c", "%f %S", disk], capture_output=True, text=True, check=True)
         blocks, size = map(int, free.stdout.split())
         ballast.write_bytes(bytes(max(0, blocks - chance.randint(0, 20)) * size))

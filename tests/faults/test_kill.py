@@ -7,25 +7,27 @@ import time
 from pathlib import Path
 
 from tasks.lake import Lake
-from tests.faults.counts import times
+from tests.faults.counts import detail, turns
 from tests.faults.days import check_done, check_whole
 from tests.faults.victim import STEPS, Job, Victims
 
 
 def test_killed_at_each_named_step_the_next_run_converges(victims: Victims, tmp_path: Path) -> None:
-    chance = random.Random(1)
-    for turn in range(times(1, 100)):
+    chance, kills = random.Random(1), 0
+    for turn in turns("kill -9 at each named step", 1, 100, each=len(STEPS)):
         uri = str(tmp_path / str(turn))
         for edition, step in enumerate(STEPS, 1):
             job = Job("bring_and_make", uri, edition, die_at=step, nth=chance.randint(1, 1 if edition == 1 else 3))
             (end,) = victims.run(job)
             assert end.killed or job.nth > 1, "the step was not reached"
+            kills += end.killed
             check_whole(Lake(uri), range(1, edition + 1), fresh=edition == 1)
             if edition == 1:
                 victims.run(Job("bring_and_make", uri, edition))
         (end,) = victims.run(Job("bring_and_make", uri, len(STEPS)))
         assert end.error is None
         check_done(Lake(uri), len(STEPS))
+        detail(f"{kills} kills; in the other runs the step came less often")
 
 
 def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: Path) -> None:
@@ -35,9 +37,11 @@ def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: P
     victims.run(Job("bring_and_make", uri, 0))
     longest = time.monotonic() - began
     done, kills = 0, 0
-    for edition in range(1, times(6, 1000) + 1):
+    for turn in turns("kill -9 at any time", 6, 1000):
+        edition = turn + 1
         (end,) = victims.run(Job("bring_and_make", uri, edition, die_after=chance.uniform(0.01, longest)))
         kills += end.killed
+        detail(f"{kills} kills; the other runs were done before")
         check_whole(Lake(uri), range(done, edition + 1))
         if edition % 3 == 0:
             (end,) = victims.run(Job("bring_and_make", uri, edition))

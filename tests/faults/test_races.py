@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lake import Lake
-from tests.faults.counts import times
+from tests.faults.counts import turns
 from tests.faults.days import DAYS, TOY, bring_and_make, expected, make_alone
 from tests.faults.victim import Job, Victims
 
@@ -31,7 +31,7 @@ def made_by(lake: Lake) -> dict[str, float]:
 def test_of_writers_that_commit_at_once_exactly_one_wins(
     victims: Victims, lake: Lake, tmp_path: Path, writers: int
 ) -> None:
-    for race in range(times(2, 250)):
+    for race in turns(f"{writers} writers of a day at once", 2, 500 if writers == 2 else 50):
         meeting = tmp_path / f"race {race}"
         meeting.mkdir()
         versions = [2 + race * writers + n for n in range(writers)]
@@ -46,7 +46,7 @@ def test_of_writers_that_commit_at_once_exactly_one_wins(
 
 
 def test_a_slow_old_run_ends_as_superseded_and_replaces_nothing(victims: Victims, lake: Lake, tmp_path: Path) -> None:
-    for race in range(times(2, 100)):
+    for race in turns("a slow old run", 2, 100):
         meeting = tmp_path / f"race {race}"
         meeting.mkdir()
         old, new = 2 + 2 * race, 3 + 2 * race

@@ -11,7 +11,7 @@ from schemas.tables import CLEAN_TEXT
 from tasks.lake import Lake, storage
 from tasks.lake.publish import commit
 from tasks.lake.snapshot import CorruptFile, TornLog, open_snapshot, read_table
-from tests.faults.counts import times
+from tests.faults.counts import turns
 from tests.tasks.lake.test_publish import DAY, staged
 
 
@@ -27,8 +27,10 @@ def test_every_flipped_bit_in_a_data_file_is_found(lake: Lake, monkeypatch: pyte
     (file,) = lake.snapshot(CLEAN_TEXT).files
     path = Path(lake.storage.at(file.path))
     whole = path.read_bytes()
-    bits = range(len(whole) * 8)
-    for flip in random.Random(4).sample(bits, min(len(bits), times(len(bits) // 20, 5000))):
+    bits = len(whole) * 8
+    flips = random.Random(4).sample(range(bits), bits)
+    for turn in turns("bit flipped in a data file", bits // 20, 5000):
+        flip = flips[turn]
         broken = bytearray(whole)
         broken[flip // 8] ^= 1 << flip % 8
         path.write_bytes(broken)
@@ -44,9 +46,9 @@ def test_a_log_cut_anywhere_is_refused(lake: Lake) -> None:
     newest = log / f"{2:020}.json"
     whole = newest.read_bytes()
     lines = [place for place, byte in enumerate(whole) if byte == ord("\n")]
-    cuts = {0, *lines, *(place + 1 for place in lines), *random.Random(5).sample(range(len(whole)), times(40, 800))}
-    for cut in cuts:
-        newest.write_bytes(whole[:cut])
+    cuts = [0, *lines, *(place + 1 for place in lines), *random.Random(5).sample(range(len(whole)), len(whole))]
+    for turn in turns("log cut off", 50, 800):
+        newest.write_bytes(whole[: cuts[turn]])
         with pytest.raises(TornLog, match=newest.name):
             lake.snapshot(CLEAN_TEXT)
     newest.write_bytes(whole)

@@ -17,7 +17,7 @@ from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.publish import EmptyDay
 from tasks.lake.upsert import Upserted, upsert
-from tests.faults.counts import times
+from tests.faults.counts import turns
 
 FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
@@ -178,7 +178,7 @@ def test_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     ]
     from_files = [(record, file) for record in given_records for file in ("one.jsonl", "two.jsonl")]
     contents = set()
-    for turn in range(times(5, 100)):
+    for turn in turns("records in another order", 5, 100):
         lake = Lake.create(tmp_path / str(turn))
         bring(lake, [record for record, _ in from_files], [file for _, file in from_files])
         snapshots = [lake.snapshot(REVIEWS), lake.snapshot(ATTACHMENTS)]

@@ -517,6 +517,26 @@ def export(lake: str, day: date | None, from_day: date | None, to_day: date | No
     click.echo(f"{out}: {rows} rows of {len(seen)} days")
 
 
+@main.command(epilog="otzyv maintain --lake demo-lake")
+@lake_option
+@json_option
+def maintain(lake: str, as_json: bool) -> None:
+    """Keep a lake small: retire old releases, and remove the files that nothing needs any more.
+
+    What readers see stays, and so do the newest releases of each day and all that is young: the setting maintain says
+    how many and how young.
+    """
+    from dataclasses import asdict
+
+    from flows.maintain import maintain as flow
+    from tasks.lake import Lake
+
+    done = asdict(flow(Lake(lake).uri))
+    click.echo(
+        json.dumps(done) if as_json else ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in done.items())
+    )
+
+
 def _settings() -> Settings:
     from flows.settings import load
     from tasks.extractors.settings import WrongSettings

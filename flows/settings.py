@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from tasks.extractors.settings import ExtractorSettings, WrongSettings
+from tasks.lake.maintain import Keep
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS
 
@@ -28,6 +29,7 @@ class Settings(ExtractorSettings):
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
     verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
+    maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
         None, min_length=8, description="secret that hashes authors; made at first use if not given"
     )

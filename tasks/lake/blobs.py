@@ -13,9 +13,9 @@ def blob_path(sha256: str) -> str:
 
 
 def put_blob(storage: Storage, data: bytes, sha256: str) -> None:
-    """Keep a file's bytes, unless they are there already."""
+    """Keep a file's bytes, unless they are there already. They count as put now: maintenance removes old ones."""
     path = blob_path(sha256)
-    if storage.size(path) != len(data):
+    if storage.size(path) != len(data) or not storage.touch(path):
         storage.write(path, data)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+
+FRESH = 6 * 3600.0
+"""Seconds for which a file on S3 counts as changed now."""
 
 
 class StorageError(RuntimeError):
@@ -93,6 +98,23 @@ class Storage:
         """Path -> time of the last change, in seconds since 1970, of the files in a folder and in those below it."""
         infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
         return {info.path: info.mtime.timestamp() for info in infos if info.type == fs.FileType.File}
+
+    def changed_at(self, path: str) -> float:
+        """Time of the last change of a file, in seconds since 1970; infinite where there is none."""
+        info = self.fs.get_file_info(path)
+        return info.mtime.timestamp() if info.type == fs.FileType.File else math.inf
+
+    def touch(self, path: str) -> bool:
+        """Make a file count as changed now; False where there is none.
+
+        On S3 that takes writing it anew: False as well, unless it changed in the last hours.
+        """
+        if self.remote:
+            return time.time() - FRESH < self.changed_at(path) < math.inf
+        with suppress(FileNotFoundError):
+            os.utime(self.root / path)
+            return True
+        return False
 
     def prune(self, folder: str) -> None:
         """Remove the folder and those below it, as far as they are empty. Nothing to do on S3."""

@@ -1,0 +1,23 @@
+"""Keep a lake small: weekly, beside whatever else runs."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.settings import load
+from tasks.lake.maintain import Keep, Maintained
+from tasks.maintain import maintain as tidy
+
+
+@flow(name="maintain")
+def maintain(lake: str, keep: Keep | None = None) -> Maintained:
+    """Retire old releases, join small files, remove what no version and no kept release needs, shorten the logs.
+
+    Every day keeps what readers see and its newest releases, as `keep` says (else the settings). Files that are young,
+    and what live runs have staged, stay. What a retired release needed goes with the next maintenance.
+
+    Args:
+        lake: Folder or `s3://bucket/path` of the lake.
+        keep: What to leave alone; without it, what the settings say.
+    """
+    return tidy(lake, keep or load().maintain)

@@ -1,0 +1,198 @@
+"""Keeping a lake small: old releases go, then the files that nothing needs any more. No data is changed.
+
+Nothing young is removed: a run that is still at work has written files that no version names yet. What a release
+needed that was retired now goes with the next maintenance, so that readers who have just opened it can finish.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.table import Table
+from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
+from tasks.lake import reuse
+from tasks.lake.lake import Lake
+from tasks.lake.publish import FileWriter, commit, write_file
+from tasks.lake.releases import Release, current, made
+from tasks.lake.snapshot import DataFile, read_batches, read_table
+from tasks.lake.storage import Storage
+
+EVENTS = (RUNS, QUARANTINE, MODELS)
+"""Tables that grow by a file with each run; of all others a day lies in one file."""
+MANY = 8
+"""So many files of one day become one; so many log entries become a checkpoint."""
+_TEMPORARY = re.compile(r"(^|/)(\.part-[^/]*|\.[^/]*\.part|[^/]*#\d+)$")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint")
+
+
+class Keep(BaseModel):
+    """What maintenance leaves alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    releases: int = Field(3, ge=1, description="the newest releases of each day, beside the one that readers see")
+    days: int = Field(30, ge=0, description="releases younger than so many days")
+    grace_hours: int = Field(24, ge=0, description="files younger than this: longer than any ingest or run may take")
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What was done. ``bytes``: of the data files, blobs, temporary files and staged chunks that were removed."""
+
+    retired: int
+    compacted: int
+    data_files: int
+    blobs: int
+    temporary: int
+    staged: int
+    checkpoints: int
+    bytes: int
+
+
+def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
+    """Retire releases, join small files, remove what nothing needs, and shorten the tables' logs.
+
+    Raises TornLog or CorruptFile where what is needed can't be told; nothing more is then removed.
+    """
+    keep, storage = keep or Keep(), lake.storage
+    before = [release for releases in lake.history().values() for release in releases]
+    retired = _retire(lake, keep)
+    compacted = sum(_compact(lake, table) for table in EVENTS)
+    removed = _Removal(storage, time.time() - keep.grace_hours * 3600)
+    data_files = removed.all(_unnamed(lake, keep, before))
+    blobs = removed.all(_unreferenced(lake, removed.older, before))
+    temporary = removed.all(_temporary(storage)) if not storage.remote else 0
+    staged = removed.all(_staged(storage), older=time.time() - reuse.KEPT)
+    for folder in (*lake.tables(), "blobs", "_staging"):
+        storage.prune(folder)
+    checkpoints = sum(_shorten(lake, table) for table in lake.tables())
+    return Maintained(retired, compacted, data_files, blobs, temporary, staged, checkpoints, removed.bytes)
+
+
+class _Removal:
+    """Removes files that have not changed for a while, and counts their bytes."""
+
+    def __init__(self, storage: Storage, older: float) -> None:
+        self._storage = storage
+        self.older = older
+        self.bytes = 0
+
+    def all(self, paths: Iterable[str], older: float | None = None) -> int:
+        count = 0
+        for path in paths:
+            size = self._storage.size(path)
+            # Looked at again at the last moment: a blob may have been put once more.
+            if size is None or self._storage.changed_at(path) > (self.older if older is None else older):
+                continue
+            self._storage.delete(path)
+            self.bytes += size
+            count += 1
+        return count
+
+
+def _retire(lake: Lake, keep: Keep) -> int:
+    """Leave in ``releases`` the rows of kept ones; returns how many have gone."""
+    snapshot = lake.snapshot(RELEASES)
+    rows = read_table(lake.storage, RELEASES, snapshot.files)
+    kept = {release.release_id for releases in lake.history().values() for release in _kept(releases, keep)}
+    known = set(rows["release_id"].to_pylist())
+    left = rows.filter(pc.is_in(rows["release_id"], pa.array(sorted(kept), pa.string())))
+    if left.num_rows == rows.num_rows and len(snapshot.files) < MANY:
+        return 0
+    file = write_file(lake.storage, RELEASES, None, left)
+    done = file is not None and commit(lake.storage, snapshot, [None], [file]) == "published"
+    return len(known - kept) if done else 0  # else a run has released meanwhile: next time
+
+
+def _kept(releases: Sequence[Release], keep: Keep) -> Iterator[Release]:
+    """Of a day's releases, oldest first: the newest, the young, and those that decide what a run has to do."""
+    young = datetime.now(UTC) - timedelta(days=keep.days)
+    needed = {releases[-1], current(releases), made(releases), *releases[-keep.releases :]}
+    yield from (release for release in releases if release in needed or release.created_at > young)
+
+
+def _compact(lake: Lake, table: Table) -> int:
+    """Put days that lie in many files into one each; returns how many files have become fewer."""
+    fewer = 0
+    for day in {file.day for file in lake.snapshot(table).files}:
+        snapshot = lake.snapshot(table)
+        files = snapshot.of(day)
+        if len(files) < MANY:
+            continue
+        with FileWriter(lake.storage, table, day) as writer:
+            for batch in read_batches(lake.storage, table, files):
+                writer.write(batch)
+            file = writer.close()
+        if file and commit(lake.storage, snapshot, [day], [file]) == "published":
+            fewer += len(files) - 1
+    return fewer
+
+
+def _unnamed(lake: Lake, keep: Keep, before: Sequence[Release]) -> Iterator[str]:
+    """Data files that are in no version for long enough, and in no release."""
+    found: list[str] = []
+    for table in lake.tables():
+        handle = lake.snapshot(lake.table(table)).handle
+        if handle is not None:
+            gone = handle.vacuum(keep.grace_hours, dry_run=True, enforce_retention_duration=False, full=True)
+            found += [f"{table}/{path}" for path in gone]
+    # Read after the files were listed: a release made meanwhile names only what stood in a version just now.
+    named = {path for release in (*before, *_all(lake)) for table in release.tables for path in table.files}
+    yield from (path for path in found if path not in named)
+
+
+def _unreferenced(lake: Lake, older: float, before: Sequence[Release]) -> Iterator[str]:
+    """Blobs that no attachment of the lake or of a release has, and that no ingest is about to give one."""
+    old = [path for path, changed in lake.storage.changed("blobs").items() if changed <= older]
+    if not old:
+        return
+    paths = {file.path for file in lake.snapshot(ATTACHMENTS).files}
+    for release in (*before, *_all(lake)):
+        paths |= set(release.by_name[ATTACHMENTS.name].files if ATTACHMENTS.name in release.by_name else ())
+    needed: set[str] = set()
+    for path in sorted(paths):
+        rows = read_table(lake.storage, ATTACHMENTS, [DataFile(path, 0, 0, date.min)], ["content_sha256"])
+        needed.update(rows["content_sha256"].to_pylist())
+    yield from (path for path in old if path.rpartition("/")[2] not in needed)
+
+
+def _all(lake: Lake) -> Iterator[Release]:
+    for releases in lake.history().values():
+        yield from releases
+
+
+def _temporary(storage: Storage) -> list[str]:
+    """Files that a process which died had not finished."""
+    return [path for path in storage.changed("") if _TEMPORARY.search(path)]
+
+
+def _staged(storage: Storage) -> Iterator[str]:
+    """Chunks of runs that died; of a live run the newest chunk is young, and keeps the others."""
+    folders: dict[str, dict[str, float]] = {}
+    for path, changed in storage.changed("_staging").items():
+        folders.setdefault(path.rpartition("/")[0], {})[path] = changed
+    for chunks in folders.values():
+        if max(chunks.values()) < time.time() - reuse.KEPT:
+            yield from chunks
+
+
+def _shorten(lake: Lake, table: str) -> bool:
+    """Put a table's state into a checkpoint once its log is long, and drop entries older than Delta keeps them."""
+    handle = lake.snapshot(lake.table(table)).handle
+    if handle is None:
+        return False
+    log = lake.storage.files(f"{table}/_delta_log")
+    last = max((int(found[1]) for path in log if (found := _CHECKPOINT.search(path))), default=0)
+    if handle.version() - last < MANY:
+        return False
+    handle.create_checkpoint()
+    handle.cleanup_metadata()
+    return True

@@ -1,0 +1,16 @@
+"""Task: keep a lake small."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from tasks.lake import Lake
+from tasks.lake.maintain import Keep, Maintained
+from tasks.lake.maintain import maintain as tidy
+from tasks.retry import DELAYS, RETRIES, environment_fault
+
+
+@task(name="maintain", retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=environment_fault)
+def maintain(lake_uri: str, keep: Keep) -> Maintained:
+    """Retire releases beyond those to keep, join small files, remove what nothing needs, shorten the logs."""
+    return tidy(Lake(lake_uri), keep)

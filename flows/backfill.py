@@ -21,6 +21,7 @@ from flows.prefect_server import without_heartbeats
 from flows.settings import load
 from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from tasks.extractors import names
+from tasks.extractors.spending import spending
 from tasks.outcomes import Outcome, outcomes
 from tasks.plan import DayPlan, Plan, plan
 
@@ -172,7 +173,7 @@ def backfill_days(
         with suppress(DayFailed):  # the lake's runs tell how; the other days go on
             features(lake, order.day, order.extractors, again=again)
 
-    with without_heartbeats(), ThreadPoolExecutor(days_at_once) as pool:
+    with without_heartbeats(), spending(), ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, order) for order in orders]
         for day in begun:
             day.result()

@@ -140,13 +140,17 @@ def _grid(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> Grid:
     figures = ("rows", "computed", "reused", "quarantined", "seconds")
     grid = Grid(Column("table", no_wrap=True), *(Column(name, justify="right") for name in figures), "not ok",
                 box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
+    money = {name: sum(r.money for day in report.days for r in day.tables if r.table == name) for name in tables}
+    if any(money.values()):
+        grid.add_column("money", justify="right")
     if report.accounting:
         for row in _ingested(report, report.accounting):
             grid.add_row(*row)
     for name, table in tables.items():
         invalid = sum(run.invalid for day in report.days for run in day.tables if run.table == name)
         counts = [str(count) for count in (table["rows"], table["computed"], table["reused"], invalid)]
-        grid.add_row(name, *counts, f"{table['seconds']:.1f}", _not_ok(table["status"]))
+        cost = [f"{money[name]:.6g}"] if money[name] else []
+        grid.add_row(name, *counts, f"{table['seconds']:.1f}", _not_ok(table["status"]), *cost)
     return grid
 
 

@@ -12,6 +12,7 @@ from flows.settings import load
 from tasks.artifact import artifact
 from tasks.clean import clean_text
 from tasks.extractors.registry import in_order
+from tasks.extractors.spending import spending
 from tasks.features import TableRun, failed
 from tasks.features import features as extract
 from tasks.record import record
@@ -51,10 +52,11 @@ def features(lake: str, day: date, extractors: Sequence[str], *, again: bool = F
     raised at the end, and says which failed.
     """
     limits = load().verdict
-    cleaning = clean_text(lake, day, again=again, return_state=True)
-    tables = [_ended("clean_text", day, cleaning)]
-    made = {name: extract(lake, name, day, again=again, return_state=True) for name in in_order(extractors)}
-    tables += [_ended(name, day, state) for name, state in made.items()]
+    with spending():
+        cleaning = clean_text(lake, day, again=again, return_state=True)
+        tables = [_ended("clean_text", day, cleaning)]
+        made = {name: extract(lake, name, day, again=again, return_state=True) for name in in_order(extractors)}
+        tables += [_ended(name, day, state) for name, state in made.items()]
     record(lake, day, tables)
     report = DayReport(day, tuple(tables), release(lake, day, tables, limits))
     artifact(day, tables)

@@ -163,6 +163,16 @@ RUNS = Table(
             doc="what paid APIs asked for it, in their currency",
             low=0,
         ),
+        Column(
+            name="answer_p50",
+            type=pa.float64(),
+            low=0,
+            required=False,
+            doc="seconds in which half of a paid API's answers came; null without any",
+        ),
+        Column(
+            name="answer_p95", type=pa.float64(), low=0, required=False, doc="seconds in which 95 of 100 answers came"
+        ),
         Column(name="started_at", type=_TIME, doc="when it began"),
         _text("error", "the error's class and message where it failed", required=False),
         _text("flow_run", "id of the Prefect run that attempted it", required=False),

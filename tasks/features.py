@@ -20,9 +20,11 @@ from schemas.tables import QUARANTINE, REVIEWS
 from tasks.artefacts import brought, learned
 from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
+from tasks.extractors.spending import charged, spending
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, vector_contents
 from tasks.lake.day import CheckFailed, Key, publish_day
+from tasks.lake.journal import Journal
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
@@ -48,6 +50,8 @@ class TableRun:
     reused: int = 0
     invalid: int = 0
     money: float = 0.0
+    answer_p50: float | None = None
+    answer_p95: float | None = None
     status: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     run_key: str | None = None
@@ -76,16 +80,17 @@ def make(lake: Lake, extractor: Extractor, day: date, *, again: bool = False) ->
     compute and the weights that the lake holds to are not in the model store. The day is then as it was. Where another
     run with the same fingerprint was faster, but on older inputs, the day is made anew; else the run is superseded.
     """
-    for attempt in range(ATTEMPTS):
-        try:
-            run = _make(lake, extractor, day, again=again)
-        except ChunkGone:
-            if attempt == ATTEMPTS - 1:
-                raise
-            continue
-        if run.state != "superseded" or not _to_be_made_anew(lake, extractor, run):
-            return run
-    return run
+    with spending():
+        for attempt in range(ATTEMPTS):
+            try:
+                run = _make(lake, extractor, day, again=again)
+            except ChunkGone:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            if run.state != "superseded" or not _to_be_made_anew(lake, extractor, run):
+                break
+        return _paid(run)
 
 
 def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableRun:
@@ -117,10 +122,12 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
     if weights is not None and (missing or contents.keys.num_rows):
         hold(lake, card, weights, unread=not missing)
     done = 0
-    for batch in extract(extractor, weights, contents_of(contents, missing)):
-        shelf.add(batch)
-        done += batch.num_rows
-        tell(card.name, day, done, len(missing))
+    journal = Journal(lake.storage, card.name, fingerprint) if card.backend == "api" else None
+    with charged((card.name, day), journal):
+        for batch in extract(extractor, weights, contents_of(contents, missing)):
+            shelf.add(batch)
+            done += batch.num_rows
+            tell(card.name, day, done, len(missing))
     if shelf.passing:
         key = run_key(card.name, day, contents.digest, fingerprint, whole=False)
         begun = replace(begun, run_key=key)
@@ -135,6 +142,8 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
     except CheckFailed:
         shelf.clear()  # or the next run would take up the rows that failed
         raise
+    if journal is not None and published.outcome == "published":
+        journal.clear(shelf)
     shelf.clear()
     computed = _computed(contents, shelf, first=not before)
     return replace(
@@ -194,7 +203,18 @@ class NotMade(LookupError):
 def failed(table: str, day: date, error: object) -> TableRun:
     """The run of a table whose task raised: the error's class and first line, which hold no contents."""
     said = str(error).splitlines() or [""]
-    return TableRun(table, day, "failed", datetime.now(UTC), error=f"{type(error).__name__}: {said[0]}")
+    return _paid(TableRun(table, day, "failed", datetime.now(UTC), error=f"{type(error).__name__}: {said[0]}"))
+
+
+def _paid(run: TableRun) -> TableRun:
+    """The run with what was paid for it, failed tries included."""
+    with charged((run.table, run.day)) as account:
+        return replace(
+            run,
+            money=float(account.money),
+            answer_p50=account.quantile(0.5),
+            answer_p95=account.quantile(0.95),
+        )
 
 
 def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from tasks.extractors.registry import in_order
 from tasks.features import configured, contents_of, former_days, identity_path, inputs, reusable, run_key
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, text_contents
+from tasks.lake.journal import Journal
 from tasks.lake.releases import made as last_made
 from tasks.lake.releases import standing
 from tasks.lake.reuse import Shelf
@@ -38,7 +39,8 @@ class TablePlan:
     """One table of one day. Rows are ``new`` or ``changed`` (both computed) or ``reused``; ``gone`` ones go.
 
     ``contents``: how many distinct contents are computed. ``seconds`` and ``money`` come from the lake's earlier runs
-    of the table, None where it has none. ``run_key`` names the publication that would stand afterwards.
+    of the table, None where it has none; what a paid API will ask is counted where its tokens can be. ``run_key`` names
+    the publication that would stand afterwards.
     """
 
     table: str
@@ -232,6 +234,7 @@ class _Planner:
         ]
         new = sum(key not in known for key in computed)
         seconds, money = self._cost(made.card, len(computed))
+        asked = self._asked(made, contents, missing)
         return TablePlan(
             name,
             day,
@@ -242,7 +245,7 @@ class _Planner:
             len(missing),
             self._why(made, before, there, contents, again=again),
             seconds,
-            money,
+            money if asked is None else asked,
             key,
         )
 
@@ -290,6 +293,14 @@ class _Planner:
         ]
         schema = pa.schema([CLEAN_TEXT.arrow.field(name) for name in ("review_id", "plain", "text", "status")])
         return pa.Table.from_pylist(rows, schema)
+
+    def _asked(self, made: _Made, contents: DayContents, missing: Set[str]) -> float | None:
+        """What a paid API will ask, where that can be counted; answers that are journalled are paid."""
+        if made.extractor.cost is None:
+            return None
+        unpaid = missing - Journal(self.lake.storage, made.card.name, made.fingerprint).keys()
+        texts = (str(contents.read(row)) for sha, row in contents.distinct() if sha in unpaid)
+        return made.extractor.cost(made.card, texts)
 
     def _cost(self, card: Card, rows: int) -> tuple[float | None, float | None]:
         if not rows:

@@ -79,6 +79,8 @@ def _row(run: TableRun) -> dict[str, object]:
         "invalid": run.invalid,
         "seconds": run.seconds,
         "money": run.money,
+        "answer_p50": run.answer_p50,
+        "answer_p95": run.answer_p95,
         "started_at": run.started_at,
         "error": run.error,
         "flow_run": runtime.flow_run.id,

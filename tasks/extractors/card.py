@@ -20,7 +20,9 @@ Modality = Literal["raw", "plain", "text", "image", "audio", "vector"]
 the vectors of another extractor's table."""
 
 Run = Callable[[Sequence[Any]], "np.ndarray | pa.RecordBatch"]
-"""n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns."""
+"""n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns.
+
+Where contents can fail one by one, the batch has a column ``status`` too: ``ok``, or why a row's values are null."""
 
 
 @dataclass(frozen=True, slots=True)

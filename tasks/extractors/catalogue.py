@@ -37,7 +37,7 @@ class Entry:
 def entry(card: Card) -> Entry:
     """What is known of an extractor on this machine, no file read."""
     weights = store.choose(card)
-    here = weights is None or store.present(card.name, weights)
+    here = card.backend != "api" and (weights is None or store.present(card.name, weights))
     size = _bytes(weights) if weights else 0
     if weights and here:
         size = sum(path.stat().st_size for path in store.places(card.name, weights).values())

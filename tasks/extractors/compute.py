@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.tables import STATUSES
 from tasks.extractors.card import Card, Run, Weights
 from tasks.extractors.registry import Extractor
 
@@ -20,6 +21,10 @@ _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and Ope
 
 class ExtractorFailed(RuntimeError):
     """An extractor broke its contract, or failed for another reason than memory. Holds nothing of the contents."""
+
+
+class Unavailable(OSError):
+    """What an extractor asks elsewhere can't be had now; later it may. Holds nothing of the contents."""
 
 
 class Model:
@@ -31,7 +36,10 @@ class Model:
         self._run: Run | None = None
 
     def compute(self, contents: Sequence[Any]) -> Iterator[tuple[list[int], pa.RecordBatch | None]]:
-        """Values of the contents: (indices, a row of the card's value columns for each), until every index was given.
+        """Values of the contents: (indices, a row for each), until every index was given.
+
+        A row has the card's value columns and ``status``: ``ok``, ``invalid`` where a value is null or not finite, or
+        what the extractor itself said.
 
         None stands for contents the memory did not suffice for. One such culprit among n costs at most
         ceil(log2(n)) + 2 calls of the extractor in all.
@@ -85,6 +93,8 @@ class Model:
             output = self._run([contents[index] for index in indices])
         except MemoryError:
             return None
+        except (ExtractorFailed, Unavailable):
+            raise
         except Exception as error:
             if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
                 return None
@@ -127,9 +137,16 @@ def _checked(card: Card, output: Any, rows: int) -> pa.RecordBatch:
         # Copied: it may lie in a buffer that the model fills again with the next batch.
         flat = pa.array(output.flatten(), pa.float32())
         offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * output.shape[1], pa.int32())
-        return pa.record_batch([pa.ListArray.from_arrays(offsets, flat)], schema=wanted)
+        return _with_status(pa.record_batch([pa.ListArray.from_arrays(offsets, flat)], schema=wanted), None)
     if not isinstance(output, pa.RecordBatch):
         raise ExtractorFailed(f"extractor {card.name!r} gave a {type(output).__name__}, not an array or a record batch")
+    said = None
+    if "status" in output.schema.names:
+        said, output = output["status"].to_pylist(), output.drop_columns(["status"])
+        if unknown := {str(status) for status in said if status not in STATUSES}:
+            raise ExtractorFailed(
+                f"extractor {card.name!r} gave status {', '.join(sorted(unknown))}; there are: {', '.join(STATUSES)}"
+            )
     types = {field.name: field.type for field in output.schema}
     if types != {field.name: field.type for field in wanted} or output.num_rows != rows:
         given = ", ".join(f"{field.name}: {field.type}" for field in output.schema)
@@ -144,4 +161,11 @@ def _checked(card: Card, output: Any, rows: int) -> pa.RecordBatch:
             raise ExtractorFailed(
                 f"extractor {card.name!r}: column {column.name!r} has vectors of {lengths} values, not {column.dim}"
             )
-    return pa.record_batch([output[name] for name in wanted.names], schema=wanted)
+    return _with_status(pa.record_batch([output[name] for name in wanted.names], schema=wanted), said)
+
+
+def _with_status(values: pa.RecordBatch, said: Sequence[str] | None) -> pa.RecordBatch:
+    judged = ["ok" if sound else "invalid" for sound in sound_rows(values)]
+    if said is not None:
+        judged = [own if own != "ok" else found for own, found in zip(said, judged, strict=True)]
+    return values.append_column("status", pa.array(judged, pa.string()))

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tasks.extractors.card import Card, Weights
 from tasks.extractors.children import Read, pool
-from tasks.extractors.compute import ExtractorFailed, Model, schema, sound_rows
+from tasks.extractors.compute import ExtractorFailed, Model, schema
 from tasks.extractors.registry import Extractor
 
 __all__ = ["Content", "ExtractorFailed", "extract"]
@@ -55,7 +55,8 @@ def extract(
     ready for it. Files are decoded in ``workers`` children (one per core) while the model computes. ``progress`` is
     told how many contents more are done. Closing the generator ends the work in the children.
 
-    Raises ExtractorFailed; ChildFailed where no child can work; and what loading the model or reading a content raises.
+    Raises ExtractorFailed; Unavailable; ChildFailed where no child can work; and what loading the model or reading a
+    content raises.
     """
     card = extractor.card
     chunks: deque[_Chunk] = deque()
@@ -100,13 +101,14 @@ class _Chunk:
                 for index in indices:
                     self.statuses[good[index][0]] = "out_of_memory"
                 continue
-            for place, (index, sound) in enumerate(zip(indices, sound_rows(values), strict=True), self._computed):
+            ended = values["status"].to_pylist()
+            for place, (index, status) in enumerate(zip(indices, ended, strict=True), self._computed):
                 row = good[index][0]
-                if sound:
+                if status == "ok":
                     self._places[row] = place
                 else:
-                    self.statuses[row] = "invalid"
-            self._values.append(values)
+                    self.statuses[row] = status
+            self._values.append(values.drop_columns(["status"]))
             self._computed += values.num_rows
 
     def rows(self, card: Card) -> pa.RecordBatch:

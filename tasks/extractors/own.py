@@ -42,10 +42,10 @@ def extractors(registered: Collection[str]) -> dict[str, Extractor]:
     """
     if not any(name.upper() in ("OTZYV_SETTINGS", "OTZYV_EXTRACTORS") for name in os.environ):
         return {}
-    from tasks.extractors.settings import WrongSettings, own_models
+    from tasks.extractors.settings import WrongSettings, extractor_settings
 
     made = {}
-    for name, model in own_models().items():
+    for name, model in extractor_settings().extractors.items():
         try:
             if name in registered:
                 raise ValueError("there is an extractor of that name already")

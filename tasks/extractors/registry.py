@@ -15,6 +15,8 @@ Loader = Callable[[Card, Weights | None], Run]
 """Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
 Fit = Callable[[Card, Iterable[Any]], Artefact]
 """Learns from decoded contents, given once and in an order that does not change; the same for the same contents."""
+Cost = Callable[[Card, Iterable[str]], "float | None"]
+"""What a paid API will ask for these contents; None where that can't be told before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Extractor:
     card: Card
     load: Loader
     fit: Fit | None = None
+    cost: Cost | None = None
 
 
 _REGISTRY: dict[str, Extractor] = {}
@@ -33,6 +36,7 @@ MODULES = (
     "autoencoder",
     "bert",
     "bert_words",
+    "embeddings_api",
     "pixels",
     "layout",
     "vision",
@@ -46,7 +50,7 @@ MODULES = (
 PCA = "pca_"
 
 
-def register(card: Card, fit: Fit | None = None) -> Callable[[Loader], Loader]:
+def register(card: Card, fit: Fit | None = None, cost: Cost | None = None) -> Callable[[Loader], Loader]:
     """Make an extractor known under its card's name. A second one of the same name is an error."""
 
     def add(load: Loader) -> Loader:
@@ -54,7 +58,7 @@ def register(card: Card, fit: Fit | None = None) -> Callable[[Loader], Loader]:
             raise ValueError(f"an extractor named {card.name!r} is already registered")
         if card.fitted != (fit is not None):
             raise ValueError(f"extractor {card.name!r}: a fitted card goes with a function that fits, others without")
-        _REGISTRY[card.name] = Extractor(card, load, fit)
+        _REGISTRY[card.name] = Extractor(card, load, fit, cost)
         return load
 
     return add
@@ -64,7 +68,8 @@ def _registry() -> dict[str, Extractor]:
     for module in MODULES:
         importlib.import_module(f"tasks.extractors.{module}")
     own = importlib.import_module("tasks.extractors.own")
-    return {**dict(sorted(_REGISTRY.items(), key=_place)), **own.extractors(_REGISTRY)}
+    api = importlib.import_module("tasks.extractors.embeddings_api")
+    return {**dict(sorted(_REGISTRY.items(), key=_place)), **api.configured(), **own.extractors(_REGISTRY)}
 
 
 def _place(item: tuple[str, Extractor]) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 _NAME = re.compile(r"(text|image|audio)_[a-z0-9_]{1,50}")
@@ -75,6 +77,44 @@ class OwnModel(BaseModel):
         return self
 
 
+class OpenAISettings(BaseModel):
+    """Which API ``text_openai`` asks, and what that may cost. The key is in the environment: OPENAI_API_KEY."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field("https://api.openai.com/v1", description="where the API is")
+    model: str = Field("text-embedding-3-small", min_length=1, description="the API's name of the model")
+    dimensions: int = Field(1536, ge=1, description="length of the vectors")
+    ask_dimensions: bool = Field(True, description="false for models that know one length and refuse to be asked")
+    price: Decimal = Field(ge=0, allow_inf_nan=False, description="money per million tokens, by the API's price list")
+    budget: Decimal = Field(ge=0, allow_inf_nan=False, description="the most that one run may spend, in that money")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="the most requests; without it, as many as it likes"
+    )
+    max_tokens: int = Field(8192, ge=1, description="longest text that the model reads, in tokens")
+    timeout: float = Field(60, gt=0, description="seconds to wait for an answer")
+
+    @property
+    def host(self) -> str:
+        """The API's host, with its port where one is given."""
+        return urlsplit(self.base_url).netloc
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018  # raises where it is no number
+        except ValueError:
+            raise ValueError("it is no address, as https://api.openai.com/v1") from None
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("give the address alone: the key goes into the environment (OPENAI_API_KEY)")
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if not parts.hostname or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not local):
+            raise ValueError("give an address that begins with https:// (http:// on this machine alone)")
+        return url
+
+
 def _named(models: dict[str, OwnModel]) -> dict[str, OwnModel]:
     for name, model in models.items():
         if not _NAME.fullmatch(name):
@@ -92,6 +132,7 @@ class ExtractorSettings(BaseSettings):
     extractors: Annotated[dict[str, OwnModel], AfterValidator(_named)] = Field(
         default_factory=dict, description="models of one's own, by the extractor's name"
     )
+    openai: OpenAISettings | None = Field(None, description="the API that text_openai asks")
 
     @classmethod
     def settings_customise_sources(
@@ -107,10 +148,10 @@ class ExtractorSettings(BaseSettings):
         return (init_settings, env_settings, *toml)
 
 
-def own_models() -> dict[str, OwnModel]:
-    """The models that this process's settings name. Raises WrongSettings, in one line."""
+def extractor_settings() -> ExtractorSettings:
+    """What this process's settings say of extractors. Raises WrongSettings, in one line."""
     try:
-        return ExtractorSettings().extractors
+        return ExtractorSettings()
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -63,7 +63,7 @@ class Shelf:
         self.passing = False
         """Whether a content computed now met a passing fault."""
 
-    def __contains__(self, content_sha256: str) -> bool:
+    def __contains__(self, content_sha256: object) -> bool:
         return content_sha256 in self._places
 
     def take_over(self, files: Iterable[DataFile]) -> None:

@@ -37,6 +37,8 @@ HEAVY = (
     "navec",
     "pandas",
     "prefect",
+    "openai",
+    "tiktoken",
 )
 
 
@@ -53,6 +55,8 @@ def card(request: pytest.FixtureRequest) -> Card:
 def extractor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Extractor:
     """One that is loaded once for all of its tests, and fitted first where it learns; skipped without its weights."""
     found = get(request.param)
+    if found.card.backend == "api":
+        pytest.skip("it costs money; test_embeddings_api holds it to the same promises")
     with pytest.MonkeyPatch.context() as patch:
         if found.fit:
             patch.setenv("OTZYV_MODELS", str(tmp_path_factory.mktemp("models")))

@@ -1,0 +1,40 @@
+"""The whole command with a paid API: it ends with what was paid, and nobody is shown the key."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from schemas.tables import RUNS
+from tests.flows.command import Otzyv, command, review
+from tests.tasks.extractors.openai_server import DIM, KEY, serving
+
+
+def test_a_run_ends_with_what_it_paid_and_shows_the_key_to_nobody(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    otzyv.write("reviews.jsonl", [review("a", "Отлично"), review("b", "Ужасно", "2026-03-02")])
+    where = ("--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "text_openai")
+    monkeypatch.setenv("COLUMNS", "200")
+    with serving() as server:
+        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "16"}
+        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        done = command("run", *where)
+        said["budget"] = "200"
+        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+        refused = command("run", *where)
+    assert done.exit_code == 0, done.output
+    (told,) = (line.split() for line in done.output.splitlines() if "over_budget" in line)
+    # One budget for the run of both days: it sufficed for one of them.
+    assert told[-3:] == ["1", "over_budget", str(server.tokens)]
+    assert sum(run["money"] for run in otzyv.opened().read(RUNS).to_pylist()) == server.tokens
+    assert refused.exit_code == 1
+    assert "does not know the key in OPENAI_API_KEY" in refused.output
+    shown = done.output + refused.output + caplog.text
+    kept = b"".join(path.read_bytes() for path in otzyv.lake.rglob("*") if path.is_file())
+    for key in (KEY, "sk-another"):
+        assert key not in shown
+        assert key.encode() not in kept

@@ -537,6 +537,18 @@ def maintain(lake: str, as_json: bool) -> None:
     )
 
 
+@main.command(epilog="otzyv quality --lake demo-lake --from 2026-03-01 --to 2026-03-31")
+@lake_option
+@_days
+def quality(lake: str, day: date | None, from_day: date | None, to_day: date | None) -> None:
+    """Render the quality page of days from what their runs have recorded; without days, of all of them."""
+    from flows.quality import quality as flow
+    from tasks.lake import Lake
+
+    days = _range(day, from_day, to_day)
+    click.echo(f"quality page: {flow(Lake(lake).uri, days[0] if days else None, days[-1] if days else None)}")
+
+
 def _settings() -> Settings:
     from flows.settings import load
     from tasks.extractors.settings import WrongSettings

@@ -1,23 +1,24 @@
-"""Task: the quality page of a run, one self-contained HTML file in the lake."""
+"""Tasks: the quality page of a run or of a range of days, one self-contained HTML file in the lake."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from schemas.table import Table
-from schemas.tables import CLEAN_TEXT, QUALITY, QUARANTINE
-from tasks.extractors import get
+from schemas.tables import CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
 from tasks.features import TableRun
 from tasks.ingest import Accounting
 from tasks.lake import Lake
+from tasks.lake.releases import Release
+from tasks.lake.snapshot import read_table
 from tasks.quality.page import (
     Chart,
     Page,
@@ -29,6 +30,7 @@ from tasks.quality.page import (
     status_chart,
 )
 from tasks.release import Verdict
+from tasks.verdict import definition
 
 FOLDER = "pages"
 
@@ -44,7 +46,7 @@ def quality_page(
         return lake.storage.at(pages[-1]) if pages else None
     made_at = datetime.now(UTC)
     lines = [_line(run) for run in runs]
-    charts = _charts(lake, sorted(days), dict.fromkeys(run.table for run in reversed(runs)))
+    charts = _charts(_measured(lake, sorted(days)), dict.fromkeys(run.table for run in reversed(runs)))
     page = Page(
         lake=lake.uri,
         made_at=made_at,
@@ -52,10 +54,74 @@ def quality_page(
         days=sorted(days.items()),
         lines=lines,
         charts=[status_chart(lines), _refused(lake, made_at), *charts],
+        held=_held(lake.history(sorted(days))),
     )
-    path = f"{FOLDER}/{made_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.html"
+    return _write(lake, page)
+
+
+@task(name="quality page of days")
+def quality_page_of_days(lake_uri: str, first: date | None = None, last: date | None = None) -> str:
+    """Write the page of a range of days, both ends in it, from the tables ``quality``, ``runs`` and ``releases`` alone.
+
+    A table of a day is shown as its newest attempt left it. Raises LookupError where no run has made any of the days.
+    """
+    lake = Lake(lake_uri)
+    low, high = first or date.min, last or date.max
+    newest: dict[tuple[date, str], Mapping[str, Any]] = {}
+    for row in lake.read(RUNS).sort_by("started_at").to_pylist():
+        if low <= row["day"] <= high:
+            newest[row["day"], row["table"]] = row
+    if not newest:
+        raise LookupError(f"no run has made a day from {low} to {high} in {lake.uri}; `otzyv releases` lists the days")
+    days = sorted({day for day, _ in newest})
+    measured = _measured(lake, days)
+    lines = [_line_of(row, _metrics(measured[day], table)) for (day, table), row in sorted(newest.items())]
+    history = lake.history(days)
+    page = Page(
+        lake=lake.uri,
+        made_at=datetime.now(UTC),
+        accounting=None,
+        days=[(day, _state(history.get(day, ()))) for day in days],
+        lines=lines,
+        charts=[status_chart(lines), *_charts(measured, dict.fromkeys(line.table for line in reversed(lines)))],
+        held=_held(history),
+        title=f"Quality of {days[0]} to {days[-1]}" if len(days) > 1 else f"Quality of {days[0]}",
+    )
+    return _write(lake, page)
+
+
+def _write(lake: Lake, page: Page) -> str:
+    path = f"{FOLDER}/{page.made_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.html"
     lake.storage.write(path, render(page).encode())
     return lake.storage.at(path)
+
+
+def _held(history: Mapping[date, Sequence[Release]]) -> list[tuple[date, str]]:
+    """Days that wait for a person, and why."""
+    return [(day, known[-1].reason or "") for day, known in history.items() if not known[-1].visible]
+
+
+def _state(known: Sequence[Release]) -> str:
+    """What readers see of a day: the verdict of its newest release."""
+    return known[-1].verdict if known else "not released"
+
+
+def _line_of(row: Mapping[str, Any], metrics: Mapping[str, float]) -> TableLine:
+    """A row of ``runs`` with the figures of ``quality``."""
+    figures = {
+        name: row[name] for name in ("table", "day", "state", "rows", "computed", "reused", "invalid", "seconds")
+    }
+    return TableLine(
+        **figures,
+        status={label: int(count) for label, count in _under("status.", metrics)},
+        checks_passed=int(metrics.get("checks.passed", 0)),
+        checks_failed=[name for name, _ in _under("checks.failed.", metrics)],
+        error=row["error"],
+    )
+
+
+def _under(prefix: str, metrics: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    return ((name.removeprefix(prefix), value) for name, value in metrics.items() if name.startswith(prefix))
 
 
 def _line(run: TableRun) -> TableLine:
@@ -66,11 +132,17 @@ def _line(run: TableRun) -> TableLine:
     )  # fmt: skip
 
 
-def _charts(lake: Lake, days: Sequence[date], names: Mapping[str, object]) -> Iterator[Chart]:
+def _measured(lake: Lake, days: Sequence[date]) -> dict[date, pa.Table]:
+    snapshot = lake.snapshot(QUALITY)
+    return {day: read_table(lake.storage, QUALITY, snapshot.of(day), ["table", "metric", "value"]) for day in days}
+
+
+def _charts(measured: Mapping[date, pa.Table], names: Iterable[str]) -> Iterator[Chart]:
     """Rows by label of every table that has labels, and how long the texts are."""
-    measured = {day: lake.read(QUALITY, day, ["table", "metric", "value"]) for day in days}
     for name in names:
-        table: Table = CLEAN_TEXT if name == CLEAN_TEXT.name else get(name).card.table
+        table = definition(name)
+        if table is None:
+            continue
         metrics = {day: _metrics(rows, name) for day, rows in measured.items()}
         for column in table.values:
             if column.labels:

@@ -51,6 +51,9 @@ def _measure(lake: Lake, day: date, runs: Sequence[TableRun]) -> None:
     for run in runs:
         table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
         figures = measure(table, lake.read(table, day, flat_columns(table)))
+        if run.state == "published":  # what an earlier run published, that one has checked
+            figures |= {"checks.passed": float(run.checks_passed)}
+            figures |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}
         rows += [
             {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": day}
             for metric, value in figures.items()

@@ -46,7 +46,7 @@ def _measured(lake: Lake, day: date, tables: Sequence[ReleasedTable]) -> Measure
     figures: dict[str, Mapping[str, float]] = {}
     clouds = {}
     for released in tables:
-        table = _definition(released.table)
+        table = definition(released.table)
         if table is None:
             continue
         files = [DataFile(path, 0, 0, day) for path in released.files]
@@ -57,7 +57,7 @@ def _measured(lake: Lake, day: date, tables: Sequence[ReleasedTable]) -> Measure
     return Measured(figures, clouds, {released.table: released.fingerprint for released in tables})
 
 
-def _definition(name: str) -> Table | None:
+def definition(name: str) -> Table | None:
     """The feature table of that name; None of another table, or where this process does not know its extractor."""
     if name == CLEAN_TEXT.name:
         return CLEAN_TEXT

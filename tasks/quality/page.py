@@ -108,6 +108,9 @@ class Page:
     days: Sequence[tuple[date, str]]
     lines: Sequence[TableLine]
     charts: Sequence[Chart]
+    held: Sequence[tuple[date, str]] = ()
+    """Days that wait for a person, and why."""
+    title: str = "Quality of a run"
 
     @property
     def checks_passed(self) -> int:
@@ -124,7 +127,8 @@ class Page:
     @property
     def problems(self) -> list[str]:
         """What a person should look at first."""
-        said = [f"{line.table} {line.day}: {line.error}" for line in self.lines if line.error]
+        said = [f"{day} is held: {why}" for day, why in self.held]
+        said += [f"{line.table} {line.day}: {line.error}" for line in self.lines if line.error]
         said += [
             f"{line.table} {line.day}: {line.invalid} rows failed {', '.join(line.checks_failed) or 'a row check'}"
             for line in self.lines

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.flows.command import Otzyv, command, review
+
+
+def page(*options: object, lake: object) -> str:
+    done = command("quality", "--lake", str(lake), *map(str, options))
+    assert done.exit_code == 0, done.output
+    return Path(done.stdout.strip().removeprefix("quality page: ")).read_text()
 
 
 def listed(otzyv: Otzyv) -> list[dict[str, Any]]:
@@ -28,6 +36,7 @@ def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkey
     assert "held: 2026-03-01: clean_text: 50% of 2 texts are empty" in done.stderr
     assert approve in done.stderr
     assert [row["state"] for row in listed(otzyv)] == ["held", "current"]
+    assert "2026-03-01 is held: clean_text: 50% of 2 texts are empty" in page(lake=otzyv.lake)
     assert command(*approve.split()[1:]).exit_code == 0
     assert [row["state"] for row in listed(otzyv)] == ["current", "superseded", "superseded"]
     assert set(otzyv.opened().frame(None, ["reviews"])["text"].fillna("")) == {"Отличный курс, спасибо!", ""}
@@ -41,3 +50,20 @@ def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkey
         1,
         "Error: no earlier release of 2026-03-02 is kept; it has no release\n",
     )
+
+
+def test_the_page_of_a_range_is_made_of_what_runs_recorded_alone(otzyv: Otzyv) -> None:
+    otzyv.write(
+        "a.jsonl", [review(f"{day}/{n}", f"Курс {n}", f"2026-03-0{day}") for day in (1, 2, 3) for n in range(day)]
+    )
+    otzyv.run()
+    for table in ("reviews", "attachments", "clean_text", "sentiment_mini", "quarantine"):
+        shutil.rmtree(otzyv.lake / table, ignore_errors=True)
+    said = page("--from", "2026-03-02", "--to", "2026-03-03", lake=otzyv.lake)
+    assert "<h1>Quality of 2026-03-02 to 2026-03-03</h1>" in said
+    for told in ("2026-03-02 released, 2026-03-03 released", "ok 5", "published 2", "Sentiment by day"):
+        assert told in said
+    assert "2026-03-01" not in said
+    assert ">0</b>checks passed" not in said
+    nothing = command("quality", "--lake", otzyv.lake, "--day", "2030-01-01")
+    assert (nothing.exit_code, "no run has made a day" in nothing.stderr) == (1, True)

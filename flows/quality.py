@@ -1,0 +1,23 @@
+"""The quality page of days that are in the lake, made anew."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from prefect import flow
+
+from tasks.quality_page import quality_page_of_days
+
+
+@flow(name="quality")
+def quality(lake: str, from_day: date | None = None, to_day: date | None = None) -> str:
+    """Render the quality page of a range of days from what earlier runs have recorded; returns where it lies.
+
+    Nothing is computed or measured again.
+
+    Args:
+        lake: Folder or `s3://bucket/path` of the lake.
+        from_day: First day; without it, from the first that a run has made.
+        to_day: Last day, itself included; without it, to the last that a run has made.
+    """
+    return quality_page_of_days(lake, from_day, to_day)

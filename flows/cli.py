@@ -66,6 +66,13 @@ def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | 
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _lake_or_setting(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
+    uri = uri or _settings().lake
+    if not uri:
+        raise click.UsageError("which lake? give --lake, or set OTZYV_LAKE", ctx)
+    return _lake(ctx, param, uri)
+
+
 lake_option = click.option(
     "--lake", required=True, metavar="URI", callback=_lake, help="Folder or s3://bucket/path of the lake."
 )
@@ -277,6 +284,23 @@ def backfill(
     show_backfill(report, as_json=as_json)
     if failure is not None:
         raise failure
+
+
+@main.command(epilog="otzyv serve --lake demo-lake")
+@click.option("--lake", metavar="URI", callback=_lake_or_setting, help="The lake; else the setting's (OTZYV_LAKE).")
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Of Prefect's pages.")
+@click.option("--check", is_flag=True, help="Start, see that the scheduler plans runs, and stop.")
+def serve(lake: str, port: int, check: bool) -> None:
+    """Serve the daily run and backfills with Prefect's pages, on this machine alone.
+
+    Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
+    """
+    from flows.serve import serve as start_serving
+    from tasks.lake import Lake
+
+    Lake(lake)
+    prefect_server.configure(serving=True)
+    start_serving(lake, _settings(), port, lambda line: click.echo(line, err=True), check=check)
 
 
 @main.command(epilog="otzyv show sentiment_mini --lake demo-lake --day 2026-03-01 --limit 5")

@@ -20,10 +20,15 @@ DEFAULTS = {
 }
 
 
-def configure(*, debug: bool = False) -> None:
-    """Set what the environment leaves open; must come before Prefect is imported."""
+def configure(*, debug: bool = False, serving: bool = False) -> None:
+    """Set what the environment leaves open; must come before Prefect is imported.
+
+    ``serving``: runs are looked at in Prefect's pages, so what they log is kept there.
+    """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if serving and os.environ["PREFECT_LOGGING_LEVEL"] == DEFAULTS["PREFECT_LOGGING_LEVEL"]:
+        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     if debug:
         os.environ["PREFECT_LOGGING_LEVEL"] = "DEBUG"
     else:

@@ -34,6 +34,13 @@ class Settings(ExtractorSettings):
         None, min_length=8, description="secret that hashes authors; made at first use if not given"
     )
 
+    lake: str | None = Field(None, description="the lake that scheduled runs work on")
+    source: str | None = Field(None, description="what the daily run brings in; may hold {day}")
+    cron: str = Field("0 3 * * *", description="when the daily run starts, in the lake's time zone")
+    catch_up: int = Field(7, ge=1, description="how many days back the daily run looks for what is missing or stale")
+    slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
+    webhook: SecretStr | None = Field(None, description="URL that is called when a day is missing past its hour")
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

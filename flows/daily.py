@@ -1,0 +1,81 @@
+"""The daily run: yesterday's records, yesterday's features, and whatever the days before still lack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+from prefect import flow, runtime
+from pydantic import Field
+
+from flows.backfill import ExtractorName
+from flows.features import DayFailed, features
+from flows.ingest import ingest
+from flows.settings import Settings, load
+from schemas.tables import REVIEWS
+from tasks.extractors import names
+from tasks.ingest import Source
+from tasks.lake import Lake
+from tasks.missing_day import missing_day
+from tasks.plan import plan
+from tasks.sources import SourceError, files
+
+
+class DaysFailed(RuntimeError):
+    """Days whose tables could not all be made; the other days were."""
+
+
+@flow(name="daily", flow_run_name="daily")
+def daily(
+    lake: str,
+    day: Annotated[date | None, Field(title="Day", description="Instead of the day before the start.")] = None,
+    extractors: Annotated[
+        list[ExtractorName] | None, Field(title="Extractors", description="Tables to make. None: the profile's.")
+    ] = None,
+    catch_up: Annotated[
+        int, Field(ge=1, title="Catch up", description="Days that are looked at, the day included.")
+    ] = 7,
+) -> list[date]:
+    """Bring in the day's records and make its features; returns the days that were made.
+
+    The day is the one before the scheduled start, in the lake's time zone. After a downtime, or where late records
+    came, every unreleased or stale day of the last ones is made as well, the newest first. A day without any review
+    past its hour raises the event `otzyv.day.missing`, and calls the webhook of the settings.
+    """
+    settings = load()
+    zone = Lake(lake).constants.zone
+    start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
+    last = day or start.astimezone(zone).date() - timedelta(days=1)
+    window = [last - timedelta(days=n) for n in range(catch_up)]
+    _bring_in(lake, settings, window)
+    if last not in Lake(lake).snapshot(REVIEWS).days:
+        missing_day(lake, last, settings.webhook)
+
+    planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
+    failed = []
+    for work in planned.work:
+        try:
+            features(lake, work.day, [table.table for table in work.tables[1:]])
+        except DayFailed as failure:
+            failed.append(str(failure))
+    if failed:
+        raise DaysFailed("; ".join(failed))
+    return [work.day for work in planned.work]
+
+
+def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> None:
+    """Ingest the source, or of a source with a file for each day those of the window that are there."""
+    if settings.source is None:
+        return
+    days = [day for day in window if _there(settings.source, day)] if "{day}" in settings.source else None
+    if days is None or days:
+        ingest(lake, Source(settings.source, settings.source_mode, settings.mapping), settings.key(), days)
+
+
+def _there(path: str, day: date) -> bool:
+    try:
+        files(path, day)
+    except SourceError:
+        return False
+    return True

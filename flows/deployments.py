@@ -1,0 +1,100 @@
+"""What ``otzyv serve`` deploys, and where each deployment's runs take their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from prefect import Flow
+from prefect.automations import AutomationCore
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.schedules import Cron, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.backfill import backfill, backfill_days
+from flows.daily import daily
+from flows.settings import Settings
+from tasks.lake import Lake
+
+DAYS, PARENTS = "otzyv", "otzyv-parents"
+"""Work pools: of runs that compute, as many at a time as there are slots, and of those that only wait for others."""
+SCHEDULED, BACKFILL = "scheduled", "backfill"
+"""Queues of the first pool: a scheduled run goes before any day of a backfill."""
+HEARTBEAT_SECONDS = 30
+SILENT_SECONDS = 90
+"""A run whose heartbeats stop for so long has lost its process."""
+_CRASHED = "otzyv: a run without heartbeats has crashed"
+
+
+def deploy(lake: str, settings: Settings) -> dict[str, str]:
+    """Make pools, queues, deployments and automation, or bring them up to date; full name -> the deployment's id."""
+    with get_client(sync_client=True) as client:
+        for pool, limit in ((DAYS, settings.slots), (PARENTS, None)):
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
+        for priority, queue in enumerate((SCHEDULED, BACKFILL), start=1):
+            try:
+                client.read_work_queue_by_name(queue, work_pool_name=DAYS)
+            except ObjectNotFound:
+                client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
+        if not client.read_automations_by_name(_CRASHED):
+            client.create_automation(_crashed())
+    return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
+
+
+def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
+    """All deployments; a flow's docstring is its description, and its parameters are the form."""
+    zone = Lake(lake).constants.timezone
+    schedule = Cron(settings.cron, timezone=zone)
+    catching_up = {"lake": lake, "catch_up": settings.catch_up}
+    yield _deployment(daily, "features", DAYS, SCHEDULED, catching_up, schedule)
+    yield _deployment(backfill, "backfill", PARENTS, None, {"lake": lake, "request": {}})
+    yield _deployment(backfill_days, backfill_days.name, DAYS, BACKFILL, {"lake": lake})
+
+
+def _deployment(
+    flow: Flow[..., Any],
+    name: str,
+    pool: str,
+    queue: str | None,
+    parameters: dict[str, Any],
+    schedule: Schedule | None = None,
+) -> RunnerDeployment:
+    return RunnerDeployment.from_flow(
+        flow,
+        name,
+        parameters=parameters,
+        schedule=schedule,
+        work_pool_name=pool,
+        work_queue_name=queue,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}},
+    )
+
+
+def _crashed() -> AutomationCore:
+    """Marks a run as crashed whose process and whose worker are both gone: nobody else would say so."""
+    return AutomationCore(
+        name=_CRASHED,
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", "prefect.flow-run.Completed", "prefect.flow-run.Failed",
+                    "prefect.flow-run.Cancelled", "prefect.flow-run.Crashed"},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENT_SECONDS),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process is gone")],
+    )  # fmt: skip

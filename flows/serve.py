@@ -1,0 +1,142 @@
+"""``otzyv serve``: Prefect's server, the deployments and the workers that run them, from one command on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+
+from flows.settings import Settings
+
+START_SECONDS = 120
+SCHEDULE_SECONDS = 90
+
+
+class ServerFailed(RuntimeError):
+    """Prefect's server did not start."""
+
+
+@contextmanager
+def server(port: int) -> Iterator[str]:
+    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one started here.
+
+    It listens on loopback and keeps its database in Prefect's home folder, so that schedules and runs outlive it.
+    """
+    known = os.environ.get("PREFECT_API_URL")
+    if known:
+        yield known
+        return
+    # Both are told: given the port alone, the UI would call 4200.
+    address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}/api"
+    with httpx.Client(timeout=2) as client:
+        if _answers(client, url):
+            raise ServerFailed(f"port {port} is taken; give another with --port, or set PREFECT_API_URL to {url}")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start"],
+            env={**os.environ, **address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process, which ends its server when the workers have ended
+        )
+        try:
+            for _ in range(START_SECONDS * 4):
+                if process.poll() is not None:
+                    raise ServerFailed(f"Prefect's server ended at once (exit status {process.returncode})")
+                if _answers(client, url):
+                    break
+                time.sleep(0.25)
+            else:
+                raise ServerFailed(f"Prefect's server did not answer at {url} within {START_SECONDS} s")
+            os.environ["PREFECT_API_URL"] = url
+            yield url
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return client.get(f"{url}/health").status_code in (200, 401)
+    return False
+
+
+def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], *, check: bool = False) -> None:
+    """Serve until Ctrl-C (SIGINT) or SIGTERM; with ``check``, only until the scheduler has planned a daily run.
+
+    Runs that are under way when it stops are stopped too; each leaves its days whole. Raises ServerFailed.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.deployments import deploy
+
+    # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
+    with server(port) as url, temporary_settings({PREFECT_API_URL: url}):
+        say(f"Prefect: {url.removesuffix('/api')}")
+        deployments = deploy(lake, settings)
+        for name in deployments:
+            say(f"deployment {name}")
+        _await_schedule(deployments["daily/features"], say)
+        if not check:
+            say("serving; Ctrl-C stops")
+            with suppress(KeyboardInterrupt, asyncio.CancelledError):
+                asyncio.run(_work(settings.slots))
+            say("stopped")
+
+
+def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
+    """Wait for the scheduler's heartbeat: the next daily run is planned. Some mixes of versions never plan one."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        for _ in range(SCHEDULE_SECONDS):
+            runs = client.read_flow_runs(
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[UUID(deployment)])),
+                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            )
+            planned = [run for run in runs if run.state is not None and run.state.type == StateType.SCHEDULED]
+            if planned:
+                say(f"next daily run: {planned[0].expected_start_time:%Y-%m-%d %H:%M %Z}")
+                return
+            time.sleep(1)
+    raise ServerFailed(
+        f"Prefect's scheduler planned no run within {SCHEDULE_SECONDS} s; are the versions those of requirements.lock?"
+    )
+
+
+async def _work(slots: int) -> None:
+    from prefect.workers.process import ProcessWorker
+
+    from flows.deployments import DAYS, PARENTS
+
+    # Runs start in folders of their own; they are to run this very code.
+    ours = str(Path(__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
+    workers = [ProcessWorker(DAYS, limit=slots), ProcessWorker(PARENTS)]
+    running = asyncio.gather(*(worker.start(printer=_quiet) for worker in workers))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, running.cancel)
+    await running
+
+
+def _quiet(*_: object) -> None:
+    """Workers print a line each when they start and stop; ``serve`` says so itself."""

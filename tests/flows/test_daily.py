@@ -1,0 +1,80 @@
+"""The daily run makes its day, catches up on the days before, and tells of a day that is missing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.daily import daily
+from tasks.lake import Lake
+from tasks.lake.constants import Constants, key_check
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+KEY = "a key made up for tests"
+LAST = date(2026, 3, 7)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    (tmp_path / "incoming").mkdir()
+    monkeypatch.setenv("OTZYV_SOURCE", str(tmp_path / "incoming" / "{day}.jsonl"))
+    monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
+    return Lake.create(tmp_path / "lake", Constants(author_key_check=key_check(KEY)))
+
+
+def arrive(tmp_path: Path, day: date, *ids: str) -> None:
+    lines = [json.dumps({"review_id": name, "text": f"курс {name}", "created_at": f"{day}T12:00:00"}) for name in ids]
+    (tmp_path / "incoming" / f"{day}.jsonl").write_text("\n".join(lines))
+
+
+def test_after_a_downtime_every_day_of_the_window_is_made_and_no_older_one(lake: Lake, tmp_path: Path) -> None:
+    days = [LAST - timedelta(days=n) for n in range(5)]
+    for day in days:
+        arrive(tmp_path, day, f"r{day}")
+    assert daily(lake.uri, day=LAST, catch_up=3) == days[:3]
+    assert sorted(lake.releases()) == sorted(days[:3])
+    assert daily(lake.uri, day=LAST, catch_up=3) == []
+    arrive(tmp_path, days[1], f"r{days[1]}", "late")
+    assert daily(lake.uri, day=LAST, catch_up=3) == [days[1]]
+    assert len(lake.frame([days[1]], ["clean_text"])) == 2
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """What a webhook on loopback was called with; it answers with an error, which must fail nothing."""
+    heard: list[object] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("OTZYV_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+    yield heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_missing_day_calls_the_webhook_and_the_other_days_are_made(
+    lake: Lake, tmp_path: Path, calls: list[object]
+) -> None:
+    arrive(tmp_path, LAST - timedelta(days=1), "a")
+    assert daily(lake.uri, day=LAST) == [LAST - timedelta(days=1)]
+    assert calls == [{"event": "otzyv.day.missing", "day": str(LAST), "lake": lake.uri}]
+    arrive(tmp_path, LAST, "b")
+    assert daily(lake.uri, day=LAST) == [LAST]
+    assert len(calls) == 1

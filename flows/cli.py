@@ -573,6 +573,24 @@ def quality(lake: str, day: date | None, from_day: date | None, to_day: date | N
     click.echo(f"quality page: {flow(Lake(lake).uri, days[0] if days else None, days[-1] if days else None)}")
 
 
+@main.command(epilog="otzyv explain r001 --lake demo-lake")
+@click.argument("review_id")
+@lake_option
+@click.option("--day", type=_Day(), help="The day it lies in, if it is known.")
+@click.option("--recompute", is_flag=True, help="Compute each feature again and compare.")
+@json_option
+def explain(review_id: str, lake: str, day: date | None, recompute: bool, as_json: bool) -> None:
+    """Tell how each feature of a review came about: content, code, weights, run and checks.
+
+    Exits with status 1 if a feature computed again is beyond its card's tolerance.
+    """
+    from flows.explain import explain as show_origin
+    from tasks.lake import Lake
+
+    if not show_origin(Lake(lake), review_id, day, recompute=recompute, as_json=as_json):
+        sys.exit(1)
+
+
 def _settings() -> Settings:
     from flows.settings import load
     from tasks.extractors.settings import WrongSettings

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -125,6 +126,18 @@ def read_commit(storage: Storage, table: str, version: int) -> dict[str, Any]:
         return {}
     told: dict[str, Any] = json.loads(lines[0]).get("commitInfo", {}) if lines else {}
     return told
+
+
+def published_in(storage: Storage, path: str) -> int | None:
+    """The version of its table that brought a data file in, None where the log no longer tells."""
+    table, _, inner = path.partition("/")
+    for entry in reversed(storage.files(f"{table}/_delta_log")):
+        if not (found := _ENTRY.search(entry)) or found[2] != "json":
+            continue
+        actions = (json.loads(line) for line in storage.read(entry).splitlines())
+        if any("add" in action and unquote(action["add"]["path"]) == inner for action in actions):
+            return int(found[1])
+    return None
 
 
 _ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")

@@ -381,6 +381,39 @@ def promote(name: str, version: int | None, lake: str, as_json: bool) -> None:
     show_promoted(_known(partial(put_in_use, lake, name, version), "NAME"), as_json=as_json)
 
 
+@main.command(epilog="otzyv adapt --lake demo-lake --base text_rubert_tiny2 --name text_reviews")
+@lake_option
+@click.option("--base", required=True, metavar="NAME", help="The encoder of texts to go on from.")
+@click.option("--name", help="The new extractor's name; by default the base's with _adapted.")
+@click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="How often it sees each text.")
+@_days
+@json_option
+def adapt(
+    lake: str,
+    base: str,
+    name: str | None,
+    epochs: int,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    as_json: bool,
+) -> None:
+    """Go on training a BERT on the lake's reviews, by guessing hidden words; without days, on all of them.
+
+    It becomes an extractor in the model store. Killed, it goes on from its last checkpoint.
+    """
+    from flows import console
+    from flows.adapt import adapt as go_on
+    from tasks.adapt import adaptable
+
+    _known(partial(adaptable, base), "--base")
+    days = _range(day, from_day, to_day)
+    prefect_server.start()
+    with console.progress(quiet=as_json):
+        made = go_on(lake, base, name, days[0] if days else None, days[-1] if days else None, epochs)
+    console.show_adapted(made, lake, as_json=as_json)
+
+
 @main.group(cls=_Group, epilog="otzyv train sentiment --data ru_goemotions/ --out model.ftz")
 def train() -> None:
     """Train what the project ships."""

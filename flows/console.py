@@ -23,6 +23,7 @@ from schemas.table import Table
 
 if TYPE_CHECKING:
     from flows.run import RunReport
+    from tasks.adapt import Adapted
     from tasks.extractors.sentiment_training import Report
     from tasks.fit import Fitted
     from tasks.ingest import Accounting
@@ -286,3 +287,20 @@ def show_promoted(model: Model, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(model), ensure_ascii=False, default=str))
         return
     click.echo(f"{model.name} version {model.version} is in use; the next run makes its rows anew where they differ.")
+
+
+def show_adapted(made: Adapted, lake: str, *, as_json: bool) -> None:
+    """What training on the lake's reviews brought, where the model lies and how it is used."""
+    curve = made.curve
+    if as_json:
+        said = {**asdict(made), "plot": made.plot, "before": curve.before, "after": curve.after}
+        click.echo(json.dumps(said, ensure_ascii=False, default=str))
+        return
+    if not made.new:
+        click.echo("It was made of the same before: nothing changed.")
+    click.echo(
+        f"perplexity of {curve.held_out:,} held-out texts: {curve.before:.2f} before, {curve.after:.2f} after learning "
+        f"from {curve.trained:,}" + ("; the layer that guesses was not in the base, and began anew" * curve.new_head)
+    )
+    click.echo(f"{made.folder}, plot {made.plot}")
+    click.echo(f"next: otzyv features --lake {lake} --extractors {made.name}")

@@ -69,7 +69,10 @@ def _registry() -> dict[str, Extractor]:
         importlib.import_module(f"tasks.extractors.{module}")
     own = importlib.import_module("tasks.extractors.own")
     api = importlib.import_module("tasks.extractors.embeddings_api")
-    return {**dict(sorted(_REGISTRY.items(), key=_place)), **api.configured(), **own.extractors(_REGISTRY)}
+    adapted = importlib.import_module("tasks.extractors.adapted")
+    known: dict[str, Extractor] = {**dict(sorted(_REGISTRY.items(), key=_place)), **api.configured()}
+    known |= adapted.extractors(known)
+    return {**known, **own.extractors(known)}
 
 
 def _place(item: tuple[str, Extractor]) -> int:

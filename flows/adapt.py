@@ -1,0 +1,27 @@
+"""Go on training an encoder of texts on the lake's reviews, and show what that brought."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from prefect import flow
+
+from tasks.adapt import Adapted
+from tasks.adapt import adapt as go_on
+from tasks.adapt_artifacts import show_perplexity
+from tasks.extractors.masked_language import Training
+
+
+@flow(name="adapt", flow_run_name="adapt {base}")
+def adapt(
+    lake: str,
+    base: str,
+    name: str | None = None,
+    from_day: date | None = None,
+    to_day: date | None = None,
+    epochs: int = 3,
+) -> Adapted:
+    """The adapted encoder becomes an extractor in the model store; its perplexity is shown as artifacts."""
+    made = go_on(lake, base, name, from_day, to_day, Training(epochs=epochs))
+    show_perplexity(made)
+    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ def bring(lake: Lake, days: Mapping[date, Mapping[str, str | None]], *, edited: 
             "review_id": review_id,
             "text": text,
             "created_at": datetime.combine(day, time(12), UTC),
-            "updated_at": datetime(2026, 6, 1, 0, edited, tzinfo=UTC),
+            "updated_at": datetime(2026, 6, 1, tzinfo=UTC) + timedelta(minutes=edited),
             "attachments": 0,
             "source_file": "made-up.jsonl",
             "source_sha256": hashlib.sha256(f"{review_id} {text}".encode()).hexdigest(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -301,6 +302,49 @@ def serve(lake: str, port: int, check: bool) -> None:
     Lake(lake)
     prefect_server.configure(serving=True)
     start_serving(lake, _settings(), port, lambda line: click.echo(line, err=True), check=check)
+
+
+@main.command(epilog="otzyv doctor --lake demo-lake --deep")
+@lake_option
+@click.option("--repair", is_flag=True, help="Mend what can be mended without loss; damaged files are moved aside.")
+@click.option("--deep", is_flag=True, help="Read every file and compare it with its checksum.")
+@json_option
+def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
+    """Find and mend what a crash or a bad disk can leave in a lake. Exit status 1 where something is left.
+
+    Runs that Prefect's server (PREFECT_API_URL) takes for running although their heartbeat is old count as well.
+    """
+    from flows.console import show_findings
+    from tasks.lake import Lake
+    from tasks.lake.doctor import examine
+
+    findings = list(examine(Lake(lake), repair=repair, deep=deep))
+    if os.environ.get("PREFECT_API_URL"):
+        from tasks.dead_runs import dead_runs
+
+        findings += dead_runs(repair=repair)
+    show_findings(findings, as_json=as_json)
+    if not all(finding.repaired for finding in findings):
+        sys.exit(1)
+
+
+@main.command(epilog="otzyv forget --review r-17 --lake demo-lake\notzyv forget --author 'Иван П.' --lake demo-lake")
+@click.option("--review", metavar="ID", help="One review, by the source's own id.")
+@click.option("--author", metavar="KEY", help="All reviews of an author, as the source names them.")
+@lake_option
+@json_option
+def forget(review: str | None, author: str | None, lake: str, as_json: bool) -> None:
+    """Erase a review or a person from every table, file, release and log of a lake, at once and for good.
+
+    Their records are not brought in again. Run it again after a crash, and after an ingest that was going on.
+    """
+    from flows.console import show_forgotten
+    from tasks.forget import forget as erase
+
+    if (review is None) == (author is None):
+        raise click.UsageError("give either --review or --author")
+    key = _settings().key().get_secret_value()
+    show_forgotten(erase(lake, key, review=review, author=author), lake, as_json=as_json)
 
 
 @main.command(epilog="otzyv show sentiment_mini --lake demo-lake --day 2026-03-01 --limit 5")

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from tasks.adapt import Adapted
     from tasks.extractors.sentiment_training import Report
     from tasks.fit import Fitted
+    from tasks.forget import Forgotten
     from tasks.ingest import Accounting
     from tasks.lake import Lake
+    from tasks.lake.doctor import Finding
     from tasks.lake.models import Model
 
 
@@ -304,3 +306,34 @@ def show_adapted(made: Adapted, lake: str, *, as_json: bool) -> None:
     )
     click.echo(f"{made.folder}, plot {made.plot}")
     click.echo(f"next: otzyv features --lake {lake} --extractors {made.name}")
+
+
+def show_forgotten(done: Forgotten, lake: str, *, as_json: bool) -> None:
+    """What was erased, and what a person should do about fits that learned from it. Names nobody."""
+    if as_json:
+        click.echo(json.dumps(asdict(done), ensure_ascii=False, default=str))
+        return
+    if not done.tables:
+        click.echo("The lake holds nothing of theirs." + (" No record of theirs will come in." if done.new else ""))
+        return
+    days = _days(done.days) if done.days else "no day"
+    click.echo(f"{done.reviews} reviews of {days} are gone from {', '.join(done.tables)}; {done.blobs} attached files.")
+    click.echo(f"{done.releases} releases were retired; readers see the same days without them.")
+    for fit in done.stale:
+        click.echo(f"{fit} may have learned from them; next: otzyv fit {fit.partition(' ')[0]} --lake {lake}")
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """What was found and where, what was done, and what a person should run."""
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        return
+    for finding in findings:
+        click.echo(f"{finding.what}: {finding.where}")
+        if finding.done:
+            click.echo(f"  done: {finding.done}")
+        if finding.todo:
+            click.echo(f"  next: {finding.todo}")
+    left = sum(not finding.repaired for finding in findings)
+    repaired = f"{len(findings) - left} repaired, {left} left." if findings else "Nothing is wrong."
+    click.echo(repaired)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import hmac
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.blobs import put_blob
 from tasks.lake.quarantine import quarantine
-from tasks.lake.suppression import suppressed
+from tasks.lake.suppression import keyed, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import Record, Refusal, SourceFile, fetch, files, read
@@ -90,8 +88,8 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        author = _keyed(author_key, item.author) if item.author else None
-        if forgotten.covers(_keyed(author_key, item.review_id), author):
+        author = keyed(author_key, item.author) if item.author else None
+        if forgotten.covers(keyed(author_key, item.review_id), author):
             counts["suppressed"] += 1
             continue
         row = len(batches) * BATCH + len(reviews)
@@ -136,10 +134,6 @@ def _records(source: Source, days: Sequence[date] | None, lake: Lake) -> Iterato
     for file in (file for day in daily for file in files(source.path, day)):
         for item in read(file, mapping=source.mapping or {}, timezone=lake.constants.zone):
             yield file, item
-
-
-def _keyed(key: str, text: str) -> str:
-    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def _review(record: Record, author: str | None, lake: Lake) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tasks.extractors import get
 from tasks.extractors.registry import PCA
 from tasks.features import TableRun, run_key
 from tasks.lake import Lake
-from tasks.lake.contents import Reads, day_contents, vector_contents
+from tasks.lake.contents import DayContents, Reads, day_contents, vector_contents
 from tasks.lake.releases import ReleasedTable, release_day
 from tasks.quality.verdict import Limits
 from tasks.retry import DELAYS, RETRIES, environment_fault
@@ -57,7 +57,11 @@ def release(lake_uri: str, day: date, runs: Sequence[TableRun], limits: Limits |
 
 
 def _fits(lake: Lake, day: date, table: ReleasedTable) -> bool:
-    """Whether the table was made of the contents that the day holds now, by whatever code.
+    return made_of(lake, day, table) is not None
+
+
+def made_of(lake: Lake, day: date, table: ReleasedTable) -> tuple[DayContents, bool] | None:
+    """The contents that a table was made of, by whatever code, and whether it is whole; None if the day holds others.
 
     One that was made of another table's vectors fits where that one does.
     """
@@ -65,12 +69,12 @@ def _fits(lake: Lake, day: date, table: ReleasedTable) -> bool:
         source = lake.table(table.table.removeprefix(PCA))
         files = lake.snapshot(source).of(day)
         if not all(_fits(lake, day, ReleasedTable(source.name, f.fingerprint, f.run_key, (f.path,))) for f in files):
-            return False
+            return None
         inputs = iter([vector_contents(lake.storage, source, files, day)])
     else:
         inputs = (day_contents(lake.storage, reads, day) for reads in get_args(Reads))
-    return any(
-        table.run_key == run_key(table.table, day, contents.digest, str(table.fingerprint), whole=whole)
-        for contents in inputs
-        for whole in (True, False)
-    )
+    for contents in inputs:
+        for whole in (True, False):
+            if table.run_key == run_key(table.table, day, contents.digest, str(table.fingerprint), whole=whole):
+                return contents, whole
+    return None

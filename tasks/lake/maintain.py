@@ -23,13 +23,12 @@ from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
 from tasks.lake.releases import Release, current, made
 from tasks.lake.snapshot import DataFile, read_batches, read_table
-from tasks.lake.storage import Storage
+from tasks.lake.storage import TEMPORARY, Storage
 
 EVENTS = (RUNS, QUARANTINE, MODELS)
 """Tables that grow by a file with each run; of all others a day lies in one file."""
 MANY = 8
 """So many files of one day become one; so many log entries become a checkpoint."""
-_TEMPORARY = re.compile(r"(^|/)(\.part-[^/]*|\.[^/]*\.part|[^/]*#\d+)$")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint")
 
 
@@ -171,7 +170,7 @@ def _all(lake: Lake) -> Iterator[Release]:
 
 def _temporary(storage: Storage) -> list[str]:
     """Files that a process which died had not finished."""
-    return [path for path in storage.changed("") if _TEMPORARY.search(path)]
+    return [path for path in storage.changed("") if TEMPORARY.search(path)]
 
 
 def _staged(storage: Storage) -> Iterator[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -17,6 +17,10 @@ from tasks.lake.storage import Storage
 
 State = Literal["candidate", "current", "retired"]
 Result = TypeVar("Result")
+
+
+STALE = "reviews_forgotten_since"
+"""Where ``fitted_on`` notes the day on which reviews that a fit may have learned from were forgotten."""
 
 
 class NoModel(LookupError):
@@ -56,7 +60,9 @@ def add(storage: Storage, name: str, sha256: str, fitted_on: Mapping[str, Any]) 
         mine = [model for model in known if model.name == name]
         for model in mine:
             if model.sha256 == sha256:
-                return (model, False), list(known)
+                # Learned again without those who were forgotten since, it is the same: so it is theirs no more.
+                renewed = replace(model, fitted_on=fitted_on) if STALE in model.fitted_on else model
+                return (renewed, False), [renewed if each is model else each for each in known]
         version = max((model.version for model in mine), default=0) + 1
         new = Model(name, version, sha256, fitted_on, "candidate" if mine else "current", datetime.now(UTC))
         return (new, True), [*known, new]
@@ -80,6 +86,26 @@ def promote(storage: Storage, name: str, version: int | None = None) -> Model:
         return promoted, [*retired, promoted]
 
     return _change(storage, change)
+
+
+def mark_stale(storage: Storage, days: Collection[date]) -> list[Model]:
+    """Note of every fit which learned from these days that reviews of them were forgotten since; returns all of them.
+
+    A stale fit stays in use until another one is promoted.
+    """
+    now = datetime.now(UTC).date().isoformat()
+
+    def change(known: Sequence[Model]) -> tuple[list[Model], list[Model]]:
+        hit = [m for m in known if any(_learned_from(m, day) for day in days)]
+        marked = [replace(m, fitted_on={**m.fitted_on, STALE: m.fitted_on.get(STALE, now)}) for m in hit]
+        return marked, [*(m for m in known if m not in hit), *marked]
+
+    return _change(storage, change)
+
+
+def _learned_from(model: Model, day: date) -> bool:
+    on = model.fitted_on
+    return bool({"from", "to"} <= on.keys() and on["from"] <= day.isoformat() <= on["to"])
 
 
 def _names(known: Sequence[Model]) -> str:

@@ -175,6 +175,11 @@ def commit(
     return _swap(storage, snapshot, None if alone else days, removed, staged)
 
 
+def take_out(storage: Storage, snapshot: Snapshot, files: Sequence[DataFile]) -> Outcome:
+    """Remove files from the newest version of a table, whatever their rows are: for what is damaged."""
+    return _swap(storage, snapshot, sorted({file.day for file in files}, key=str), files, [])
+
+
 def append(storage: Storage, table: Table, rows: pa.Table, day: date | None = None) -> None:
     """Add rows beside what is there: for tables of events (runs, quarantine), never for a day's contents."""
     file = write_file(storage, table, day, rows)

@@ -216,6 +216,37 @@ def _make_current(storage: Storage, release: Release, verdict: str, reason: str 
             return new
 
 
+def retire(
+    storage: Storage,
+    holds: Callable[[str], bool],
+    without: Callable[[date, ReleasedTable], ReleasedTable],
+) -> int:
+    """Take every release that names a file which ``holds`` out of the table; returns how many there were.
+
+    What readers see of its day, what the last run made and what waits for a person go on, each ``without``.
+    """
+    while True:
+        snapshot = open_snapshot(storage, RELEASES)
+        kept: list[Release] = []
+        retired = 0
+        for day, releases in _history(read_table(storage, RELEASES, snapshot.files)).items():
+            hit = {r.release_id for r in releases if any(holds(path) for table in r.tables for path in table.files)}
+            ends = (current(releases), made(releases), releases[-1])
+            going_on = {release.release_id for release in ends if release and hit}
+            retired += len(hit)
+            kept += [release for release in releases if release.release_id not in hit | going_on]
+            added = releases
+            for release in (release for release in releases if release.release_id in going_on):
+                tables = [without(day, table) for table in release.tables]
+                kept.append(_next(added, day, tables, release.verdict, release.reason))
+                added = (*added, kept[-1])
+        if not retired:
+            return 0
+        file = write_file(storage, RELEASES, None, pa.concat_tables([_row(release) for release in kept]))
+        if file and commit(storage, snapshot, [None], [file]) == "published":
+            return retired
+
+
 def _told(releases: Sequence[Release]) -> str:
     told = ", ".join(f"{release.release_id[:SHOWN]} {release.verdict}" for release in releases)
     return f"its releases are: {told}" if told else "it has no release"

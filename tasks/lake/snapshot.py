@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -146,9 +146,7 @@ _ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
 def _refuse_torn_log(storage: Storage, name: str) -> None:
     """deltalake takes an empty entry for a version without changes, and one cut at a line's end for a whole one."""
     sizes = storage.sizes(f"{name}/_delta_log")
-    entries = [(int(found[1]), found[2], path) for path in sizes if (found := _ENTRY.search(path))]
-    checkpoint = max((version for version, kind, _ in entries if kind != "json"), default=-1)
-    log = sorted((version, path) for version, kind, path in entries if kind == "json" and version > checkpoint)
+    log = _log(sizes)
     for number, (version, path) in enumerate(log, 1):
         newest = storage.read(path) if number == len(log) else None
         if sizes[path] and (newest is None or _whole(newest, version)):
@@ -157,6 +155,23 @@ def _refuse_torn_log(storage: Storage, name: str) -> None:
             f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({sizes[path]} bytes). If it is "
             f"the newest, no acknowledged commit is in it: move that file away and run again"
         )
+
+
+def torn_entries(storage: Storage, name: str) -> Iterator[tuple[int, bool]]:
+    """Versions whose entry in a table's log is not whole, newest first, and whether no whole one comes after it."""
+    newest = True
+    for version, path in reversed(_log(storage.files(f"{name}/_delta_log"))):
+        if _whole(storage.read(path), version):
+            newest = False
+        else:
+            yield version, newest
+
+
+def _log(files: Iterable[str]) -> list[tuple[int, str]]:
+    """The entries that count among the files of a log: those after the last checkpoint, oldest first."""
+    entries = [(int(found[1]), found[2], path) for path in files if (found := _ENTRY.search(path))]
+    checkpoint = max((version for version, kind, _ in entries if kind != "json"), default=-1)
+    return sorted((version, path) for version, kind, path in entries if kind == "json" and version > checkpoint)
 
 
 def _whole(entry: bytes, version: int) -> bool:

@@ -23,6 +23,10 @@ from pyarrow import fs
 
 FRESH = 6 * 3600.0
 """Seconds for which a file on S3 counts as changed now."""
+ASIDE = "_aside"
+"""The folder where damaged files lie until somebody has looked at them."""
+TEMPORARY = re.compile(r"(?:^|/)(?:\.part-[^/]*|\.[^/]+\.part|[^/]+#\d+|[^/]+\.tmp)$")
+"""Files that are not finished yet, or never will be: ours, and those of deltalake."""
 
 
 class StorageError(RuntimeError):
@@ -93,6 +97,13 @@ class Storage:
         """Remove a file; one that is gone already is fine."""
         with suppress(FileNotFoundError):
             self.fs.delete_file(path)
+
+    def move(self, path: str, to: str) -> str:
+        """Move a file within the lake; returns its new address."""
+        if not self.remote:
+            (self.root / to).parent.mkdir(parents=True, exist_ok=True)
+        self.fs.move(path, to)
+        return self.at(to)
 
     def changed(self, folder: str) -> dict[str, float]:
         """Path -> time of the last change, in seconds since 1970, of the files in a folder and in those below it."""
@@ -220,7 +231,7 @@ class Storage:
             return pa.ipc.open_file(source).read_all()
 
     def _verified(self, path: str) -> pa.NativeFile:
-        wanted = _CRC.search(path)
+        wanted = CRC.search(path)
         if self.remote:
             data = self.read(path)
             found, source = zlib.crc32(data), pa.BufferReader(data)
@@ -267,7 +278,7 @@ class Written(io.RawIOBase):
         return self._target.write(view)
 
 
-_CRC = re.compile(r"-([0-9a-f]{8})\.(?:parquet|arrow)$")
+CRC = re.compile(r"-([0-9a-f]{8})\.(?:parquet|arrow)$")
 
 
 _KNOWN: dict[tuple[str, int, int], int] = {}

@@ -16,6 +16,7 @@ from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.extractors.loop import extract
 from tasks.features import TableRun, make
+from tasks.forget import forget
 from tasks.lake import Lake, reuse
 from tasks.lake.lake import NotReleased
 from tasks.lake.releases import release_day
@@ -130,3 +131,12 @@ def check_done(lake: Lake, edition: int) -> None:
     for day in DAYS:
         assert released(lake, day) == (texts(edition)[day], expected(edition)[day])
     assert not lake.storage.files("_staging", recursive=True)
+
+
+FORGOTTEN = f"{DAYS[0]}/3"
+
+
+def forget_one(uri: str, _: int) -> list[TableRun]:
+    """Make the lake forget a review of the first day."""
+    forget(uri, "a key of tests", review=FORGOTTEN)
+    return []

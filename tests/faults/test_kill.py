@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from pathlib import Path
 
 from tasks.lake import Lake
 from tests.faults.counts import detail, turns
-from tests.faults.days import check_done, check_whole
+from tests.faults.days import DAYS, FORGOTTEN, check_done, check_whole, expected, published, released
 from tests.faults.victim import STEPS, Job, Victims
+from tests.tasks.lake.decoded import decoded
 
 
 def test_killed_at_each_named_step_the_next_run_converges(victims: Victims, tmp_path: Path) -> None:
@@ -50,3 +52,30 @@ def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: P
             check_done(Lake(uri), edition)
             done = edition
     assert kills
+
+
+def test_killed_while_it_forgets_it_forgets_all_when_run_again(victims: Victims, tmp_path: Path) -> None:
+    chance, made = random.Random(11), tmp_path / "made"
+    for edition in (1, 2):
+        victims.run(Job("bring_and_make", str(made), edition))
+    others = {key: value for key, value in expected(2)[DAYS[0]].items() if key != FORGOTTEN}
+    longest = 0.0
+    for turn in turns("kill -9 while forgetting", 5, 100):
+        lake = Path(shutil.copytree(made, tmp_path / str(turn)))
+        began = time.monotonic()
+        victims.run(Job("forget_one", str(lake), 0, die_after=chance.uniform(0.01, longest) if turn else None))
+        longest = longest or time.monotonic() - began
+        assert without_it(lake) == others
+        (end,) = victims.run(Job("forget_one", str(lake), 0))
+        assert end.error is None
+        assert without_it(lake) == others
+        assert published(Lake(lake))[DAYS[0]] == others
+        assert not any(FORGOTTEN in said for said in decoded(lake))
+        shutil.rmtree(lake)
+
+
+def without_it(lake: Path) -> dict[str, object]:
+    """What readers see of the others, whole at any time."""
+    seen = released(Lake(lake), DAYS[0])
+    assert seen
+    return {key: vector for key, vector in seen[1].items() if key != FORGOTTEN}

@@ -1,0 +1,92 @@
+"""Make a lake forget a review or a person: rows, files, releases, logs; and keep their records from coming back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.table import Table
+from schemas.tables import REVIEWS
+from tasks.features import run_key
+from tasks.lake import Lake, erase, models
+from tasks.lake.releases import ReleasedTable
+from tasks.lake.snapshot import DataFile
+from tasks.lake.suppression import keyed, suppress
+from tasks.release import made_of
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a lake held of them. ``tables``: those with rows; ``stale``: fits that may have learned from them."""
+
+    reviews: int
+    days: tuple[date, ...]
+    tables: tuple[str, ...]
+    releases: int
+    blobs: int
+    stale: tuple[str, ...]
+    new: bool
+    """Whether nobody had asked for it before."""
+
+
+def forget(lake_uri: str, author_key: str, *, review: str | None = None, author: str | None = None) -> Forgotten:
+    """Erase a review, or an author as the source names them, from a lake. Run again, it ends what a dead run began.
+
+    What their records held is gone at once from every version: a day's releases are replaced by one without them, and
+    the files, blobs and log entries of before are removed. A run of the same days that goes on meanwhile ends as
+    superseded; an ingest that goes on meanwhile may bring them in again, so run this once more after it.
+
+    Raises WrongKey if authors were hashed with another key, CorruptFile where a table can't be read.
+    """
+    lake = Lake(lake_uri)
+    lake.constants.check_author_key(author_key)
+    author_hash = keyed(author_key, author) if author is not None else None
+    # First: from here on no ingest brings them in again.
+    new = suppress(lake.storage, "author", author_hash) if author_hash else False
+    if review is not None:
+        new = suppress(lake.storage, "review", keyed(author_key, review)) or new
+    who = erase.theirs(lake, review, author, author_hash)
+    tables = erase.tables(lake)
+    held = {table.name: erase.holding(lake, table, who) for table in tables}
+    days = {file.day for table in tables if "review_id" in table.names for file in held[table.name].values()}
+    days_told = tuple(sorted(day for day in days if day is not None))
+    stale = models.mark_stale(lake.storage, days_told)
+
+    new_key = partial(_new_key, lake)
+    for table in tables:
+        erase.rewrite(lake, table, who, new_key)
+    everything = {path for files in held.values() for path in files}
+    releases = erase.retire_releases(lake, everything, who, new_key)
+    for table in tables:
+        if held[table.name]:
+            erase.shorten_log(lake, table)
+    erase.remove(lake.storage, erase.loose_ends(lake, who))
+    blobs = erase.blobs(lake, who)
+    erase.remove(lake.storage, blobs)
+    for table in tables:
+        erase.remove(lake.storage, held[table.name])
+    return Forgotten(
+        len(who.reviews) if held.get(REVIEWS.name) else 0,
+        days_told,
+        tuple(name for name, files in held.items() if files),
+        releases,
+        len(blobs),
+        tuple(f"{model.name} version {model.version}" for model in stale),
+        new,
+    )
+
+
+def _new_key(lake: Lake, table: Table, day: date, files: Sequence[DataFile], reviews: pa.Array) -> str:
+    """The run key of the same contents without some reviews, by which the next run finds the day unchanged."""
+    file = files[0]
+    made = made_of(lake, day, ReleasedTable(table.name, file.fingerprint, file.run_key, ()))
+    if made is None:  # of what is no more: the next run makes it anew, whatever its key
+        return run_key(table.name, day, f"without some of {file.run_key}", str(file.fingerprint))
+    contents, whole = made
+    left = contents.keys.filter(pc.invert(pc.is_in(contents.keys["review_id"], value_set=reviews)))
+    return run_key(table.name, day, replace(contents, keys=left).digest, str(file.fingerprint), whole=whole)

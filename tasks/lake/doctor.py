@@ -1,0 +1,223 @@
+"""Finding and mending what a crash, a bad disk or a hand can leave in a lake.
+
+Nothing damaged is deleted: it is moved to ``_aside/``. A day with a damaged file is taken out of its table's newest
+version, so that the run or ingest which is named makes it anew; until then readers are told, and see no fewer rows
+than they should without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
+
+from schemas.table import Table
+from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
+from tasks.lake.blobs import blob_path
+from tasks.lake.lake import Lake
+from tasks.lake.publish import take_out
+from tasks.lake.reuse import KEPT
+from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, log_entry, read_table, torn_entries
+from tasks.lake.storage import ASIDE, CRC, TEMPORARY
+
+GRACE = 24 * 3600.0
+"""Seconds for which a file that belongs to nothing may be a run's that is still at work."""
+SOURCES = (REVIEWS.name, ATTACHMENTS.name, QUARANTINE.name)
+"""Tables that an ingest makes."""
+
+What = Literal["torn log", "unreadable log", "orphan", "temporary file", "staged chunk", "missing file", "wrong size",
+               "wrong bytes", "set aside", "dead run"]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong and where. ``done``: what was done about it, empty without; ``todo``: what a person should do.
+
+    ``repaired``: nothing is left to find. What is to be run makes anew what was taken out.
+    """
+
+    what: What
+    where: str
+    done: str = ""
+    todo: str = ""
+    repaired: bool = False
+
+
+def examine(lake: Lake, *, repair: bool = False, deep: bool = False, grace: float = GRACE) -> Iterator[Finding]:
+    """Every fault of a lake. ``deep`` reads every file and compares its bytes with the checksum in its name.
+
+    With ``repair`` each is mended as it is found, as far as nothing is lost by it.
+    """
+    yield from _set_aside(lake)
+    for name in _tables(lake):
+        logs = list(_log(lake, name, repair=repair))
+        yield from logs
+        if all(found.repaired for found in logs) and name in lake.tables():
+            yield from _data(lake, name, repair=repair, deep=deep)
+            yield from _orphans(lake, name, repair=repair, older=time.time() - grace)
+    yield from _blobs(lake, repair=repair, deep=deep)
+    yield from _loose(lake, repair=repair, grace=grace)
+
+
+def _tables(lake: Lake) -> list[str]:
+    """Each table before those that are made of it, so that what is to be run is named in that order."""
+    first = [RELEASES.name, REVIEWS.name, ATTACHMENTS.name]
+    return sorted(lake.tables(), key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
+    """Entries that are empty or cut off. A newest one holds no commit that anybody was told of; it is moved aside."""
+    for version, last in torn_entries(lake.storage, name):
+        path = log_entry(name, version)
+        if not last:
+            told = "commits after it were acknowledged: bring the file back from a backup, or make the table anew"
+            yield Finding("torn log", lake.storage.at(path), todo=told)
+        elif repair:
+            aside = lake.storage.move(path, f"{ASIDE}/{path}-{time.time_ns()}")
+            yield Finding("torn log", lake.storage.at(path), f"moved to {aside}", "run again what wrote it", True)
+        else:
+            yield Finding("torn log", lake.storage.at(path), todo="otzyv doctor --repair")
+    if name not in lake.tables() or any(torn_entries(lake.storage, name)):
+        return
+    try:
+        lake.snapshot(lake.table(name))
+    except (TornLog, DeltaError) as error:
+        said = str(error).splitlines()[0]
+        where = lake.storage.at(f"{name}/_delta_log")
+        yield Finding("unreadable log", where, todo=f"bring it back from a backup ({type(error).__name__}: {said})")
+
+
+def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Finding]:
+    """Files of the newest version and of what readers see that are not as they were written."""
+    table = lake.table(name)
+    snapshot = lake.snapshot(table)
+    active = {file.path: file for file in snapshot.files}
+    for file in active.values():
+        what = _fault(lake, file.path, file.size, deep=deep)
+        if what is None:
+            continue
+        where = lake.storage.at(file.path)
+        if not repair or table.name == MODELS.name:
+            todo = "otzyv doctor --repair" if table.name != MODELS.name else "bring it back from a backup, or fit again"
+            yield Finding(what, where, todo=todo)
+            continue
+        done = _retire(lake, lake.snapshot(table), file)
+        # What a source brought can't be made from the lake: until it is, the doctor goes on saying so.
+        yield Finding(what, where, done, _remake(lake, table, file.day), table.name not in SOURCES)
+    for day, release in lake.releases().items():
+        for path in release.by_name[name].files if name in release.by_name else ():
+            what = None if path in active else _fault(lake, path, None, deep=deep)
+            if what is not None:
+                # Only readers see it: a run that makes the day anew releases other files, a rollback takes older ones.
+                todo = f"{_remake(lake, table, day)}, or otzyv rollback {day} --lake {lake.uri}"
+                yield Finding(what, lake.storage.at(path), todo=todo)
+
+
+def _fault(lake: Lake, path: str, size: int | None, *, deep: bool) -> What | None:
+    there = lake.storage.size(path)
+    if there is None:
+        return "missing file"
+    if size is not None and there != size:
+        return "wrong size"
+    wanted = CRC.search(path)
+    if deep and wanted and zlib.crc32(lake.storage.read(path)) != int(wanted[1], 16):
+        return "wrong bytes"
+    return None
+
+
+def _retire(lake: Lake, snapshot: Snapshot, file: DataFile) -> str:
+    """Take a damaged file's day out of the table's newest version; says what was done.
+
+    A table of events keeps its other files: no run makes those anew.
+    """
+    whole_day = "review_id" in snapshot.table.names or snapshot.table.name == QUALITY.name
+    if take_out(lake.storage, snapshot, snapshot.of(file.day) if whole_day else [file]) != "published":
+        return "another run has changed the day meanwhile"
+    aside = lake.storage.move(file.path, f"{ASIDE}/{file.path}") if lake.storage.exists(file.path) else "gone"
+    told = f"{file.day} of {snapshot.table.name}" if whole_day else f"its {file.rows} rows of {snapshot.table.name}"
+    return f"took {told} out; the file: {aside}"
+
+
+def _remake(lake: Lake, table: Table, day: date | None) -> str:
+    """The command that makes a day of a table anew."""
+    if table.name in SOURCES:
+        return f"otzyv run --source SOURCE --lake {lake.uri}"
+    if table.name == RUNS.name:
+        return "nothing: what those runs cost is not known any more"
+    if table.name in (RELEASES.name, QUALITY.name) or day is None:
+        return f"otzyv features --lake {lake.uri}"
+    names = "" if table.name == "clean_text" else f" --extractors {table.name}"
+    return f"otzyv features --lake {lake.uri} --day {day}{names}"
+
+
+def _set_aside(lake: Lake) -> Iterator[Finding]:
+    """Days of reviews that an earlier repair took out and no ingest has brought back."""
+    for path in lake.storage.changed(ASIDE):
+        found = re.fullmatch(rf"{ASIDE}/({REVIEWS.name}|{ATTACHMENTS.name})/day=(\d{{4}}-\d\d-\d\d)/[^/]+", path)
+        if found:
+            table = lake.table(found[1])
+            if date.fromisoformat(found[2]) not in lake.snapshot(table).days:
+                todo = f"{_remake(lake, table, None)}; then remove the file"
+                yield Finding("set aside", lake.storage.at(path), todo=todo)
+
+
+def _orphans(lake: Lake, name: str, *, repair: bool, older: float) -> Iterator[Finding]:
+    """Data files that no version has ever had, and no release."""
+    handle = lake.snapshot(lake.table(name)).handle
+    if handle is None:
+        return
+    known = {file.path for file in lake.snapshot(lake.table(name)).files}
+    known |= {f"{name}/{path}" for path in handle.vacuum(0, dry_run=True, enforce_retention_duration=False)}
+    files = [path for path in lake.storage.changed(name) if path.endswith(".parquet") and "/_delta_log/" not in path]
+    for releases in lake.history().values():
+        known |= {path for each in releases for table in each.tables for path in table.files}
+    for path in files:
+        if path not in known and lake.storage.changed_at(path) < older:
+            yield _removed(lake, "orphan", path, repair=repair)
+
+
+def _blobs(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
+    """Attached files that are gone or not as they were. They are moved aside: an ingest of their source puts them."""
+    snapshot = lake.snapshot(ATTACHMENTS)
+    try:
+        rows = read_table(lake.storage, ATTACHMENTS, snapshot.files, ["content_sha256", "bytes", "status"])
+    except CorruptFile:
+        return  # was found before
+    rows = rows.filter(pc.equal(rows["status"], "ok"))
+    known = dict(zip(rows["content_sha256"].to_pylist(), rows["bytes"].to_pylist(), strict=True))
+    for sha256, size in sorted(known.items()):
+        path = blob_path(sha256)
+        there = lake.storage.size(path)
+        what: What | None = "missing file" if there is None else "wrong size" if there != size else None
+        if deep and what is None and hashlib.sha256(lake.storage.read(path)).hexdigest() != sha256:
+            what = "wrong bytes"
+        if what is not None:
+            moved = repair and there is not None
+            done = f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}" if moved else ""
+            yield Finding(what, lake.storage.at(path), done, _remake(lake, ATTACHMENTS, None))
+
+
+def _loose(lake: Lake, *, repair: bool, grace: float) -> Iterator[Finding]:
+    """Unfinished files, and chunks that dead runs staged: what no version will ever name."""
+    now = time.time()
+    for path, changed in lake.storage.changed("").items():
+        staged = path.startswith("_staging/")
+        if TEMPORARY.search(path) and changed < now - grace:
+            yield _removed(lake, "temporary file", path, repair=repair)
+        elif staged and changed < now - max(grace, KEPT):
+            yield _removed(lake, "staged chunk", path, repair=repair)
+
+
+def _removed(lake: Lake, what: What, path: str, *, repair: bool) -> Finding:
+    if not repair:
+        return Finding(what, lake.storage.at(path), todo="otzyv doctor --repair")
+    lake.storage.delete(path)
+    return Finding(what, lake.storage.at(path), "removed", repaired=True)

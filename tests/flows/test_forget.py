@@ -1,0 +1,136 @@
+"""Who asked to be forgotten is in no file of the lake any more, and does not come back; all others are as they were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUARANTINE, REVIEWS
+from tasks.extractors import get
+from tasks.lake.journal import Journal
+from tasks.lake.suppression import keyed
+from tests.flows.command import Otzyv, command, review
+from tests.tasks.extractors.contents import image
+from tests.tasks.lake.decoded import decoded
+
+KEY = "a key of tests"
+AUTHOR = "Иван Забывающий"
+TEXT = "Неповторимый текст о том, как я учился по ночам"
+AFRESH = ("quarantine", "quality", "pages")
+"""What the next run may write: the records that it refuses again, and figures measured on the others alone."""
+EXTRACTORS = "sentiment_mini,text_tfidf,text_navec,pca_text_navec,image_pixels"
+
+
+@pytest.fixture
+def otzyv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Otzyv:
+    monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
+    lake = Otzyv(tmp_path / "lake", tmp_path / "source")
+    for name, seed in (("theirs.png", 1), ("shared.png", 2)):
+        (lake.source / "files").mkdir(parents=True, exist_ok=True)
+        (lake.source / "files" / name).write_bytes(image("PNG", seed=seed))
+    return lake
+
+
+def records(edition: int = 0) -> list[Any]:
+    attached = [{"kind": "image", "uri": f"files/{name}.png"} for name in ("theirs", "shared")]
+    others = [review(f"other-{n}", f"Курс номер {n} понравился", author=f"другой {n}") for n in range(40)]
+    others[0]["attachments"] = attached[1:]
+    return [
+        *others,
+        review("theirs-1", f"{TEXT} {edition}", author=AUTHOR, attachments=attached),
+        review("theirs-2", TEXT, day="2026-03-02", author=AUTHOR),
+        b'{"review_id": "theirs-3", "author": "' + AUTHOR.encode() + b'", "text": "' + TEXT.encode(),
+        review("theirs-4", TEXT, author=AUTHOR, rating=7),
+        review("other-9-theirs-1", "не тот", rating=9),
+    ]
+
+
+def words(lake: Path, wanted: list[str]) -> set[str]:
+    return {word for said in decoded(lake) for word in wanted if word in said}
+
+
+def others(otzyv: Otzyv) -> dict[str, Any]:
+    """Each table's rows of the others, but for run keys."""
+    lake = otzyv.opened()
+    found = {}
+    for name in lake.tables():
+        table = lake.table(name)
+        if "review_id" in table.names:
+            rows = lake.read(table).to_pylist()
+            left = [{k: v for k, v in row.items() if k != "run_key"} for row in rows if "other" in row["review_id"]]
+            found[name] = sorted(left, key=lambda row: (row["review_id"], row.get("position", 0)))
+    return found
+
+
+def made(otzyv: Otzyv) -> list[str]:
+    """A lake of two editions of the reviews, with fits; returns the words that name the one to be forgotten."""
+    otzyv.write("reviews.jsonl", records())
+    otzyv.run(extractors="text_navec")
+    for name in ("text_tfidf", "pca_text_navec"):
+        assert command("fit", name, "--lake", otzyv.lake).exit_code == 0
+    otzyv.run(extractors=EXTRACTORS)
+    edited = [r | {"updated_at": "2026-04-01"} if isinstance(r, dict) else r for r in records(1)]
+    otzyv.write("reviews.jsonl", edited)
+    otzyv.run(extractors=EXTRACTORS)
+    otzyv.opened().storage.write("_staging/clean_text/2026-03-01/x/left.arrow", TEXT.encode())
+    otzyv.opened().storage.write("clean_text/day=2026-03-01/.part-left", TEXT.encode())
+    clean = otzyv.opened().read(CLEAN_TEXT).to_pylist()
+    sha256 = next(hashlib.sha256(row["text"].encode()).hexdigest() for row in clean if row["review_id"] == "theirs-2")
+    Journal(otzyv.opened().storage, "text_paid", "f" * 64).keep([sha256], np.ones((1, 2), np.float32))
+    return [sha256, AUTHOR, TEXT, TEXT.lower().replace(",", ""), "theirs-2", "theirs-3", "theirs-4", keyed(KEY, AUTHOR)]
+
+
+def test_an_author_is_gone_from_every_byte_and_the_others_are_as_they_were(otzyv: Otzyv) -> None:
+    wanted = made(otzyv)
+    assert words(otzyv.lake, wanted) == set(wanted), "the search finds what is there"
+    before, seen = others(otzyv), otzyv.opened().frame(None, ["reviews", "text_tfidf", "pca_text_navec"])
+
+    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    assert (said["reviews"], said["blobs"], said["days"]) == (2, 1, ["2026-03-01", "2026-03-02"])
+    assert not words(otzyv.lake, wanted)
+    assert others(otzyv) == before
+    left = otzyv.opened().frame(None, ["reviews", "text_tfidf", "pca_text_navec"])
+    kept = seen[seen["review_id"].str.startswith("other")].reset_index(drop=True)
+    columns = [name for name in kept.columns if not name.endswith("run_key")]
+    assert left[columns].astype(str).equals(kept[columns].astype(str)), "readers see all the others"
+    refused = [json.loads(raw)["review_id"] for raw in otzyv.opened().read(QUARANTINE)["raw"].to_pylist()]
+    assert set(refused) == {"other-9-theirs-1"}, "a longer id is another's"
+    assert {f.removesuffix(" version 1") for f in said["stale"]} == {"text_tfidf", "pca_text_navec"}
+    assert all("forgotten" in on for on in otzyv.opened().read(MODELS)["fitted_on"].to_pylist() if '"from"' in on)
+
+    again = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    assert (again["reviews"], again["tables"], again["new"]) == (0, [], False)
+    files = otzyv.files()
+    run = otzyv.run(extractors=EXTRACTORS)
+    assert run["suppressed"] == 2
+    assert {name: table["computed"] for name, table in run["tables"].items()} == dict.fromkeys(run["tables"], 0)
+    assert others(otzyv) == before
+    changed = {name for name in otzyv.files().keys() ^ files.keys() if name.split("/")[0] not in AFRESH}
+    assert not changed, "the next run finds the days as it would have made them"
+
+
+def test_a_review_alone_is_forgotten(otzyv: Otzyv) -> None:
+    made(otzyv)
+    assert command("forget", "--review", "theirs-1", "--lake", otzyv.lake).exit_code == 0
+    rows = otzyv.opened().read(REVIEWS, columns=["review_id"])["review_id"].to_pylist()
+    assert "theirs-2" in rows
+    for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT, get("sentiment_mini").card.table):
+        assert "theirs-1" not in otzyv.opened().read(table)["review_id"].to_pylist()
+    assert not words(otzyv.lake, [f"{TEXT} 0", f"{TEXT} 1"])
+    assert otzyv.run()["suppressed"] == 1
+
+
+def test_another_key_forgets_nobody(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    otzyv.write("reviews.jsonl", records()[:3])
+    otzyv.run()
+    files = otzyv.files()
+    monkeypatch.setenv("OTZYV_AUTHOR_KEY", "quite another key")
+    done = command("forget", "--author", AUTHOR, "--lake", otzyv.lake)
+    assert done.exit_code == 1
+    assert "OTZYV_AUTHOR_KEY" in done.stderr
+    assert otzyv.files() == files

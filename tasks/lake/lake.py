@@ -134,9 +134,6 @@ class Lake:
         """The releases to read, in the order of their days, once it is known that they can be read together."""
         if not tables:
             raise ValueError("name at least one table")
-        for name in tables:
-            if "review_id" not in self.table(name).keys:
-                raise ValueError(f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it")
         if release == "latest":
             seen = self.releases(days)
         else:
@@ -146,6 +143,9 @@ class Lake:
         if missing:
             named = ", ".join(str(day) for day in missing)
             raise NotReleased(f"no release of {named}; released days: {_span(seen)}")
+        for name in tables:
+            if "review_id" not in self.table(name).keys:
+                raise ValueError(f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it")
         for name in tables if days is not None or release != "latest" else ():
             without = sorted(day for day, each in seen.items() if name not in each.by_name)
             if without:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,15 @@ def test_another_key_forgets_nobody(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatc
     assert done.exit_code == 1
     assert "OTZYV_AUTHOR_KEY" in done.stderr
     assert otzyv.files() == files
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_lake_that_forgot(otzyv: Otzyv) -> None:
+    made(otzyv)
+    assert command("forget", "--author", AUTHOR, "--lake", otzyv.lake).exit_code == 0
+    done = command("doctor", "--lake", otzyv.lake, "--deep")
+    assert (done.exit_code, done.stdout) == (0, "Nothing is wrong.\n")
+    (file,) = otzyv.opened().snapshot(CLEAN_TEXT).of(date(2026, 3, 1))
+    (otzyv.lake / file.path).unlink()
+    done = command("doctor", "--lake", otzyv.lake)
+    assert done.exit_code == 1
+    assert f"missing file: {otzyv.lake / file.path}" in done.stdout

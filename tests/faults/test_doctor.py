@@ -1,0 +1,116 @@
+"""The doctor finds each fault that is made, mends it without losing rows, and finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from schemas.tables import CLEAN_TEXT, REVIEWS
+from tasks.lake import Lake
+from tasks.lake.doctor import Finding, examine
+from tasks.lake.snapshot import TornLog, log_entry
+from tests.faults.counts import turns
+from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, published
+from tests.faults.victim import STEPS, Job, Victims
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    for edition in (1, 2):
+        bring_and_make(str(tmp_path / "lake"), edition)
+    return Lake(tmp_path / "lake")
+
+
+def found(lake: Lake, **options: object) -> list[Finding]:
+    return list(examine(lake, **options))  # type: ignore[arg-type]
+
+
+def path(lake: Lake, relative: str) -> Path:
+    return Path(lake.storage.at(relative))
+
+
+def test_a_healthy_lake_of_many_versions_has_no_findings(lake: Lake) -> None:
+    assert found(lake, deep=True, grace=-1) == []
+
+
+def test_a_torn_entry_that_is_the_newest_is_moved_aside(lake: Lake) -> None:
+    version = lake.snapshot(TOY).version
+    torn = path(lake, log_entry(TOY.name, version + 1))
+    torn.write_bytes(b'{"commitInfo":{"timest')
+    assert [(each.what, each.repaired) for each in found(lake)] == [("torn log", False)]
+    assert torn.exists(), "without --repair nothing is touched"
+    (mended,) = found(lake, repair=True)
+    assert mended.repaired
+    assert Path(mended.done.removeprefix("moved to ")).read_bytes() == b'{"commitInfo":{"timest'
+    assert found(lake) == []
+    check_done(lake, 2)
+
+
+def test_a_torn_entry_with_acknowledged_commits_after_it_stays(lake: Lake) -> None:
+    torn = path(lake, log_entry(TOY.name, lake.snapshot(TOY).version - 1))
+    torn.write_bytes(b"")
+    for _ in range(2):
+        (told,) = found(lake, repair=True)
+        assert (told.what, told.repaired, told.where) == ("torn log", False, str(torn))
+        assert "backup" in told.todo
+    with pytest.raises(TornLog):
+        lake.snapshot(TOY)
+
+
+@pytest.mark.parametrize("fault", ["missing file", "wrong size", "wrong bytes"])
+@pytest.mark.parametrize("table", [TOY, CLEAN_TEXT], ids=lambda table: table.name)
+def test_a_damaged_day_is_made_anew_by_the_next_run(lake: Lake, table: object, fault: str) -> None:
+    (file,) = lake.snapshot(table).of(DAYS[0])  # type: ignore[arg-type]
+    damaged, whole = path(lake, file.path), path(lake, file.path).read_bytes()
+    if fault == "missing file":
+        damaged.unlink()
+    else:
+        damaged.write_bytes(whole[:-9] if fault == "wrong size" else whole[:99] + b"x" + whole[100:])
+    assert len(found(lake)) == (fault != "wrong bytes"), "bytes are read with --deep alone"
+    assert [each.what for each in found(lake, deep=True)] == [fault]
+    (mended,) = found(lake, repair=True, deep=True)
+    assert mended.repaired
+    assert f"--day {DAYS[0]}" in mended.todo
+    bring_and_make(lake.uri, 2)
+    assert found(lake, deep=True) == []
+    check_done(lake, 2)
+
+
+def test_a_damaged_day_of_reviews_is_told_of_until_an_ingest_brings_it_back(lake: Lake) -> None:
+    (file,) = lake.snapshot(REVIEWS).of(DAYS[0])
+    path(lake, file.path).write_bytes(b"torn")
+    (told,) = found(lake, repair=True)
+    assert not told.repaired
+    assert "otzyv run --source" in told.todo
+    assert {each.what for each in found(lake)} == {"set aside", "missing file"}
+    bring_and_make(lake.uri, 2)
+    assert found(lake, deep=True) == []
+    check_done(lake, 2)
+
+
+def test_what_dead_runs_leave_is_removed_once_it_is_old(victims: Victims, lake: Lake) -> None:
+    chance = random.Random(12)
+    for turn in turns("kill -9, then the doctor", 4, 100):
+        step = chance.choice(sorted(STEPS))
+        victims.run(Job("bring_and_make", lake.uri, turn + 3, die_at=step, nth=chance.randint(1, 3)))
+        for file in path(lake, "").rglob("*"):
+            os.utime(file, (1, 1))
+        assert all(each.repaired for each in found(lake, repair=True, deep=True))
+        assert found(lake, deep=True) == []
+        bring_and_make(lake.uri, turn + 3)
+        assert published(lake) == expected(turn + 3)
+
+
+def test_what_is_young_may_be_a_run_at_work_and_stays(lake: Lake) -> None:
+    names = (f"{TOY.name}/day={DAYS[0]}/.part-x", f"_staging/{TOY.name}/x.arrow", f"{TOY.name}/part-1-00000000.parquet")
+    for name in names:
+        lake.storage.write(name, b"at work")
+    assert found(lake, repair=True) == []
+    assert all(path(lake, name).exists() for name in names)
+    for name in names:
+        os.utime(path(lake, name), (1, 1))
+    assert {each.what for each in found(lake, repair=True)} == {"temporary file", "staged chunk", "orphan"}
+    assert found(lake) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import time
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
 from tasks.extractors import embeddings_api, get
 from tasks.extractors.compute import ExtractorFailed, Unavailable
@@ -276,6 +278,12 @@ def test_settings_that_cannot_be_are_refused_by_name(configure: Configure, other
     with pytest.raises(WrongSettings, match=said) as refused:
         extractor_settings()
     assert "secret" not in str(refused.value)
+
+
+def test_the_encoding_is_the_one_that_tiktoken_knows_by_that_name() -> None:
+    told = inspect.getsource(openai_public.cl100k_base)
+    (file,) = embeddings_api.ENCODING.files
+    assert all(fact in told for fact in (file.sha256, str(file.url), embeddings_api._PATTERN))
 
 
 def test_without_a_price_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

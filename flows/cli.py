@@ -92,7 +92,9 @@ def _days(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _extractors(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--profile", help="A named list of extractors: embedded (default) or standard.")(command)
-    return click.option("--extractors", metavar="A,B", help="Names of extractors, instead of a profile.")(command)
+    return click.option(
+        "--extractors", metavar="A,B", help="Names of extractors instead of a profile, or all-available."
+    )(command)
 
 
 def _what(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,7 +143,7 @@ def run(
     Reads JSONL (also .gz), CSV and Parquet. Without days it takes every day found in the source.
     """
     settings = _settings()
-    names = _names(extractors, profile, settings)
+    names = _names(extractors, profile, settings, lake)
     brought = _source(source, settings, allow_empty)
     _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=brought)
 
@@ -159,7 +161,7 @@ def demo(lake: str) -> None:
     if not reviews.is_dir():
         raise click.ClickException(f"no demo reviews at {reviews}: the demo runs in a clone of the project")
     settings = _settings()
-    _main_job(lake, _names(None, "embedded", settings), settings, None, False, source=Source(str(reviews)))
+    _main_job(lake, _names(None, "embedded", settings, lake), settings, None, False, source=Source(str(reviews)))
 
 
 @main.command(epilog="otzyv ingest --source infra/demo/reviews --lake demo-lake")
@@ -202,7 +204,7 @@ def features(
 ) -> None:
     """Make the features of days that are in the lake; without days, of all of them."""
     settings = _settings()
-    names = _names(extractors, profile, settings)
+    names = _names(extractors, profile, settings, lake)
     _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=None)
 
 
@@ -226,7 +228,7 @@ def plan(
     from flows.backfill_console import show_plan
     from tasks.plan import plan as plan_days
 
-    names = _names(extractors, profile, _settings())
+    names = _names(extractors, profile, _settings(), lake)
     show_plan(plan_days.fn(lake, names, _range(day, from_day, to_day), what=what), as_json=as_json)
 
 
@@ -261,7 +263,7 @@ def backfill(
     from flows.backfill_console import show_backfill
     from tasks.lake import Lake
 
-    names = _names(extractors, profile, _settings())
+    names = _names(extractors, profile, _settings(), lake)
     Lake(lake)
     chosen = _range(day, from_day, to_day) or []
     request = Backfill(
@@ -691,7 +693,8 @@ def _known(look_up: Callable[[], Any], hint: str) -> Any:
         raise click.BadParameter(str(error.args[0]), param_hint=hint) from error
 
 
-def _names(extractors: str | None, profile: str | None, settings: Settings) -> tuple[str, ...]:
+def _names(extractors: str | None, profile: str | None, settings: Settings, lake: str) -> tuple[str, ...]:
+    from tasks.available import ALL, available
     from tasks.extractors import get, names
 
     if extractors is not None and profile is not None:
@@ -700,7 +703,8 @@ def _names(extractors: str | None, profile: str | None, settings: Settings) -> t
         hint = "--profile" if profile is not None else "the setting profile"
         chosen: tuple[str, ...] = _known(lambda: names(settings.profile if profile is None else profile), hint)
         return chosen
-    wanted = tuple(dict.fromkeys(name.strip() for name in extractors.split(",") if name.strip()))
+    given = [name.strip() for name in extractors.split(",") if name.strip()]
+    wanted = tuple(dict.fromkeys(name for one in given for name in (available(lake) if one == ALL else [one])))
     if not wanted:
         raise click.BadParameter(f"name at least one of: {', '.join(names())}", param_hint="--extractors")
     for name in wanted:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
 
 from prefect import flow, runtime
-from pydantic import Field
 
 from flows.backfill import ExtractorName
 from flows.features import DayFailed, features
@@ -29,19 +27,21 @@ class DaysFailed(RuntimeError):
 @flow(name="daily", flow_run_name="daily")
 def daily(
     lake: str,
-    day: Annotated[date | None, Field(title="Day", description="Instead of the day before the start.")] = None,
-    extractors: Annotated[
-        list[ExtractorName] | None, Field(title="Extractors", description="Tables to make. None: the profile's.")
-    ] = None,
-    catch_up: Annotated[
-        int, Field(ge=1, title="Catch up", description="Days that are looked at, the day included.")
-    ] = 7,
+    day: date | None = None,
+    extractors: list[ExtractorName] | None = None,
+    catch_up: int = 7,
 ) -> list[date]:
     """Bring in the day's records and make its features; returns the days that were made.
 
     The day is the one before the scheduled start, in the lake's time zone. After a downtime, or where late records
     came, every unreleased or stale day of the last ones is made as well, the newest first. A day without any review
     past its hour raises the event `otzyv.day.missing`, and calls the webhook of the settings.
+
+    Args:
+        lake: Folder or `s3://bucket/path` of the lake.
+        day: Instead of the day before the scheduled start.
+        extractors: Tables to make; without any, those of the settings' profile.
+        catch_up: How many days are looked at, the day itself included.
     """
     settings = load()
     zone = Lake(lake).constants.zone

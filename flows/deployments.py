@@ -22,6 +22,9 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.backfill import backfill, backfill_days
 from flows.daily import daily
+from flows.fit import fit
+from flows.maintain import maintain
+from flows.quality import quality
 from flows.settings import Settings
 from tasks.lake import Lake
 
@@ -29,6 +32,8 @@ DAYS, PARENTS = "otzyv", "otzyv-parents"
 """Work pools: of runs that compute, as many at a time as there are slots, and of those that only wait for others."""
 SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of the first pool: a scheduled run goes before any day of a backfill."""
+WEEKLY = "0 5 * * SUN"
+"""When the lake is tidied."""
 HEARTBEAT_SECONDS = 30
 SILENT_SECONDS = 90
 """A run whose heartbeats stop for so long has lost its process."""
@@ -60,6 +65,9 @@ def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
     yield _deployment(daily, "features", DAYS, SCHEDULED, catching_up, schedule)
     yield _deployment(backfill, "backfill", PARENTS, None, {"lake": lake, "request": {}})
     yield _deployment(backfill_days, backfill_days.name, DAYS, BACKFILL, {"lake": lake})
+    yield _deployment(quality, "quality", DAYS, BACKFILL, {"lake": lake})
+    yield _deployment(maintain, "maintain", DAYS, BACKFILL, {"lake": lake}, Cron(WEEKLY, timezone=zone))
+    yield _deployment(fit, "fit", DAYS, BACKFILL, {"lake": lake})
 
 
 def _deployment(

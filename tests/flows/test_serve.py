@@ -87,6 +87,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert told.read_text().endswith("stopped\n")
 
 
+def test_every_deployment_explains_itself_and_its_form(served: Served) -> None:
+    found = {one["name"]: one for one in served.post("deployments/filter")}
+    assert set(found) >= {"features", "backfill", "quality", "maintain", "fit"}
+    assert all(one["description"] for one in found.values())
+    assert {name for name, one in found.items() if one["schedules"]} == {"features", "maintain"}
+    for name in ("features", "fit", "quality", "maintain"):
+        fields = found[name]["parameter_openapi_schema"]["properties"]
+        assert all(field.get("description") for field in fields.values()), name
+
+
 def test_the_next_daily_run_is_planned(served: Served) -> None:
     runs = served.post("flow_runs/filter", deployments={"name": {"any_": ["features"]}})
     assert {run["state_type"] for run in runs} == {"SCHEDULED"}

@@ -21,7 +21,16 @@ def adapt(
     to_day: date | None = None,
     epochs: int = 3,
 ) -> Adapted:
-    """The adapted encoder becomes an extractor in the model store; its perplexity is shown as artifacts."""
+    """The adapted encoder becomes an extractor in the model store; its perplexity is shown as artifacts.
+
+    Args:
+        lake: Folder or `s3://bucket/path` of the lake.
+        base: The encoder to start from: `text_rubert_tiny2`.
+        name: What the new extractor is called; without it, a name made of the base's.
+        from_day: First day to learn from; without it, the lake's first.
+        to_day: Last day, itself included; without it, the lake's last.
+        epochs: How often every text is read.
+    """
     made = go_on(lake, base, name, from_day, to_day, Training(epochs=epochs))
     show_perplexity(made)
     return made

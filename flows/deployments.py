@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.adapt import adapt
 from flows.backfill import backfill, backfill_days
 from flows.daily import daily
 from flows.fit import fit
@@ -68,6 +69,7 @@ def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
     yield _deployment(quality, "quality", DAYS, BACKFILL, {"lake": lake})
     yield _deployment(maintain, "maintain", DAYS, BACKFILL, {"lake": lake}, Cron(WEEKLY, timezone=zone))
     yield _deployment(fit, "fit", DAYS, BACKFILL, {"lake": lake})
+    yield _deployment(adapt, "adapt", DAYS, BACKFILL, {"lake": lake})
 
 
 def _deployment(

@@ -15,8 +15,10 @@ from flows.cli import main
 from tests.flows.command import Otzyv, command, review
 
 ROOT = Path(__file__).parents[2]
-NEEDS_MORE = ("otzyv serve", "models pull", "models verify", "models export", "models import", "train sentiment", "s3://",
-              "releases approve", "rollback")  # fmt: skip
+NEEDS_MORE = (
+    "otzyv serve", "models pull", "models verify", "models export", "models import", "train sentiment", "s3://",
+    "releases approve", "rollback", "otzyv adapt",
+)  # fmt: skip
 """Examples that need a network, weights, a bucket, minutes or a fault: only their arguments are read here."""
 
 

@@ -89,10 +89,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def test_every_deployment_explains_itself_and_its_form(served: Served) -> None:
     found = {one["name"]: one for one in served.post("deployments/filter")}
-    assert set(found) >= {"features", "backfill", "quality", "maintain", "fit"}
+    assert set(found) >= {"features", "backfill", "quality", "maintain", "fit", "adapt"}
     assert all(one["description"] for one in found.values())
     assert {name for name, one in found.items() if one["schedules"]} == {"features", "maintain"}
-    for name in ("features", "fit", "quality", "maintain"):
+    for name in ("features", "fit", "adapt", "quality", "maintain"):
         fields = found[name]["parameter_openapi_schema"]["properties"]
         assert all(field.get("description") for field in fields.values()), name
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +17,7 @@ from typing import Literal
 
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
+from isal import isal_zlib
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
@@ -128,7 +128,7 @@ def _fault(lake: Lake, path: str, size: int | None, *, deep: bool) -> What | Non
     if size is not None and there != size:
         return "wrong size"
     wanted = CRC.search(path)
-    if deep and wanted and zlib.crc32(lake.storage.read(path)) != int(wanted[1], 16):
+    if deep and wanted and isal_zlib.crc32(lake.storage.read(path)) != int(wanted[1], 16):
         return "wrong bytes"
     return None
 

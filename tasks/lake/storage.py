@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from isal import isal_zlib
 from pyarrow import fs
 
 FRESH = 6 * 3600.0
@@ -234,7 +234,7 @@ class Storage:
         wanted = CRC.search(path)
         if self.remote:
             data = self.read(path)
-            found, source = zlib.crc32(data), pa.BufferReader(data)
+            found, source = isal_zlib.crc32(data), pa.BufferReader(data)
         else:
             stamp = self._stamp(path)
             if stamp not in _KNOWN:
@@ -273,7 +273,7 @@ class Written(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
-        self.crc = zlib.crc32(view, self.crc)
+        self.crc = isal_zlib.crc32(view, self.crc)
         self._bytes += view.nbytes
         return self._target.write(view)
 
@@ -297,5 +297,5 @@ def _crc(path: Path) -> int:
     crc = 0
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
-            crc = zlib.crc32(block, crc)
+            crc = isal_zlib.crc32(block, crc)
     return crc

@@ -82,6 +82,9 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     for file, item in _records(source, days, lake):
         counts["records_in"] += 1
         if isinstance(item, Refusal):
+            if forgotten.named_in(item.raw, author_key):
+                counts["suppressed"] += 1
+                continue
             refused.append(_refused(item, arrival))
             counts["quarantined"] += 1
             if len(refused) >= BATCH:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +25,7 @@ from tasks.lake.publish import FileWriter, commit
 from tasks.lake.releases import ReleasedTable, retire, standing
 from tasks.lake.snapshot import CorruptFile, DataFile, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, TEMPORARY, Storage
+from tasks.lake.suppression import leaves
 
 REMOVED = "removed: it spoke of a review that was forgotten"
 NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array], str]
@@ -55,18 +55,10 @@ class Theirs:
 def mentions(raw: bytes, said: Sequence[str]) -> bool:
     """Whether a record has one of the words as a value; where it can't be parsed, whether the word stands in it."""
     try:
-        values = set(_values(json.loads(raw, object_pairs_hook=list)))
+        values = set(leaves(json.loads(raw, object_pairs_hook=list)))
     except (ValueError, RecursionError):
         return any(_named(raw.decode(encoding, "replace"), said) for encoding in ("utf-8", "cp1251"))
     return not values.isdisjoint(said)
-
-
-def _values(parsed: Any) -> Iterator[str]:
-    if isinstance(parsed, list | tuple):
-        for each in parsed:
-            yield from _values(each)
-    else:
-        yield str(parsed)
 
 
 def _named(text: str, said: Sequence[str]) -> bool:

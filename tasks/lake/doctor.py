@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -24,6 +25,7 @@ from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, R
 from tasks.lake.blobs import blob_path
 from tasks.lake.lake import Lake
 from tasks.lake.publish import take_out
+from tasks.lake.releases import Release, current
 from tasks.lake.reuse import KEPT
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, log_entry, read_table, torn_entries
 from tasks.lake.storage import ASIDE, CRC, TEMPORARY
@@ -112,13 +114,28 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
         done = _retire(lake, lake.snapshot(table), file)
         # What a source brought can't be made from the lake: until it is, the doctor goes on saying so.
         yield Finding(what, where, done, _remake(lake, table, file.day), table.name not in SOURCES)
-    for day, release in lake.releases().items():
+    for day, release in _seen(lake):
         for path in release.by_name[name].files if name in release.by_name else ():
             what = None if path in active else _fault(lake, path, None, deep=deep)
             if what is not None:
                 # Only readers see it: a run that makes the day anew releases other files, a rollback takes older ones.
                 todo = f"{_remake(lake, table, day)}, or otzyv rollback {day} --lake {lake.uri}"
                 yield Finding(what, lake.storage.at(path), todo=todo)
+
+
+def _history(lake: Lake) -> Mapping[date, Sequence[Release]] | None:
+    """All releases; None where their table is damaged, which is told of itself."""
+    try:
+        return lake.history()
+    except (TornLog, CorruptFile, DeltaError):
+        return None
+
+
+def _seen(lake: Lake) -> Iterator[tuple[date, Release]]:
+    """What readers see, as far as that can be told."""
+    for day, releases in (_history(lake) or {}).items():
+        if release := current(releases):
+            yield day, release
 
 
 def _fault(lake: Lake, path: str, size: int | None, *, deep: bool) -> What | None:
@@ -164,20 +181,21 @@ def _set_aside(lake: Lake) -> Iterator[Finding]:
         found = re.fullmatch(rf"{ASIDE}/({REVIEWS.name}|{ATTACHMENTS.name})/day=(\d{{4}}-\d\d-\d\d)/[^/]+", path)
         if found:
             table = lake.table(found[1])
-            if date.fromisoformat(found[2]) not in lake.snapshot(table).days:
-                todo = f"{_remake(lake, table, None)}; then remove the file"
-                yield Finding("set aside", lake.storage.at(path), todo=todo)
+            with suppress(TornLog, DeltaError):  # will be found: whether the day is there can't be told
+                if date.fromisoformat(found[2]) not in lake.snapshot(table).days:
+                    todo = f"{_remake(lake, table, None)}; then remove the file"
+                    yield Finding("set aside", lake.storage.at(path), todo=todo)
 
 
 def _orphans(lake: Lake, name: str, *, repair: bool, older: float) -> Iterator[Finding]:
     """Data files that no version has ever had, and no release."""
-    handle = lake.snapshot(lake.table(name)).handle
-    if handle is None:
+    handle, history = lake.snapshot(lake.table(name)).handle, _history(lake)
+    if handle is None or history is None:
         return
     known = {file.path for file in lake.snapshot(lake.table(name)).files}
     known |= {f"{name}/{path}" for path in handle.vacuum(0, dry_run=True, enforce_retention_duration=False)}
     files = [path for path in lake.storage.changed(name) if path.endswith(".parquet") and "/_delta_log/" not in path]
-    for releases in lake.history().values():
+    for releases in history.values():
         known |= {path for each in releases for table in each.tables for path in table.files}
     for path in files:
         if path not in known and lake.storage.changed_at(path) < older:
@@ -186,10 +204,10 @@ def _orphans(lake: Lake, name: str, *, repair: bool, older: float) -> Iterator[F
 
 def _blobs(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
     """Attached files that are gone or not as they were. They are moved aside: an ingest of their source puts them."""
-    snapshot = lake.snapshot(ATTACHMENTS)
     try:
+        snapshot = lake.snapshot(ATTACHMENTS)
         rows = read_table(lake.storage, ATTACHMENTS, snapshot.files, ["content_sha256", "bytes", "status"])
-    except CorruptFile:
+    except (TornLog, CorruptFile, DeltaError):
         return  # was found before
     rows = rows.filter(pc.equal(rows["status"], "ok"))
     known = dict(zip(rows["content_sha256"].to_pylist(), rows["bytes"].to_pylist(), strict=True))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.tables import CLEAN_TEXT, REVIEWS
+from schemas.table import Table
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.doctor import Finding, examine
 from tasks.lake.snapshot import TornLog, log_entry
@@ -89,6 +90,21 @@ def test_a_damaged_day_of_reviews_is_told_of_until_an_ingest_brings_it_back(lake
     bring_and_make(lake.uri, 2)
     assert found(lake, deep=True) == []
     check_done(lake, 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [(RELEASES, "missing file"), *((table, "torn log") for table in (RELEASES, REVIEWS, ATTACHMENTS))],
+)
+def test_what_is_damaged_hides_no_other_fault(lake: Lake, table: Table, fault: str) -> None:
+    (lost,) = lake.snapshot(TOY).of(DAYS[0])
+    path(lake, lost.path).unlink()
+    if fault == "torn log":
+        lake.storage.write(log_entry(table.name, max(lake.snapshot(table).version, 0)), b"")
+    else:
+        path(lake, lake.snapshot(table).files[0].path).unlink()
+    at = {each.where.removeprefix(f"{lake.uri}/").partition("/")[0]: each.what for each in found(lake)}
+    assert at == {TOY.name: "missing file", table.name: fault}
 
 
 def test_what_dead_runs_leave_is_removed_once_it_is_old(victims: Victims, lake: Lake) -> None:

@@ -131,22 +131,25 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         return BackfillReport(planned, dry_run=request.dry_run)
 
     started, left, strikes = datetime.now(UTC), days, 0
-    for number in count():
-        show_progress(1 - len(left) / max(1, len(days)))
-        if not left or strikes == STRIKES:
-            break
-        orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in _chunk(left)]
-        key = f"{planned.digest[:32]}-{runtime.flow_run.id}-{number}"
-        run_child(
-            backfill_days,
-            key,
-            lake=lake,
-            orders=orders,
-            again=request.what == "again",
-            days_at_once=request.days_at_once,
-        )
-        before, left = len(left), _left(lake, request, extractors, left, started)
-        strikes = strikes + 1 if len(left) == before else 0
+    with spending():  # one budget for all children that run right here
+        for number in count():
+            show_progress(1 - len(left) / max(1, len(days)))
+            if not left or strikes == STRIKES:
+                break
+            orders = [
+                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in _chunk(left)
+            ]
+            key = f"{planned.digest[:32]}-{runtime.flow_run.id}-{number}"
+            run_child(
+                backfill_days,
+                key,
+                lake=lake,
+                orders=orders,
+                again=request.what == "again",
+                days_at_once=request.days_at_once,
+            )
+            before, left = len(left), _left(lake, request, extractors, left, started)
+            strikes = strikes + 1 if len(left) == before else 0
 
     begun = {day.day for day in days} - {day.day for day in left}
     over = {day.day for day in planned.work} - begun

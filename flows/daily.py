@@ -13,6 +13,7 @@ from flows.ingest import ingest
 from flows.settings import Settings, load
 from schemas.tables import REVIEWS
 from tasks.extractors import names
+from tasks.extractors.spending import spending
 from tasks.ingest import Source
 from tasks.lake import Lake
 from tasks.missing_day import missing_day
@@ -54,11 +55,12 @@ def daily(
 
     planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
     failed = []
-    for work in planned.work:
-        try:
-            features(lake, work.day, [table.table for table in work.tables[1:]])
-        except DayFailed as failure:
-            failed.append(str(failure))
+    with spending():  # one budget for all days
+        for work in planned.work:
+            try:
+                features(lake, work.day, [table.table for table in work.tables[1:]])
+            except DayFailed as failure:
+                failed.append(str(failure))
     if failed:
         raise DaysFailed("; ".join(failed))
     return [work.day for work in planned.work]

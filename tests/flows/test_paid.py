@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
+from flows import backfill
+from flows.daily import daily
 from schemas.tables import RUNS
+from tasks.extractors import get
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 
@@ -38,3 +42,23 @@ def test_a_run_ends_with_what_it_paid_and_shows_the_key_to_nobody(
     for key in (KEY, "sk-another"):
         assert key not in shown
         assert key.encode() not in kept
+
+
+@pytest.mark.parametrize("job", ["daily", "backfill"])
+def test_a_budget_is_one_for_all_days_that_a_daily_run_or_a_backfill_makes(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setattr(backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
+    otzyv.write("reviews.jsonl", [review("a", "Отлично"), review("b", "Ужасно", "2026-03-02")])
+    otzyv.run()
+    with serving() as server:
+        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "16"}
+        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        if job == "daily":
+            daily(str(otzyv.lake), date(2026, 3, 2), [backfill.ExtractorName("text_openai")])
+        else:
+            done = command("backfill", "--lake", otzyv.lake, "--extractors", "text_openai")
+            assert done.exit_code == 0, done.output
+    made = otzyv.opened().read(get("text_openai").card.table, columns=["status"])["status"].to_pylist()
+    assert sorted(made) == ["ok", "over_budget"]

@@ -321,11 +321,14 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     from tasks.lake.doctor import examine
 
     findings = list(examine(Lake(lake), repair=repair, deep=deep))
-    if os.environ.get("PREFECT_API_URL"):
-        from tasks.dead_runs import dead_runs
+    try:
+        if os.environ.get("PREFECT_API_URL"):
+            from tasks.dead_runs import dead_runs
 
-        findings += dead_runs(repair=repair)
-    show_findings(findings, as_json=as_json)
+            prefect_server.start()
+            findings += dead_runs(repair=repair)
+    finally:  # a server that can't be reached hides nothing of what was found and mended
+        show_findings(findings, as_json=as_json)
     if not all(finding.repaired for finding in findings):
         sys.exit(1)
 
@@ -403,7 +406,6 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 
     What it learned is kept in the lake: in use at once if it is the first, else once it is promoted.
     """
-    from flows import prefect_server
     from flows.console import show_fit
     from flows.fit import fit as learn
     from tasks.fit import fitted
@@ -480,7 +482,9 @@ def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
 
 
 @main.group(cls=_Group, invoke_without_command=True, epilog="otzyv models --lake demo-lake")
-@click.option("--lake", metavar="URI", help="Show the contents per second that this lake's runs computed.")
+@click.option(
+    "--lake", metavar="URI", callback=_lake, help="Show the contents per second that this lake's runs computed."
+)
 @click.option("--markdown", type=click.Path(exists=True, path_type=Path), help="Renew the table of models in a file.")
 @json_option
 @click.pass_context

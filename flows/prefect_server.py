@@ -20,6 +20,10 @@ DEFAULTS = {
 }
 
 
+class NoServer(RuntimeError):
+    """The Prefect server that PREFECT_API_URL names can't be used."""
+
+
 def configure(*, debug: bool = False, serving: bool = False) -> None:
     """Set what the environment leaves open; must come before Prefect is imported.
 
@@ -36,12 +40,22 @@ def configure(*, debug: bool = False, serving: bool = False) -> None:
 
 
 def start() -> float:
-    """Start Prefect's in-process server unless PREFECT_API_URL points at one; returns the seconds it took."""
+    """Start Prefect's in-process server unless PREFECT_API_URL points at one; returns the seconds it took.
+
+    Raises NoServer where that one does not answer, or refuses.
+    """
+    import httpx
     from prefect.client.orchestration import get_client
 
     clock = time.perf_counter()
     with get_client(sync_client=True) as client:
-        client.hello()
+        try:
+            client.hello().raise_for_status()
+        except httpx.HTTPError as error:
+            said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+            raise NoServer(
+                f"no Prefect server to be had at {client.api_url} ({said}): start it, or unset PREFECT_API_URL"
+            ) from error
     return time.perf_counter() - clock
 
 

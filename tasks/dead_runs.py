@@ -26,7 +26,7 @@ from prefect.states import Crashed
 
 from tasks.lake.doctor import Finding
 
-FLOWS = ("features", "backfill", "backfill days", "daily", "fit", "adapt", "quality", "maintain")
+FLOWS = ("daily", "ingest", "features", "backfill", "backfill days", "fit", "adapt", "quality", "maintain")
 SILENT = timedelta(minutes=5)
 """A run tells that it lives every half a minute, unless heartbeats are off."""
 LONGEST = timedelta(days=7)

@@ -19,7 +19,7 @@ from tasks.lake import Lake, models
 from tasks.lake.corpus import texts, vectors
 from tasks.lake.models import Model
 from tasks.lake.snapshot import Snapshot
-from tasks.retry import RETRIES, environment_fault
+from tasks.retry import DELAYS, RETRIES, environment_fault
 
 MOST = 100_000
 """Contents that are learned from at most: those whose sha256 comes first, which is as good as drawn by lot."""
@@ -38,7 +38,13 @@ class Fitted:
     seconds: float
 
 
-@task(name="fit", task_run_name="fit {name}", retries=RETRIES, retry_condition_fn=environment_fault)
+@task(
+    name="fit",
+    task_run_name="fit {name}",
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=environment_fault,
+)
 def fit(lake_uri: str, name: str, from_day: date | None = None, to_day: date | None = None) -> Fitted:
     """Learn from the newest publication of days, released or not, as features read it; of all days if none are given.
 

@@ -81,6 +81,7 @@ WRONG = {
     ),
     "no such day": (["run", "--source", "SOURCE/{day}.jsonl", "--lake", "LAKE"], 1, "no such path for any day"),
     "source of no known kind": (["run", "--source", "SOURCE/notes.txt", "--lake", "LAKE"], 1, "files end in .jsonl"),
+    "models of an odd place": (["models", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
     "lake at an odd place": (["run", "--source", "SOURCE", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
     "no lake": (["features", "--lake", "LAKE"], 1, "`otzyv run --source PATH --lake"),
     "unknown extractor": (["features", "--lake", "LAKE", "--extractors", "image_clip"], 2, "there are: sentiment_mini"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Running
 
+import flows
 from tasks import dead_runs
 from tasks.lake.doctor import Finding
 
@@ -62,3 +65,9 @@ def test_a_run_without_a_heartbeat_for_minutes_is_marked_as_crashed(prefect_serv
     assert not found(dead)
     assert not found(alive)
     assert not found(unknown)
+
+
+def test_the_runs_of_every_flow_are_looked_at() -> None:
+    modules = [importlib.import_module(f"flows.{module.name}") for module in pkgutil.iter_modules(flows.__path__)]
+    ours = {value.name for module in modules for value in vars(module).values() if isinstance(value, Flow)}
+    assert ours == {*dead_runs.FLOWS}

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ Reads = Literal["raw", "plain", "text", "image", "audio"]
 """reviews.text, clean_text.plain, clean_text.text, or the attachments of a kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DayContents:
     """``keys``: key columns, content_sha256 and status, sorted by key, one row per row the table must have.
 
@@ -34,7 +35,7 @@ class DayContents:
     sizes: list[int]
     read: Callable[[int], str | bytes | np.ndarray]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over the keys: what the day's rows depend on, besides the extractor."""
         digest = hashlib.sha256()

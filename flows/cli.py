@@ -364,11 +364,7 @@ def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> 
     from tasks.lake import Lake
 
     opened = Lake(lake)
-    try:
-        definition = opened.table(table)
-    except LookupError as error:
-        raise click.BadParameter(str(error.args[0]), param_hint="TABLE") from error
-    show_rows(opened, definition, day, limit, as_json=as_json)
+    show_rows(opened, _known(partial(opened.table, table), "TABLE"), day, limit, as_json=as_json)
 
 
 @main.command(epilog="otzyv schema sentiment_mini")
@@ -616,11 +612,14 @@ def export(lake: str, day: date | None, from_day: date | None, to_day: date | No
     from tasks.lake.export import export as write
 
     opened = Lake(lake)
+    named = [name.strip() for name in tables.split(",") if name.strip()]
+    for name in named:
+        _known(partial(opened.table, name), "--tables")
     wanted = _range(day, from_day, to_day)
     seen = opened.releases(wanted)
     if left := [each for each in wanted or () if each not in seen]:
         click.echo(f"no release of {', '.join(map(str, left))}", err=True)
-    rows = write(opened, sorted(seen), [name.strip() for name in tables.split(",") if name.strip()], out)
+    rows = write(opened, sorted(seen), named, out)
     click.echo(f"{out}: {rows} rows of {len(seen)} days")
 
 

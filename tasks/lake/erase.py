@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
 from tasks.lake.blobs import blob_path
+from tasks.lake.journal import FOLDER
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit
 from tasks.lake.releases import ReleasedTable, retire, standing
@@ -203,7 +204,7 @@ def loose_ends(lake: Lake, who: Theirs) -> list[str]:
     found = [p for p in everything if p.startswith(("_staging/", f"{ASIDE}/")) or TEMPORARY.search(p)]
     pages = (path for path in everything if path.startswith("pages/"))
     texts = _texts(lake, who)
-    found += [p for p in everything if p.startswith("_journal/") and not texts.isdisjoint(_journaled(lake.storage, p))]
+    found += [p for p in everything if p.startswith(f"{FOLDER}/") and not texts.isdisjoint(_journaled(lake.storage, p))]
     return found + [path for path in pages if _named(lake.storage.read(path).decode("utf-8", "replace"), who.said)]
 
 

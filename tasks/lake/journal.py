@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tasks.lake.storage import DamagedFile, Storage
 
+FOLDER = "_journal"
 KEPT = 30 * 24 * 3600.0
 """Seconds after which an answer goes that no published day has come to hold: its review was edited or withdrawn."""
 
@@ -24,7 +25,7 @@ class Journal:
 
     def __init__(self, storage: Storage, table: str, fingerprint: str) -> None:
         self._storage = storage
-        self._folder = f"_journal/{table}/{fingerprint[:16]}"
+        self._folder = f"{FOLDER}/{table}/{fingerprint[:16]}"
         self._answers: dict[str, tuple[pa.ListArray, int]] | None = None
 
     def find(self, keys: Sequence[str]) -> Mapping[str, np.ndarray]:
@@ -55,7 +56,7 @@ class Journal:
                 held = table is not None and all(key in published for key in table["content_sha256"].to_pylist())
                 if held or time.time() - changed > KEPT:
                     self._storage.delete(path)
-            self._storage.prune(f"_journal/{self._folder.split('/')[1]}")
+            self._storage.prune(self._folder.rpartition("/")[0])
 
     def _known(self) -> dict[str, tuple[pa.ListArray, int]]:
         if self._answers is None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
-from tasks.lake import reuse
+from tasks.lake import journal, reuse
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
 from tasks.lake.releases import Release, current, made
@@ -44,7 +44,10 @@ class Keep(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What was done. ``bytes``: of the data files, blobs, temporary files and staged chunks that were removed."""
+    """What was done. ``bytes``: of the data files, blobs, temporary files, staged chunks and answers that were removed.
+
+    ``answers``: files of a paid API's, which no run has come to use.
+    """
 
     retired: int
     compacted: int
@@ -52,6 +55,7 @@ class Maintained:
     blobs: int
     temporary: int
     staged: int
+    answers: int
     checkpoints: int
     bytes: int
 
@@ -70,10 +74,12 @@ def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
     blobs = removed.all(_unreferenced(lake, removed.older, before))
     temporary = removed.all(_temporary(storage)) if not storage.remote else 0
     staged = removed.all(_staged(storage), older=time.time() - reuse.KEPT)
-    for folder in (*lake.tables(), "blobs", "_staging"):
+    # A run clears those of its own fingerprint alone: of a model that nobody asks any more they would stay.
+    answers = removed.all(storage.changed(journal.FOLDER), older=time.time() - journal.KEPT)
+    for folder in (*lake.tables(), "blobs", "_staging", journal.FOLDER):
         storage.prune(folder)
     checkpoints = sum(_shorten(lake, table) for table in lake.tables())
-    return Maintained(retired, compacted, data_files, blobs, temporary, staged, checkpoints, removed.bytes)
+    return Maintained(retired, compacted, data_files, blobs, temporary, staged, answers, checkpoints, removed.bytes)
 
 
 class _Removal:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, example, given, settings
@@ -19,8 +20,9 @@ from schemas.sample import sample
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
 from tasks.clean import CLEANING
 from tasks.features import make
-from tasks.lake import Lake, releases, reuse
+from tasks.lake import Lake, journal, releases, reuse
 from tasks.lake.blobs import blob_path, put_blob, read_blob
+from tasks.lake.journal import Journal
 from tasks.lake.maintain import MANY, Keep, maintain
 from tasks.lake.publish import append
 from tasks.lake.releases import NoSuchRelease, Release, release_day
@@ -158,6 +160,16 @@ def test_chunks_of_a_live_run_stay_and_those_of_a_dead_one_go(lake: Lake) -> Non
             os.utime(Path(lake.uri) / path, (time.time() - reuse.KEPT - 60,) * 2)
     assert maintain(lake).staged == 1
     assert lake.storage.files("_staging", recursive=True) == [f"{live}/new.arrow", f"{live}/old.arrow"]
+
+
+def test_answers_of_an_api_go_once_no_run_asks_for_them_any_more(lake: Lake) -> None:
+    for fingerprint in ("former" * 3, "current" * 3):
+        Journal(lake.storage, "text_paid", fingerprint).keep([fingerprint], np.ones((1, 2), np.float32))
+    (old,) = lake.storage.files("_journal/text_paid/formerformerform")
+    os.utime(Path(lake.uri) / old, (time.time() - journal.KEPT - 60,) * 2)
+    assert maintain(lake).answers == 1
+    assert not (Path(lake.uri) / old).parent.exists()
+    assert Journal(lake.storage, "text_paid", "current" * 3).keys() == {"current" * 3}
 
 
 def test_a_blob_that_is_put_again_stays_although_nothing_refers_to_it_yet(lake: Lake) -> None:

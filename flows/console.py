@@ -321,6 +321,8 @@ def show_forgotten(done: Forgotten, lake: str, *, as_json: bool) -> None:
     click.echo(f"{done.releases} releases were retired; readers see the same days without them.")
     for fit in done.stale:
         click.echo(f"{fit} may have learned from them; next: otzyv fit {fit.partition(' ')[0]} --lake {lake}")
+    for name in done.adapted:
+        click.echo(f"{name} in the model store may have learned from them; next: remove it, and adapt its base again")
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:

@@ -98,6 +98,7 @@ def adapt(
             "pooling": dict(card.settings)["pooling"],
             "max_tokens": dict(card.settings)["max_tokens"],
             "training": asdict(training),
+            "lake": lake.uri,
             "days": [days[0].isoformat(), days[-1].isoformat()],
             "curve": asdict(curve),
             "files": {file: [store.sha256(part / file), (part / file).stat().st_size] for file in FILES},

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import REVIEWS
+from tasks.extractors.adapted import learned_from
 from tasks.features import run_key
 from tasks.lake import Lake, erase, models
 from tasks.lake.releases import ReleasedTable
@@ -22,7 +23,10 @@ from tasks.release import made_of
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What a lake held of them. ``tables``: those with rows; ``stale``: fits that may have learned from them."""
+    """What a lake held of them. ``tables``: those with rows; ``stale``: fits that may have learned from them.
+
+    ``adapted``: encoders in this machine's model store that may have.
+    """
 
     reviews: int
     days: tuple[date, ...]
@@ -30,6 +34,7 @@ class Forgotten:
     releases: int
     blobs: int
     stale: tuple[str, ...]
+    adapted: tuple[str, ...]
     new: bool
     """Whether nobody had asked for it before."""
 
@@ -77,6 +82,7 @@ def forget(lake_uri: str, author_key: str, *, review: str | None = None, author:
         releases,
         len(blobs),
         tuple(f"{model.name} version {model.version}" for model in stale),
+        learned_from(lake.uri, days_told),
         new,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def extractors(registered: Collection[str]) -> dict[str, Extractor]:
     """Every adapted encoder in the model store whose name is not taken."""
     folders = sorted(path.parent for path in store.root().glob(f"text_*/{ADAPTED}"))
     return {folder.name: Extractor(_card(folder), bert) for folder in folders if folder.name not in registered}
+
+
+def learned_from(lake: str, days: Collection[date]) -> tuple[str, ...]:
+    """Names of those in this machine's model store that learned from days of a lake."""
+    found = {path.parent.name: read(path.parent) or {} for path in sorted(store.root().glob(f"*/{ADAPTED}"))}
+    return tuple(
+        name
+        for name, said in found.items()
+        if said.get("lake", lake) == lake and any(said["days"][0] <= day.isoformat() <= said["days"][1] for day in days)
+    )
 
 
 def _card(folder: Path) -> Card:

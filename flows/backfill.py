@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from itertools import count
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from prefect import flow, runtime
 from pydantic import BaseModel, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from flows.children import called_off, run_child
 from flows.features import DayFailed, features
@@ -28,16 +30,25 @@ from tasks.plan import DayPlan, Plan, plan
 ExtractorName = StrEnum("ExtractorName", {name: name for name in names()})  # type: ignore[misc]
 CHUNK_SECONDS = 600.0
 UNKNOWN_SECONDS = 120.0
-"""What a day counts for whose cost no earlier run tells."""
+"""What a day counts for whose cost no earlier run tells, until this backfill has made some."""
 STRIKES = 3
 """How many child runs in a row may end without having made a day."""
 
 
-class Backfill(BaseModel):
-    """Which days to make, and how. Prefect's page turns this into a form."""
+def _blank(schema: dict[str, Any]) -> None:
+    """Prefect's form then shows an empty field, not a choice of types, and its server takes none for an answer."""
+    schema.pop("default")
 
-    from_day: date | None = Field(None, title="From", description="First day. Goes with To.")
-    to_day: date | None = Field(None, title="To", description="Last day, itself included.")
+
+class Backfill(BaseModel):
+    """Which days to make, and how."""
+
+    from_day: date | SkipJsonSchema[None] = Field(
+        None, title="From", description="First day. Goes with To.", json_schema_extra=_blank
+    )
+    to_day: date | SkipJsonSchema[None] = Field(
+        None, title="To", description="Last day, itself included.", json_schema_extra=_blank
+    )
     days: list[date] = Field(
         [], title="Or single days", description="Instead of From and To. Without any, all days of the lake."
     )
@@ -54,8 +65,12 @@ class Backfill(BaseModel):
     )
     dry_run: bool = Field(False, title="Dry run", description="Show the plan and end.")
     days_at_once: int = Field(1, ge=1, le=16, title="Days at once", description="How many days are made side by side.")
-    budget: float | None = Field(
-        None, ge=0, title="Budget", description="Money for paid APIs: days that would pass it are not begun."
+    budget: float | SkipJsonSchema[None] = Field(
+        None,
+        ge=0,
+        title="Budget",
+        description="Money for paid APIs: days that would pass it are not begun.",
+        json_schema_extra=_blank,
     )
     order: Literal["newest first", "oldest first"] = Field("newest first", title="Order")
 
@@ -130,15 +145,17 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     if request.dry_run or not planned.work:
         return BackfillReport(planned, dry_run=request.dry_run)
 
-    started, left, strikes = datetime.now(UTC), days, 0
+    started, left, strikes, pace = datetime.now(UTC), days, 0, UNKNOWN_SECONDS
     with spending():  # one budget for all children that run right here
         for number in count():
             show_progress(1 - len(left) / max(1, len(days)))
             if not left or strikes == STRIKES:
                 break
             orders = [
-                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in _chunk(left)
+                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]])
+                for day in _chunk(left, pace)
             ]
+            clock = time.monotonic()
             key = f"{planned.digest[:32]}-{runtime.flow_run.id}-{number}"
             run_child(
                 backfill_days,
@@ -150,6 +167,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
             )
             before, left = len(left), _left(lake, request, extractors, left, started)
             strikes = strikes + 1 if len(left) == before else 0
+            if len(left) < before:
+                pace = (time.monotonic() - clock) / (before - len(left))
 
     begun = {day.day for day in days} - {day.day for day in left}
     over = {day.day for day in planned.work} - begun
@@ -191,13 +210,13 @@ def _within(budget: float | None, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
             yield day
 
 
-def _chunk(days: Sequence[DayPlan]) -> Iterator[DayPlan]:
-    """The next days, of about ten minutes of work together."""
+def _chunk(days: Sequence[DayPlan], unknown: float) -> Iterator[DayPlan]:
+    """The next days, of about ten minutes of work together; ``unknown``: seconds of a day whose cost no run tells."""
     seconds = 0.0
     for day in days:
         if seconds >= CHUNK_SECONDS:
             return
-        seconds += day.seconds if day.seconds is not None else UNKNOWN_SECONDS
+        seconds += day.seconds if day.seconds is not None else unknown
         yield day
 
 

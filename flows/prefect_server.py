@@ -12,6 +12,7 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",  # it is stopped while it still writes events, and would tell
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the quality page's task stands in no flow
@@ -31,8 +32,12 @@ def configure(*, debug: bool = False, serving: bool = False) -> None:
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if serving and os.environ["PREFECT_LOGGING_LEVEL"] == DEFAULTS["PREFECT_LOGGING_LEVEL"]:
-        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    if serving:
+        if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", login)  # workers and runs are no strangers
+        os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "3")  # the server is near: a run need not wait for 10
+        if os.environ["PREFECT_LOGGING_LEVEL"] == DEFAULTS["PREFECT_LOGGING_LEVEL"]:
+            os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     if debug:
         os.environ["PREFECT_LOGGING_LEVEL"] = "DEBUG"
     else:

@@ -2,89 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pytest
 
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tests.tasks.reviews import bring
+from tests.flows.served import Served, serving
 
-KEY = "a key made up for tests"
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(4)]
-
-
-@dataclass
-class Served:
-    """A lake that is served on loopback with one slot."""
-
-    lake: Lake
-    url: str
-    told: Path
-    """What it said on standard error."""
-
-    def post(self, path: str, **body: Any) -> Any:
-        return httpx.post(f"{self.url}/api/{path}", json=body, timeout=120).raise_for_status().json()
-
-    def start(self, deployment: str, **parameters: Any) -> str:
-        named = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=120).raise_for_status().json()
-        run = self.post(
-            f"deployments/{named['id']}/create_flow_run", parameters=parameters, state={"type": "SCHEDULED"}
-        )
-        return str(run["id"])
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/api/flow_runs/{run_id}", timeout=120).raise_for_status().json()
-        return found
-
-    def ended(self, run_id: str, seconds: int = 180) -> dict[str, Any]:
-        for _ in range(seconds * 2):
-            run = self.run(run_id)
-            if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-                return run
-            time.sleep(0.5)
-        raise AssertionError(f"the run is still {run['state_name']}")
-
-    def days_made(self) -> list[dict[str, Any]]:
-        runs = self.post("flow_runs/filter", flows={"name": {"any_": ["features"]}}, sort="START_TIME_ASC")
-        return [run for run in runs if run["start_time"]]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    lake = Lake.create(folder / "lake", Constants(author_key_check=key_check(KEY)))
-    bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in DAYS})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
-    told = folder / "told.txt"
-    with told.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", "--lake", lake.uri, "--port", str(port)],
-            env={**environment, "PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY},
-            cwd=Path(__file__).parents[2],
-            stderr=stderr,
-        )
-    while "serving" not in told.read_text():
-        assert process.poll() is None, told.read_text()
-        time.sleep(0.5)
-    yield Served(lake, f"http://127.0.0.1:{port}", told)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert told.read_text().endswith("stopped\n")
 
 
 def test_every_deployment_explains_itself_and_its_form(served: Served) -> None:
@@ -110,14 +36,23 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
         "to_day": "2026-03-03",
     }
     backfill = served.start("backfill/backfill", request=request)
-    while not served.days_made():
+    while not served.days_made(DAYS):
         time.sleep(0.5)
     daily = served.start("daily/features", day=str(DAYS[3]), catch_up=1)
-    for run_id in (daily, backfill):
-        ended = served.ended(run_id)
-        assert ended["state_type"] == "COMPLETED", f"{ended['state']['message']}\n{served.told.read_text()}"
-    order = [run["name"] for run in served.days_made()]
-    assert sorted(order) == [f"features {day}" for day in DAYS]
-    assert order.index(f"features {DAYS[3]}") in (1, 2)  # after the running day, which may end as the daily run comes
-    assert sorted(served.lake.releases()) == DAYS
-    assert served.run(backfill)["parameters"]["request"] == request  # as the form gave it
+    served.completed(daily)
+    assert served.completed(backfill)["parameters"]["request"] == request  # as the form gave it
+    order = served.days_made(DAYS)
+    assert sorted(order) == DAYS
+    assert order.index(DAYS[3]) in (1, 2)  # after the running day, which may end as the daily run comes
+    assert [day for day in served.lake.releases() if day <= DAYS[3]] == DAYS
+
+
+def test_with_login_switched_on_runs_are_made_and_a_stranger_is_refused(tmp_path: Path) -> None:
+    login = "engineer:a password made up for tests"
+    with serving(tmp_path, DAYS[:1], PREFECT_SERVER_API_AUTH_STRING=login) as served:
+        for stranger in (httpx.Auth(), httpx.BasicAuth("engineer", "a guess")):
+            assert served.client.post("flow_runs/filter", json={}, auth=stranger).status_code == 401
+        served.client.auth = httpx.BasicAuth(*login.split(":"))
+        orders = [{"day": str(DAYS[0]), "extractors": ["sentiment_mini"]}]
+        served.completed(served.start("backfill days/backfill days", orders=orders))
+        assert list(served.lake.releases()) == DAYS[:1]

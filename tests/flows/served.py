@@ -1,0 +1,94 @@
+"""``otzyv serve`` as tests start it: on loopback, with a Prefect home of its own and one slot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tasks.lake import Lake
+from tasks.lake.constants import Constants, key_check
+from tests.tasks.reviews import bring
+
+KEY = "a key made up for tests"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A lake that is served."""
+
+    lake: Lake
+    url: str
+    told: Path
+    """What the command said on standard error."""
+    client: httpx.Client
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.client.post(path, json=body).raise_for_status().json()
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        named = self.client.get(f"deployments/name/{deployment}").raise_for_status().json()
+        run = self.post(
+            f"deployments/{named['id']}/create_flow_run", parameters=parameters, state={"type": "SCHEDULED"}
+        )
+        return str(run["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get(f"flow_runs/{run_id}").raise_for_status().json()
+        return found
+
+    def completed(self, run_id: str, seconds: int = 240) -> dict[str, Any]:
+        """The run, once it has ended well."""
+        for _ in range(seconds * 2):
+            run = self.run(run_id)
+            if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                assert run["state_type"] == "COMPLETED", f"{run['state']['message']}\n{self.told.read_text()}"
+                return run
+            time.sleep(0.5)
+        raise AssertionError(f"the run is still {run['state_name']}\n{self.told.read_text()}")
+
+    def days_made(self, days: Sequence[date]) -> list[date]:
+        """Those of the days whose runs have begun, in the order of their beginning."""
+        names = {f"features {day}": day for day in days}
+        runs = self.post("flow_runs/filter", flow_runs={"name": {"any_": list(names)}}, sort="START_TIME_ASC")
+        return [names[run["name"]] for run in runs if run["start_time"]]
+
+
+@contextmanager
+def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[Served]:
+    """Serve a new lake of a few made-up reviews a day, and stop as Ctrl-C does."""
+    lake = Lake.create(folder / "lake", Constants(author_key_check=key_check(KEY)))
+    bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
+    ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, **environment}
+    told = folder / "told.txt"
+    with told.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "serve", "--lake", lake.uri, "--port", str(port)],
+            env=ours,
+            cwd=Path(__file__).parents[2],
+            stderr=stderr,
+        )
+    while "serving" not in told.read_text():
+        assert process.poll() is None, told.read_text()
+        time.sleep(0.5)
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=f"{url}/api/", timeout=120) as client:
+        yield Served(lake, url, told, client)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert told.read_text().endswith("stopped\n")

@@ -22,6 +22,7 @@ from isal import isal_zlib
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
+from tasks.lake import models
 from tasks.lake.blobs import blob_path
 from tasks.lake.lake import Lake
 from tasks.lake.publish import take_out
@@ -66,6 +67,7 @@ def examine(lake: Lake, *, repair: bool = False, deep: bool = False, grace: floa
             yield from _data(lake, name, repair=repair, deep=deep)
             yield from _orphans(lake, name, repair=repair, older=time.time() - grace)
     yield from _blobs(lake, repair=repair, deep=deep)
+    yield from _artefacts(lake, repair=repair, deep=deep)
     yield from _loose(lake, repair=repair, grace=grace)
 
 
@@ -221,6 +223,22 @@ def _blobs(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
             moved = repair and there is not None
             done = f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}" if moved else ""
             yield Finding(what, lake.storage.at(path), done, _remake(lake, ATTACHMENTS, None))
+
+
+def _artefacts(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
+    """What extractors learned that is gone or not as it was. It is moved aside: the same fit gives the same bytes."""
+    try:
+        known = models.fitted(lake.storage)
+    except (TornLog, CorruptFile, DeltaError):
+        return  # was found before
+    for model in known:
+        path, on = models.artefact_path(model.sha256), model.fitted_on
+        there = lake.storage.exists(path)
+        if there and not (deep and hashlib.sha256(lake.storage.read(path)).hexdigest() != model.sha256):
+            continue
+        done = f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}" if there and repair else ""
+        todo = f"otzyv fit {model.name} --lake {lake.uri} --from {on['from']} --to {on['to']}"
+        yield Finding("wrong bytes" if there else "missing file", lake.storage.at(path), done, todo)
 
 
 def _loose(lake: Lake, *, repair: bool, grace: float) -> Iterator[Finding]:

@@ -50,6 +50,12 @@ def current(storage: Storage, name: str) -> Model | None:
     return next((model for model in known if model.name == name and model.state == "current"), None)
 
 
+def fitted(storage: Storage) -> list[Model]:
+    """Every version that was learned from days of the lake, by name and version."""
+    known = _read(storage, open_snapshot(storage, MODELS))
+    return [model for model in known if {"from", "to"} <= model.fitted_on.keys()]
+
+
 def add(storage: Storage, name: str, sha256: str, fitted_on: Mapping[str, Any]) -> tuple[Model, bool]:
     """Note an artefact, and whether it is new: the first of its name is current at once, later ones are candidates.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
-from tasks.lake import Lake
+from tasks.lake import Lake, models
 from tasks.lake.doctor import Finding, examine
 from tasks.lake.snapshot import TornLog, log_entry
 from tests.faults.counts import turns
@@ -105,6 +106,22 @@ def test_what_is_damaged_hides_no_other_fault(lake: Lake, table: Table, fault: s
         path(lake, lake.snapshot(table).files[0].path).unlink()
     at = {each.where.removeprefix(f"{lake.uri}/").partition("/")[0]: each.what for each in found(lake)}
     assert at == {TOY.name: "missing file", table.name: fault}
+
+
+def test_what_was_learned_is_missed_until_the_same_fit_brings_it_back(lake: Lake) -> None:
+    sha256 = hashlib.sha256(b"learned").hexdigest()
+    models.add(lake.storage, "text_toy", sha256, {"from": str(DAYS[0]), "to": str(DAYS[1])})
+    lake.storage.write(models.artefact_path(sha256), b"learned")
+    assert found(lake, deep=True) == []
+    lake.storage.write(models.artefact_path(sha256), b"flipped")
+    assert found(lake) == []
+    (wrong,) = found(lake, deep=True, repair=True)
+    assert wrong.what == "wrong bytes"
+    (missing,) = found(lake)
+    assert (missing.what, missing.where) == ("missing file", lake.storage.at(models.artefact_path(sha256)))
+    assert f"otzyv fit text_toy --lake {lake.uri} --from {DAYS[0]} --to {DAYS[1]}" in missing.todo
+    assert lake.storage.write_new(models.artefact_path(sha256), b"learned")
+    assert found(lake, deep=True) == []
 
 
 def test_what_dead_runs_leave_is_removed_once_it_is_old(victims: Victims, lake: Lake) -> None:

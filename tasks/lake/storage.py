@@ -116,12 +116,14 @@ class Storage:
         return info.mtime.timestamp() if info.type == fs.FileType.File else math.inf
 
     def touch(self, path: str) -> bool:
-        """Make a file count as changed now; False where there is none.
+        """Make a file count as changed in the last hours; False where there is none, and where it must be written anew.
 
-        On S3 that takes writing it anew: False as well, unless it changed in the last hours.
+        What counts so already is left as it is. On S3 nothing but writing a file anew changes its time.
         """
+        if time.time() - FRESH < self.changed_at(path) < math.inf:
+            return True
         if self.remote:
-            return time.time() - FRESH < self.changed_at(path) < math.inf
+            return False
         with suppress(FileNotFoundError):
             os.utime(self.root / path)
             return True

@@ -21,17 +21,19 @@ def artifact(day: date, runs: Sequence[TableRun]) -> None:
 
 def markdown(day: date, runs: Sequence[TableRun]) -> str:
     """The table of a day's run. Errors can't break out of their cell."""
-    lines = [f"## Features of {day}", "", _line(_HEADS), _line(["---"] * len(_HEADS))]
+    lines = [f"## Features of {day}", "", line(_HEADS), line(["---"] * len(_HEADS))]
     for run in runs:
         statuses = ", ".join(f"{count} {status}" for status, count in sorted(run.status.items()))
         figures = [str(figure) for figure in (run.rows, run.computed, run.reused, run.invalid)]
-        lines.append(_line([run.table, run.state, *figures, f"{run.seconds:.1f}", statuses, _cell(run.error or "")]))
+        lines.append(line([run.table, run.state, *figures, f"{run.seconds:.1f}", statuses, cell(run.error or "")]))
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text that can't break out of its cell."""
     return "".join(f"\\{char}" if char in r"\`*_{}[]<>|" else char for char in " ".join(text.split()))

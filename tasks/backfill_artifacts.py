@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect import runtime, task
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.settings import PREFECT_UI_URL
 
+from tasks.artifact import cell, line
 from tasks.outcomes import Outcome
 from tasks.plan import Plan, TablePlan
 
@@ -43,22 +49,18 @@ def show_progress(share: float) -> None:
 @task(name="show outcomes", task_run_name="show outcomes")
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     """A row for each table of each day: how it ended, what it cost, and the run that made it."""
-    rows = [
-        {
-            "day": str(outcome.day),
-            "table": outcome.table,
-            "computed": outcome.computed,
-            "reused": outcome.reused,
-            "seconds": round(outcome.seconds, 1),
-            "money": outcome.money,
-            "outcome": outcome.state if outcome.error is None else f"{outcome.state}: {outcome.error}",
-            "link": _link(outcome),
-        }
-        for outcome in outcomes[:MOST_ROWS]
-    ]
+    heads = ("day", "table", "computed", "reused", "seconds", "money", "outcome", "link")
+    lines = [line(heads), line(["---"] * len(heads)), *map(_ended, outcomes[:MOST_ROWS])]
     if len(outcomes) > MOST_ROWS:
-        rows.append({"day": f"and {len(outcomes) - MOST_ROWS} more"})
-    create_table_artifact(table=rows, key="backfill-result", description="How each table of each day ended")
+        lines += ["", f"and {len(outcomes) - MOST_ROWS} more"]
+    # Markdown, since a table's cells hold no links.
+    create_markdown_artifact("\n".join(lines), key="backfill-result", description="How each table of each day ended")
+
+
+def _ended(outcome: Outcome) -> str:
+    said = outcome.state if outcome.error is None else f"{outcome.state}: {cell(outcome.error)}"
+    figures = [str(outcome.computed), str(outcome.reused), f"{outcome.seconds:.1f}", f"{outcome.money:g}"]
+    return line([str(outcome.day), outcome.table, *figures, said, _link(outcome)])
 
 
 def _planned(table: TablePlan) -> dict[str, object]:

@@ -35,7 +35,12 @@ class Served:
     client: httpx.Client
 
     def post(self, path: str, **body: Any) -> Any:
-        return self.client.post(path, json=body).raise_for_status().json()
+        for _ in range(30):
+            answer = self.client.post(path, json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(1)  # its database is busy; Prefect's own client tries again as well
+        return answer.raise_for_status().json()
 
     def start(self, deployment: str, **parameters: Any) -> str:
         named = self.client.get(f"deployments/name/{deployment}").raise_for_status().json()

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Literal, Self
 
 from prefect import flow, runtime
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from flows.children import called_off, run_child
@@ -65,9 +65,8 @@ class Backfill(BaseModel):
     )
     dry_run: bool = Field(False, title="Dry run", description="Show the plan and end.")
     days_at_once: int = Field(1, ge=1, le=16, title="Days at once", description="How many days are made side by side.")
-    budget: float | SkipJsonSchema[None] = Field(
+    budget: NonNegativeFloat | SkipJsonSchema[None] = Field(
         None,
-        ge=0,
         title="Budget",
         description="Money for paid APIs: days that would pass it are not begun.",
         json_schema_extra=_blank,

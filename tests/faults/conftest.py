@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks import features
 from tests.faults.victim import Victims
 
 
@@ -11,3 +12,9 @@ from tests.faults.victim import Victims
 def victims() -> Iterator[Victims]:
     with Victims() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def small_chunks_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``days.bring_and_make`` makes chunks small wherever it runs, in victims' processes and in this one."""
+    monkeypatch.setattr(features, "extract", features.extract)  # type: ignore[attr-defined]

@@ -223,7 +223,8 @@ def test_threads_share_a_pool(hostile: Pool) -> None:
 
 
 PROGRAM = f"""
-import sys, threading
+import signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that it is ignored
 sys.path.insert(0, {str(ROOT)!r})
 from tasks.extractors.card import ImageInput
 from tasks.extractors.children import Pool

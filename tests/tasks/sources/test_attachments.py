@@ -185,10 +185,18 @@ def test_sound_is_told_as_ffmpeg_writes_it(container: str, media_type: str) -> N
     assert sniff(contained(np.zeros(8_000, np.float32), 16_000, container, coding)[:64]) == ("audio", media_type)
 
 
+BEGINNINGS = (b"", b"\xff\xd8\xff", b"RIFF\0\0\0\0WAVE", b"OggS", b"\xff\xfb", b"\x1a\x45\xdf\xa3", b"\0\0\0 ftypM4A ")
+
+
 @settings(max_examples=200)
-@given(st.binary(max_size=80))
-def test_any_bytes_can_be_sniffed(head: bytes) -> None:
-    sniff(head)
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=20), st.sampled_from([0, 64]), st.sampled_from([b"", b"webm"]))
+def test_any_bytes_are_told_by_their_first_64_as_a_media_type_of_their_kind(
+    beginning: bytes, middle: bytes, zeros: int, end: bytes
+) -> None:
+    head = beginning + middle + bytes(zeros) + end
+    found = sniff(head)
+    assert found == sniff(head[:64])
+    assert found is None or found[1].startswith(f"{found[0]}/")
 
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, text_contents
 from tasks.lake.journal import Journal
 from tasks.lake.releases import made as last_made
-from tasks.lake.releases import standing
+from tasks.lake.releases import released_files, standing
 from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
 
@@ -129,7 +129,7 @@ def plan(
     if what == "failed":
         chosen = sorted({*chosen} & {day for _, day in planner.failed})
     ordered = sorted(chosen, reverse=newest_first)
-    return Plan(lake.uri, what, tuple(extractors), tuple(planner.day(day, what) for day in ordered))
+    return Plan(lake.uri, what, tuple(extractors), tuple(planner.plan(ordered, what)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,10 @@ class _Planner:
     lake: Lake
     names: Sequence[str]
     sources: dict[str, Snapshot] = field(default_factory=dict)
+    former: dict[date, list[date]] = field(default_factory=dict)
+    """The days that reviews of a planned day lay in before."""
+    remade: dict[tuple[str, date], set[str]] = field(default_factory=dict)
+    """The contents that a table's day will hold once it is made, where a day planned after it may take them over."""
 
     def __post_init__(self) -> None:
         for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT):
@@ -175,21 +179,32 @@ class _Planner:
         card = extractor.card
         return _Made(extractor, weights, card.fingerprint(weights), self.lake.snapshot(card.table))
 
-    def day(self, day: date, what: What) -> DayPlan:
+    def plan(self, days: Sequence[date], what: What) -> Iterator[DayPlan]:
+        """The days, as they would be made one after the other."""
+        self.former = {day: former_days(self.lake, day, self.sources[REVIEWS.name]) for day in days}
+        return (self._day(day, what) for day in days)
+
+    def _day(self, day: date, what: What) -> DayPlan:
         raw = self._contents("raw", day)
-        former = former_days(self.lake, day, self.sources[REVIEWS.name])
-        cleaning = self._table(self.cleaning, raw, day, former, again=what == "again")
+        cleaning = self._table(self.cleaning, raw, day, again=what == "again")
+        self._note(cleaning, raw)
         read: dict[str, DayContents] = {}
         if cleaning.why:
-            cleaned = self._cleaned(raw, day, former)
+            cleaned = self._cleaned(raw, day)
             read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
         tables = [cleaning]
         for made in self.made:
             contents = self._read(made, day, read, tables)
-            table = self._table(made, contents, day, former, again=what == "again")
-            if what != "failed" or not table.why or (table.table, day) in self.failed:
-                tables.append(table)
+            table = self._table(made, contents, day, again=what == "again")
+            if what == "failed" and table.why and (table.table, day) not in self.failed:
+                continue
+            tables.append(table)
+            self._note(table, contents)
         return DayPlan(day, tuple(tables), self._released(day))
+
+    def _note(self, planned: TablePlan, contents: DayContents) -> None:
+        if planned.why and any(planned.day in former for former in self.former.values()):
+            self.remade[planned.table, planned.day] = {sha for sha, _ in contents.distinct()}
 
     def _read(self, made: _Made, day: date, read: dict[str, DayContents], planned: Sequence[TablePlan]) -> DayContents:
         """What a table will be made of, once those planned before it are made; ``read``: what was read so far."""
@@ -207,20 +222,17 @@ class _Planner:
     def _contents(self, reads: Any, day: date) -> DayContents:
         return day_contents(self.lake.storage, reads, day, self.sources[source(reads).name])
 
-    def _table(
-        self, made: _Made, contents: DayContents, day: date, former: Sequence[date], *, again: bool
-    ) -> TablePlan:
+    def _table(self, made: _Made, contents: DayContents, day: date, *, again: bool) -> TablePlan:
         name, before, rows = made.card.name, made.snapshot.of(day), contents.keys.num_rows
         key = run_key(name, day, contents.digest, made.fingerprint)
         if (made.snapshot.holds(day, key) and not again) or (not rows and not before):
             return TablePlan(name, day, 0, 0, rows, 0, 0, (), 0.0, 0.0, key)
-        shelf = Shelf(self.lake.storage, made.card.table, day, made.fingerprint)
+        missing = {sha for sha, _ in contents.distinct()}
         if not again:
-            shelf.take_over(reusable(self.lake, made.snapshot, day, former))
+            missing -= self._found(made, missing, day)
         names = [*made.card.table.keys, "content_sha256"]
         there = read_table(self.lake.storage, made.card.table, before, names)
         known = set(_keys(there, made.card.table))
-        missing = {sha for sha, _ in contents.distinct() if sha not in shelf}
         # A row without content is made, not computed from anything: it counts where the day was not there before.
         computed = [
             key
@@ -249,6 +261,17 @@ class _Planner:
             key,
         )
 
+    def _found(self, made: _Made, wanted: Set[str], day: date) -> set[str]:
+        """Which contents need not be computed, once the days planned before this one are made."""
+        remade = [place for place in self.former[day] if (made.card.name, place) in self.remade]
+        as_is = [place for place in self.former[day] if place not in remade]
+        shelf = Shelf(self.lake.storage, made.card.table, day, made.fingerprint)
+        shelf.take_over(reusable(self.lake, made.snapshot, day, as_is))
+        for place in remade:
+            shelf.take_over(released_files(self.lake.storage, made.card.table, place))
+        coming = set[str]().union(*(self.remade[made.card.name, place] for place in remade))
+        return {sha for sha in wanted if sha in shelf or sha in coming}
+
     def _why(
         self, made: _Made, before: Sequence[DataFile], there: pa.Table, contents: DayContents, *, again: bool
     ) -> tuple[Reason, ...]:
@@ -274,11 +297,11 @@ class _Planner:
             found |= {_IDENTITY.get(name, "settings") for name in now if now[name] != then.get(name)}
         return sorted(found)
 
-    def _cleaned(self, raw: DayContents, day: date, former: Sequence[date]) -> pa.Table:
+    def _cleaned(self, raw: DayContents, day: date) -> pa.Table:
         """``clean_text`` of a day as the run would make it: review_id, plain, text, status."""
         columns = ["content_sha256", "fingerprint", "status", "plain", "text"]
-        stands = self.cleaning.snapshot
-        there = read_table(self.lake.storage, CLEAN_TEXT, list(reusable(self.lake, stands, day, former)), columns)
+        files = list(reusable(self.lake, self.cleaning.snapshot, day, self.former[day]))
+        there = read_table(self.lake.storage, CLEAN_TEXT, files, columns)
         there = there.filter(pc.equal(there["fingerprint"], self.cleaning.fingerprint))
         known = {row["content_sha256"]: row for row in there.to_pylist()}
         missing = [(sha, row) for sha, row in raw.distinct() if sha not in known]

@@ -49,7 +49,8 @@ def show_progress(share: float) -> None:
 @task(name="show outcomes", task_run_name="show outcomes")
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     """A row for each table of each day: how it ended, what it cost, and the run that made it."""
-    heads = ("day", "table", "computed", "reused", "seconds", "money", "outcome", "link")
+    # The link stands before the figures: on a narrow page, Prefect's side panel covers what lies to the right.
+    heads = ("day", "table", "link", "computed", "reused", "seconds", "money", "outcome")
     lines = [line(heads), line(["---"] * len(heads)), *map(_ended, outcomes[:MOST_ROWS])]
     if len(outcomes) > MOST_ROWS:
         lines += ["", f"and {len(outcomes) - MOST_ROWS} more"]
@@ -60,7 +61,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
 def _ended(outcome: Outcome) -> str:
     said = outcome.state if outcome.error is None else f"{outcome.state}: {cell(outcome.error)}"
     figures = [str(outcome.computed), str(outcome.reused), f"{outcome.seconds:.1f}", f"{outcome.money:g}"]
-    return line([str(outcome.day), outcome.table, *figures, said, _link(outcome)])
+    return line([str(outcome.day), outcome.table, _link(outcome), *figures, said])
 
 
 def _planned(table: TablePlan) -> dict[str, object]:

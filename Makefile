@@ -13,7 +13,7 @@ demo: $(STAMP)
 	@$(BIN)/otzyv demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 torture: $(STAMP)
 	@$(BIN)/python -m tests.faults --share $(SHARE)

@@ -26,7 +26,7 @@ from tasks.lake import models
 from tasks.lake.blobs import blob_path
 from tasks.lake.lake import Lake
 from tasks.lake.publish import take_out
-from tasks.lake.releases import Release, current
+from tasks.lake.releases import Release, current, lost
 from tasks.lake.reuse import KEPT
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, log_entry, read_table, torn_entries
 from tasks.lake.storage import ASIDE, CRC, TEMPORARY
@@ -114,8 +114,9 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
             yield Finding(what, where, todo=todo)
             continue
         done = _retire(lake, lake.snapshot(table), file)
-        # What a source brought can't be made from the lake: until it is, the doctor goes on saying so.
-        yield Finding(what, where, done, _remake(lake, table, file.day), table.name not in SOURCES)
+        # What a source or a person brought can't be made from the lake: the doctor goes on saying so.
+        repaired = table.name not in (*SOURCES, RELEASES.name)
+        yield Finding(what, where, done, _remake(lake, table, file.day), repaired)
     for day, release in _seen(lake):
         for path in release.by_name[name].files if name in release.by_name else ():
             what = None if path in active else _fault(lake, path, None, deep=deep)
@@ -160,7 +161,11 @@ def _retire(lake: Lake, snapshot: Snapshot, file: DataFile) -> str:
     whole_day = "review_id" in snapshot.table.names or snapshot.table.name == QUALITY.name
     if take_out(lake.storage, snapshot, snapshot.of(file.day) if whole_day else [file]) != "published":
         return "another run has changed the day meanwhile"
-    aside = lake.storage.move(file.path, f"{ASIDE}/{file.path}") if lake.storage.exists(file.path) else "gone"
+    aside = "gone"
+    if lake.storage.exists(file.path):
+        aside = lake.storage.move(file.path, f"{ASIDE}/{file.path}")
+    else:  # an empty one stands for it, and tells what was lost
+        lake.storage.write(f"{ASIDE}/{file.path}", b"")
     told = f"{file.day} of {snapshot.table.name}" if whole_day else f"its {file.rows} rows of {snapshot.table.name}"
     return f"took {told} out; the file: {aside}"
 
@@ -178,7 +183,11 @@ def _remake(lake: Lake, table: Table, day: date | None) -> str:
 
 
 def _set_aside(lake: Lake) -> Iterator[Finding]:
-    """Days of reviews that an earlier repair took out and no ingest has brought back."""
+    """Days of reviews that an earlier repair took out and no ingest has brought back; releases that it took out."""
+    for path in lost(lake.storage):
+        # The files which they named are kept as long.
+        todo = f"{_remake(lake, RELEASES, None)}; once no earlier release is wanted back, remove the file"
+        yield Finding("set aside", lake.storage.at(path), todo=todo)
     for path in lake.storage.changed(ASIDE):
         found = re.fullmatch(rf"{ASIDE}/({REVIEWS.name}|{ATTACHMENTS.name})/day=(\d{{4}}-\d\d-\d\d)/[^/]+", path)
         if found:
@@ -190,9 +199,9 @@ def _set_aside(lake: Lake) -> Iterator[Finding]:
 
 
 def _orphans(lake: Lake, name: str, *, repair: bool, older: float) -> Iterator[Finding]:
-    """Data files that no version has ever had, and no release."""
+    """Data files that no version has ever had, and no release. None where lost releases may have named them."""
     handle, history = lake.snapshot(lake.table(name)).handle, _history(lake)
-    if handle is None or history is None:
+    if handle is None or history is None or lost(lake.storage):
         return
     known = {file.path for file in lake.snapshot(lake.table(name)).files}
     known |= {f"{name}/{path}" for path in handle.vacuum(0, dry_run=True, enforce_retention_duration=False)}

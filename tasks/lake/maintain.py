@@ -21,7 +21,7 @@ from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
 from tasks.lake import journal, reuse
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
-from tasks.lake.releases import Release, current, made
+from tasks.lake.releases import Release, ReleasesLost, current, lost, made
 from tasks.lake.snapshot import DataFile, read_batches, read_table
 from tasks.lake.storage import TEMPORARY, Storage
 
@@ -63,9 +63,15 @@ class Maintained:
 def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
     """Retire releases, join small files, remove what nothing needs, and shorten the tables' logs.
 
-    Raises TornLog or CorruptFile where what is needed can't be told; nothing more is then removed.
+    Raises TornLog or CorruptFile where what is needed can't be told, and ReleasesLost where damaged releases lie set
+    aside; nothing more is then removed.
     """
     keep, storage = keep or Keep(), lake.storage
+    if damaged := lost(storage):
+        raise ReleasesLost(
+            f"releases of {lake.uri} were damaged, and nobody can tell which files they named; so none is removed. "
+            f"Once none of them is wanted back, remove {', '.join(map(storage.at, damaged))}, then maintain again"
+        )
     before = [release for releases in lake.history().values() for release in releases]
     retired = _retire(lake, keep)
     compacted = sum(_compact(lake, table) for table in EVENTS)

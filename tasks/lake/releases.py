@@ -21,7 +21,7 @@ from schemas.table import Table
 from schemas.tables import RELEASES
 from tasks.lake.publish import commit, commit_rows, write_file
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from tasks.lake.storage import ASIDE, Storage
 
 MOST_FILES = 50
 """In how many files the rows of ``releases`` may lie."""
@@ -68,6 +68,15 @@ class Release:
 
 class NoSuchRelease(LookupError):
     """No release, or none that can be made current, is what was asked for."""
+
+
+class ReleasesLost(RuntimeError):
+    """Rows of ``releases`` were damaged: nobody can tell which files they named, so none may go."""
+
+
+def lost(storage: Storage) -> list[str]:
+    """Damaged files of the table that lie set aside. Until a person removes them, what they named is kept."""
+    return [path for path in storage.files(f"{ASIDE}/{RELEASES.name}") if path.endswith(".parquet")]
 
 
 def history(storage: Storage, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:

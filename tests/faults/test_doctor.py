@@ -11,11 +11,14 @@ import pytest
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
-from tasks.lake import Lake, models
+from tasks.lake import Lake, models, releases
 from tasks.lake.doctor import Finding, examine
+from tasks.lake.maintain import Keep, maintain
+from tasks.lake.releases import Release, ReleasesLost
 from tasks.lake.snapshot import TornLog, log_entry
+from tasks.lake.storage import ASIDE
 from tests.faults.counts import turns
-from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, published
+from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, forget_one, published
 from tests.faults.victim import STEPS, Job, Victims
 
 
@@ -91,6 +94,36 @@ def test_a_damaged_day_of_reviews_is_told_of_until_an_ingest_brings_it_back(lake
     bring_and_make(lake.uri, 2)
     assert found(lake, deep=True) == []
     check_done(lake, 2)
+
+
+@pytest.mark.parametrize("fault", ["missing file", "wrong size"])
+def test_what_only_lost_releases_named_is_kept_until_a_person_says_otherwise(lake: Lake, fault: str) -> None:
+    for day in DAYS:
+        releases.rollback(lake.storage, day)
+    forget_one(lake.uri, 0)  # some files that readers see are then in no version of their table
+    before = {name for each in every_release(lake) for table in each.tables for name in table.files}
+    for file in lake.snapshot(RELEASES).files:
+        path(lake, file.path).unlink() if fault == "missing file" else path(lake, file.path).write_bytes(b"torn")
+    mended = found(lake, repair=True)
+    assert {(each.what, each.repaired) for each in mended} == {(fault, False)}
+    bring_and_make(lake.uri, 2)
+    for old in path(lake, "").rglob("*"):
+        os.utime(old, (1, 1))
+    at_once = Keep(releases=1, days=0, grace_hours=0)
+    with pytest.raises(ReleasesLost, match=rf"remove .*{ASIDE}/releases/part-") as told:
+        maintain(lake, at_once)
+    assert {each.what for each in found(lake, repair=True)} == {"set aside"}
+    assert all(path(lake, name).exists() for name in before)
+    for aside in path(lake, f"{ASIDE}/releases").iterdir():
+        assert str(aside) in str(told.value)
+        aside.unlink()
+    assert maintain(lake, at_once).data_files > 0
+    assert found(lake, deep=True) == []
+    check_done(lake, 2)
+
+
+def every_release(lake: Lake) -> list[Release]:
+    return [release for known in lake.history().values() for release in known]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from typing import Any, Literal, Self
@@ -83,12 +83,12 @@ class Backfill(BaseModel):
             raise ValueError("give either From and To, or single days")
         return self
 
-    def chosen(self, known: Sequence[date]) -> list[date]:
-        """Those of the lake's days that are asked for."""
-        if self.days:
-            return [day for day in known if day in self.days]
-        low, high = self.from_day or date.min, self.to_day or date.max
-        return [day for day in known if low <= day <= high]
+    @property
+    def asked(self) -> list[date] | None:
+        """The days that are asked for; None: all of the lake's."""
+        if self.from_day and self.to_day:
+            return [self.from_day + timedelta(days=n) for n in range((self.to_day - self.from_day).days + 1)]
+        return self.days or None
 
 
 class DayOrder(BaseModel):
@@ -130,7 +130,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     """Make past days anew, at the cost of what changed.
 
     1. The **plan** says for each day and table what is new, changed, reused and gone, why, and what it costs. It is
-       shown as an artifact; a *dry run* ends here.
+       shown as an artifact; a *dry run* ends here. Days that the lake has not are named; without any other it fails.
     2. Exactly those days are made, in **child runs** of about ten minutes, each day published as it is done. A day
        that fails does not stop the others.
     3. The **result** is shown as an artifact. Started again, the same backfill does only what is left.
@@ -138,7 +138,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     To cancel is safe at any time: no further day is begun, and every day is whole.
     """
     extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
-    planned = plan(lake, extractors, request.chosen, what=request.what, newest_first=request.order == "newest first")
+    planned = plan(lake, extractors, request.asked, what=request.what, newest_first=request.order == "newest first")
+    planned.check_days()
     show_plan(planned)
     days = list(_within(request.budget, planned.work))
     if request.dry_run or not planned.work:

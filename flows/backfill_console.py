@@ -30,6 +30,7 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
             }
             for day in plan.days
         ],
+        "missing": plan.missing,
         "seconds": plan.seconds,
         "money": plan.money,
         "digest": plan.digest,
@@ -37,7 +38,9 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """A row for each table of each day that has something to do, and the sum."""
+    """A row for each table of each day that has something to do, and the sum. Standard error names missing days."""
+    if plan.note:
+        click.echo(plan.note, err=True)
     if as_json:
         click.echo(json.dumps(plan_as_object(plan), ensure_ascii=False, default=str))
         return
@@ -61,6 +64,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
     """The plan, then how each of its tables ended."""
     if as_json:
+        if report.plan.note:
+            click.echo(report.plan.note, err=True)
         said = {
             "plan": plan_as_object(report.plan),
             "outcomes": [asdict(outcome) for outcome in report.outcomes],

@@ -229,7 +229,9 @@ def plan(
     from tasks.plan import plan as plan_days
 
     names = _names(extractors, profile, _settings(), lake)
-    show_plan(plan_days.fn(lake, names, _range(day, from_day, to_day), what=what), as_json=as_json)
+    planned = plan_days.fn(lake, names, _range(day, from_day, to_day), what=what)
+    planned.check_days()
+    show_plan(planned, as_json=as_json)
 
 
 @main.command(epilog="otzyv backfill --lake demo-lake --from 2026-03-01 --to 2026-03-31 --dry-run")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -32,6 +32,8 @@ from tasks.lake.snapshot import DataFile, Snapshot, read_table
 What = Literal["stale", "failed", "again"]
 """What is made: what is stale, what failed at its last attempt, or all again."""
 Reason = Literal["new day", "content", "weights", "code", "settings", "tried again", "asked for"]
+MOST_SPANS = 20
+"""How many stretches of days are named at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,23 @@ class DayPlan:
         return _sum(table.money for table in self.tables)
 
 
+class NoSuchDays(LookupError):
+    """The lake has none of the days that were asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked, and what it takes, day by day in the order the days would run."""
+    """What was asked, and what it takes, day by day in the order the days would run.
+
+    ``asked``: the days that were asked for, none where it was all; ``known``: those that the lake has.
+    """
 
     lake: str
     what: What
     extractors: tuple[str, ...]
     days: tuple[DayPlan, ...]
+    asked: tuple[date, ...]
+    known: tuple[date, ...]
 
     @property
     def work(self) -> tuple[DayPlan, ...]:
@@ -105,6 +116,25 @@ class Plan:
         return _sum(day.money for day in self.work)
 
     @property
+    def missing(self) -> tuple[date, ...]:
+        """Days that were asked for and that the lake has not."""
+        return tuple(sorted({*self.asked} - {*self.known}))
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know beside the figures: which days the lake has not, and which it has."""
+        if self.known and not self.missing:
+            return None
+        of = f" of {_spans(self.missing)}" if self.missing else ""
+        there = f"it has {_spans(self.known)}" if self.known else "`otzyv ingest` brings some in"
+        return f"no reviews{of} in {self.lake}; {there}"
+
+    def check_days(self) -> None:
+        """Raises NoSuchDays if days were asked for and the lake has none of them."""
+        if self.asked and {*self.asked} == {*self.missing}:
+            raise NoSuchDays(self.note)
+
+    @property
     def digest(self) -> str:
         """Names the plan: the same just where the same publications would be made."""
         said = [[t.table, t.day.isoformat(), t.run_key, t.why] for day in self.work for t in day.tables]
@@ -115,21 +145,21 @@ class Plan:
 def plan(
     lake_uri: str,
     extractors: Sequence[str],
-    days: Sequence[date] | Callable[[Sequence[date]], Sequence[date]] | None = None,
+    days: Sequence[date] | None = None,
     *,
     what: What = "stale",
     newest_first: bool = True,
 ) -> Plan:
-    """Plan days, or what a function chooses of the lake's; all of them without either. Others the lake has not."""
+    """Plan days, all of the lake's without any. Those that it has not are ``missing`` in the plan."""
     lake = Lake(lake_uri)
     planner = _Planner(lake, extractors)
-    chosen = planner.days
-    if days is not None:
-        chosen = sorted({*chosen} & {*(days(chosen) if callable(days) else days)})
+    known = planner.days
+    chosen = {*known} if days is None else {*known} & {*days}
     if what == "failed":
-        chosen = sorted({*chosen} & {day for _, day in planner.failed})
+        chosen &= {day for _, day in planner.failed}
     ordered = sorted(chosen, reverse=newest_first)
-    return Plan(lake.uri, what, tuple(extractors), tuple(planner.plan(ordered, what)))
+    plans = tuple(planner.plan(ordered, what))
+    return Plan(lake.uri, what, tuple(extractors), plans, tuple(days or ()), tuple(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +381,18 @@ class _Planner:
 
 
 _IDENTITY: Mapping[str, Reason] = {"weights": "weights", "weights_settings": "weights", "version": "code"}
+
+
+def _spans(days: Sequence[date]) -> str:
+    """Days in their order, those that follow one another as one."""
+    runs: list[list[date]] = []
+    for day in days:
+        if not runs or day - runs[-1][-1] > timedelta(days=1):
+            runs.append([])
+        runs[-1].append(day)
+    named = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    more = f" and {len(named) - MOST_SPANS} more" if len(named) > MOST_SPANS else ""
+    return ", ".join(named[:MOST_SPANS]) + more
 
 
 def _keys(rows: pa.Table, table: Table) -> list[tuple[object, ...]]:

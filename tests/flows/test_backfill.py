@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrde
 from tasks.extractors import Card, Run, Weights, get, registry
 from tasks.extractors.registry import Extractor
 from tasks.lake import Lake
+from tests.flows.command import command
 from tests.tasks.reviews import bring
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -97,6 +99,27 @@ def test_a_failed_day_stops_no_other_and_the_next_backfill_makes_just_that_one(
         ("text_navec", DAYS[1], "published")
     ]
     assert set(lake.releases()) == set(DAYS)
+
+
+@pytest.mark.parametrize("what", [("plan",), ("backfill", "--dry-run")], ids=lambda what: what[0])
+def test_days_that_the_lake_has_not_are_named(lake: Lake, what: tuple[str, ...]) -> None:
+    bring(lake, {date(2026, 3, 6): {"late": "поздно"}})
+    asked = (*what, "--lake", lake.uri, "--extractors", "text_navec", "--from")
+    some = command(*asked, "2026-02-27", "--to", "2026-03-07", "--json")
+    assert some.exit_code == 0
+    said = json.loads(some.stdout)
+    planned = said if what == ("plan",) else said["plan"]
+    assert [day["day"] for day in planned["days"]] == ["2026-03-06", *map(str, reversed(DAYS))]
+    missing = ["2026-02-27", "2026-02-28", "2026-03-04", "2026-03-05", "2026-03-07"]
+    assert planned["missing"] == missing
+    there = f"in {lake.uri}; it has 2026-03-01 to 2026-03-03, 2026-03-06\n"
+    assert some.stderr.endswith(f"no reviews of 2026-02-27 to 2026-02-28, 2026-03-04 to 2026-03-05, 2026-03-07 {there}")
+    assert "days have something to do" in command(*asked, "2026-02-28", "--to", "2026-03-01").stdout
+    for more in ((), ("--json",), ("--what", "failed")):
+        none = command(*asked, "2026-04-01", "--to", "2026-04-30", *more)
+        assert (none.exit_code, none.stdout) == (1, "")
+        assert none.stderr.endswith(f"Error: no reviews of 2026-04-01 to 2026-04-30 {there}")
+    assert "no reviews of" not in command(*asked, "2026-03-01", "--to", "2026-03-03").stderr
 
 
 def test_all_again_computes_what_stands(lake: Lake) -> None:

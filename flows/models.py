@@ -62,7 +62,7 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
             catalogue.dimension(entry.dim, entry.columns),
             f"{entry.parameters / 1e6:,.1f} M" if entry.parameters else "-",
             entry.input,
-            catalogue.megabytes(entry.bytes),
+            catalogue.megabytes(entry.bytes, exact=entry.exact),
             "fitted in a lake" if entry.fitted else "yes" if entry.here else "no",
             f"{measured[entry.name]:,.1f}" if entry.name in measured else "-",
             entry.licence,

@@ -33,6 +33,8 @@ class File:
     sha256: str
     url: str | None = None
     bytes: int | None = None
+    about: int | None = None
+    """Roughly how many bytes, where no source tells the exact number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An extractor. ``bytes`` of its weights: as they lie in the store, else as the card tells, else None."""
+    """An extractor. ``bytes`` of its weights: as they lie in the store, else as the card tells, else None.
+
+    ``exact``: whether that is how many they are, and not about as many.
+    """
 
     name: str
     modality: str
@@ -25,6 +28,7 @@ class Entry:
     parameters: int | None
     input: str
     bytes: int | None
+    exact: bool
     licence: str
     source: str
     profiles: tuple[str, ...]
@@ -38,9 +42,9 @@ def entry(card: Card) -> Entry:
     """What is known of an extractor on this machine, no file read."""
     weights = store.choose(card)
     here = card.backend != "api" and (weights is None or store.present(card.name, weights))
-    size = _bytes(weights) if weights else 0
+    size, exact = _bytes(weights)
     if weights and here:
-        size = sum(path.stat().st_size for path in store.places(card.name, weights).values())
+        size, exact = sum(path.stat().st_size for path in store.places(card.name, weights).values()), True
     return Entry(
         name=card.name,
         modality=modality(card),
@@ -49,6 +53,7 @@ def entry(card: Card) -> Entry:
         parameters=card.parameters,
         input=describe_input(card),
         bytes=size,
+        exact=exact,
         licence=card.licence,
         source=card.source,
         profiles=tuple(sorted(card.profiles)),
@@ -81,10 +86,10 @@ def non_commercial(weights: Weights) -> bool:
     return _NON_COMMERCIAL.search(weights.licence) is not None
 
 
-def megabytes(size: int | None) -> str:
+def megabytes(size: int | None, *, exact: bool = True) -> str:
     if size is None:
         return "?"
-    return f"{size / 1e6:,.1f} MB" if size else "-"
+    return f"{'' if exact else '≈ '}{size / 1e6:,.1f} MB" if size else "-"
 
 
 def dimension(dim: int | None, columns: tuple[str, ...]) -> str:
@@ -96,11 +101,11 @@ def markdown(cards: Iterable[Card]) -> str:
     rows = []
     for card in cards:
         columns = tuple(column.name for column in card.value_columns)
-        size = megabytes(_bytes(card.weights[0]) if card.weights else 0)
+        size, exact = _bytes(card.weights[0] if card.weights else None)
         parameters = f"{card.parameters:,}" if card.parameters else "-"
         rows.append(
-            (f"`{card.name}`", modality(card), dimension(card.dim, columns), parameters, describe_input(card), size,
-             card.licence, card.source)
+            (f"`{card.name}`", modality(card), dimension(card.dim, columns), parameters, describe_input(card),
+             megabytes(size, exact=exact), card.licence, card.source)
         )  # fmt: skip
     lines = [_HEADS, ("---",) * len(_HEADS), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
@@ -115,7 +120,9 @@ def inserted(document: str, cards: Iterable[Card]) -> str:
     return f"{before}{BEGIN}\n{markdown(cards)}{END}{after}"
 
 
-def _bytes(weights: Weights) -> int | None:
-    sizes = [file.bytes for file in weights.files]
+def _bytes(weights: Weights | None) -> tuple[int | None, bool]:
+    """What the files take, and whether exactly; None where the card does not tell of one of them."""
+    sizes = [file.bytes or file.about for file in weights.files] if weights else []
     known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None
+    exact = weights is None or all(file.bytes is not None for file in weights.files)
+    return (sum(known), exact) if len(known) == len(sizes) else (None, False)

@@ -62,7 +62,10 @@ def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_ru
         assert row["contents_per_second"] is None
         assert name in shown
     assert listed["text_navec"]["here"]
-    assert listed["text_navec"]["bytes"] == 26_634_240
+    assert (listed["text_navec"]["bytes"], listed["text_navec"]["exact"]) == (26_634_240, True)
+    assert (listed["image_resnet50"]["bytes"], listed["image_resnet50"]["exact"]) == (102_530_810, False)
+    assert "≈ 102.5 MB" in shown
+    assert listed["sentiment_dostoevsky"]["bytes"] is None
     assert listed["image_layout"]["here"]
     assert listed["image_layout"]["bytes"] == 0
     assert not listed["text_rubert_tiny2"]["here"]

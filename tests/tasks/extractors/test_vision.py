@@ -151,6 +151,8 @@ def test_the_published_layout_loads_name_by_name(card: Card, tmp_path: Path) -> 
         state = build(was).state_dict()
     if card.name == "image_densenet201":
         state = {_dotted(name): tensor for name, tensor in state.items()}
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    assert card.weights[0].files[0].about == pytest.approx(size, rel=0.01), "as large as what it holds, and a bit"
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     if card.name == "image_darknet19":
         return  # not a state dict: its file is read in test_golden_values and below

@@ -61,6 +61,7 @@ def test_weights_and_preprocessing_are_those_that_torchvision_publishes(card: Ca
     weights = load_torchvision().models.get_model_weights(network).IMAGENET1K_V1
     file = card.weights[0].files[0]
     assert file.url == weights.url
+    assert file.about == round(weights.meta["_file_size"] * 2**20)
     assert len(file.sha256) >= 8
     assert file.name.endswith(f"-{file.sha256}.pth")
     if network != "inception_v3":  # counted with its auxiliary classifier there, and googlenet's without

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 LABELS = ("negative", "neutral", "positive")
 
 _HUB = "https://huggingface.co/cointegrated/rubert-tiny-sentiment-balanced"
+_REVISION = "e0679dd4460e48648f5d4d819ae0f505384f5a9d"
+_LICENCE = "none stated; goes on from rubert-tiny, MIT"
 
 RUBERT = Card(
     name="sentiment_rubert",
     version=1,
     modality="text",
     doc="sentiment by rubert-tiny, trained on Russian data sets in balance",
-    licence="none stated",
+    licence=_LICENCE,
     source=_HUB,
     columns=(
         *(
@@ -44,12 +46,14 @@ RUBERT = Card(
     weights=(
         Weights(
             source=_HUB,
-            revision="main",
-            licence="none stated",
-            # No sha256 is known: those of the first fetch are recorded and held to.
-            files=tuple(
-                File(file, "", f"{_HUB}/resolve/main/{file}")
-                for file in ("model.safetensors", "config.json", "tokenizer.json")
+            revision=_REVISION,
+            licence=_LICENCE,
+            files=(
+                File("model.safetensors", "d07b47bf2b17c8e41ff772f5dd433a6014cb15fe776047027970d4f3fd9b7c9e",
+                     f"{_HUB}/resolve/{_REVISION}/model.safetensors", about=47_200_000),
+                # No sha256 is published of these two: those of the first fetch are recorded and held to.
+                File("config.json", "", f"{_HUB}/resolve/{_REVISION}/config.json", 884),
+                File("tokenizer.json", "", f"{_HUB}/resolve/{_REVISION}/tokenizer.json", about=468_000),
             ),
         ),
     ),
@@ -57,6 +61,7 @@ RUBERT = Card(
     # In full: rounding moves a probability near one half by hundredths, and with it now and then the label.
     precision="f32",
     tolerance=1e-4,
+    parameters=11_785_107,
     settings=(("max_tokens", 512),),
     batch_rows=1024,
     notes="A text is read as far as its 512th token; the rest has no effect.",

@@ -38,6 +38,17 @@ CARD = dataclasses.replace(RUBERT, settings=(("max_tokens", 200),))
 ORDER = ("positive", "negative", "neutral")
 
 
+def test_the_card_is_of_the_network_that_is_published() -> None:
+    config = BertConfig(
+        vocab_size=29_564, hidden_size=312, num_hidden_layers=3, num_attention_heads=12, intermediate_size=600,
+        max_position_embeddings=512, num_labels=3,
+    )  # fmt: skip
+    with torch.device("meta"):
+        parameters = sum(each.numel() for each in BertForSequenceClassification(config).parameters())
+    assert RUBERT.parameters == parameters
+    assert RUBERT.weights[0].files[0].about == pytest.approx(4 * parameters, rel=0.01)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("store") / CARD.name

@@ -22,12 +22,11 @@ from isal import isal_zlib
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.lake import models
+from tasks.lake import models, reuse
 from tasks.lake.blobs import blob_path
 from tasks.lake.lake import Lake
 from tasks.lake.publish import take_out
 from tasks.lake.releases import Release, current, lost
-from tasks.lake.reuse import KEPT
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, log_entry, read_table, torn_entries
 from tasks.lake.storage import ASIDE, CRC, TEMPORARY
 
@@ -252,12 +251,11 @@ def _artefacts(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
 
 def _loose(lake: Lake, *, repair: bool, grace: float) -> Iterator[Finding]:
     """Unfinished files, and chunks that dead runs staged: what no version will ever name."""
-    now = time.time()
     for path, changed in lake.storage.changed("").items():
-        staged = path.startswith("_staging/")
-        if TEMPORARY.search(path) and changed < now - grace:
+        if TEMPORARY.search(path) and changed < time.time() - grace:
             yield _removed(lake, "temporary file", path, repair=repair)
-        elif staged and changed < now - max(grace, KEPT):
+    for path in reuse.dead(lake.storage):
+        if not TEMPORARY.search(path):
             yield _removed(lake, "staged chunk", path, repair=repair)
 
 

@@ -79,10 +79,10 @@ def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
     data_files = removed.all(_unnamed(lake, keep, before))
     blobs = removed.all(_unreferenced(lake, removed.older, before))
     temporary = removed.all(_temporary(storage)) if not storage.remote else 0
-    staged = removed.all(_staged(storage), older=time.time() - reuse.KEPT)
+    staged = removed.all(reuse.dead(storage), older=time.time() - reuse.KEPT)
     # A run clears those of its own fingerprint alone: of a model that nobody asks any more they would stay.
     answers = removed.all(storage.changed(journal.FOLDER), older=time.time() - journal.KEPT)
-    for folder in (*lake.tables(), "blobs", "_staging", journal.FOLDER):
+    for folder in (*lake.tables(), "blobs", reuse.STAGING, journal.FOLDER):
         storage.prune(folder)
     checkpoints = sum(_shorten(lake, table) for table in lake.tables())
     return Maintained(retired, compacted, data_files, blobs, temporary, staged, answers, checkpoints, removed.bytes)
@@ -183,16 +183,6 @@ def _all(lake: Lake) -> Iterator[Release]:
 def _temporary(storage: Storage) -> list[str]:
     """Files that a process which died had not finished."""
     return [path for path in storage.changed("") if TEMPORARY.search(path)]
-
-
-def _staged(storage: Storage) -> Iterator[str]:
-    """Chunks of runs that died; of a live run the newest chunk is young, and keeps the others."""
-    folders: dict[str, dict[str, float]] = {}
-    for path, changed in storage.changed("_staging").items():
-        folders.setdefault(path.rpartition("/")[0], {})[path] = changed
-    for chunks in folders.values():
-        if max(chunks.values()) < time.time() - reuse.KEPT:
-            yield from chunks
 
 
 def _shorten(lake: Lake, table: str) -> bool:

@@ -27,11 +27,10 @@ from tasks.lake.storage import Storage
 SLICE = 4096
 HELD_SECONDS = 1.0
 """How much of its work a run that is killed may lose: chunks that come faster are staged together."""
-_OPEN_GROUPS = 6
-
-
+STAGING = "_staging"
 KEPT = 2 * 24 * 3600.0
-"""Seconds after which staged chunks that no run has taken up go, whatever made them."""
+"""Seconds without a new chunk after which those that a run staged, and none has taken up, are a dead run's."""
+_OPEN_GROUPS = 6
 
 
 class ChunkGone(RuntimeError):
@@ -46,7 +45,7 @@ class Shelf:
         self._table = table
         self._day = day
         self._fingerprint = fingerprint
-        self._folder = f"_staging/{table.name}/{day.isoformat()}/{fingerprint[:16]}"
+        self._folder = f"{STAGING}/{table.name}/{day.isoformat()}/{fingerprint[:16]}"
         self._columns = ["status", *(column.name for column in table.values)]
         self._schema = pa.schema([table.arrow.field(name) for name in self._columns])
         self._groups: list[tuple[str, int]] = []
@@ -229,12 +228,21 @@ class Shelf:
         return pa.table(columns | {"status": pa.array(statuses, pa.string())}, schema=self._schema)
 
 
+def dead(storage: Storage, home: str = STAGING) -> Iterator[str]:
+    """Chunks that dead runs staged in a folder; of a live run the newest is young, and keeps the others."""
+    folders: dict[str, dict[str, float]] = {}
+    for path, changed in storage.changed(home).items():
+        folders.setdefault(path.rpartition("/")[0], {})[path] = changed
+    for chunks in folders.values():
+        if time.time() - max(chunks.values()) > KEPT:
+            yield from chunks
+
+
 def sweep(storage: Storage, table: Table, day: date) -> None:
     """Remove what dead runs staged for a day and nobody has taken up, and folders that are empty."""
-    home = f"_staging/{table.name}/{day.isoformat()}"
-    for path, changed in storage.changed(home).items():
-        if time.time() - changed > KEPT:
-            storage.delete(path)
+    home = f"{STAGING}/{table.name}/{day.isoformat()}"
+    for path in dead(storage, home):
+        storage.delete(path)
     storage.prune(home)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from tasks.clean import CLEANING
 from tasks.features import make
 from tasks.lake import Lake, journal, releases, reuse
 from tasks.lake.blobs import blob_path, put_blob, read_blob
+from tasks.lake.doctor import examine
 from tasks.lake.journal import Journal
 from tasks.lake.maintain import MANY, Keep, maintain
 from tasks.lake.publish import append
 from tasks.lake.releases import NoSuchRelease, Release, release_day
+from tasks.lake.reuse import sweep
 from tasks.lake.snapshot import DataFile, read_table
 from tasks.lake.upsert import upsert
 from tests.faults.days import TOY, toy
@@ -152,13 +154,18 @@ def test_what_is_young_stays_whatever_it_is(lake: Lake) -> None:
     assert (done.data_files + done.temporary, done.blobs, done.bytes) == (2, 1, 3)
 
 
-def test_chunks_of_a_live_run_stay_and_those_of_a_dead_one_go(lake: Lake) -> None:
-    live, dead = "_staging/text_toy/2026-03-01/live", "_staging/text_toy/2026-03-01/dead"
+@pytest.mark.parametrize(
+    "tidy",
+    [maintain, lambda lake: list(examine(lake, repair=True)), lambda lake: sweep(lake.storage, TOY, FIRST)],
+    ids=["maintenance", "the doctor", "the next run"],
+)
+def test_chunks_of_a_live_run_stay_and_those_of_a_dead_one_go(lake: Lake, tidy: Callable[[Lake], object]) -> None:
+    live, dead = (f"_staging/text_toy/{FIRST}/{whose}" for whose in ("live", "dead"))
     for path in (f"{live}/old.arrow", f"{live}/new.arrow", f"{dead}/old.arrow"):
         lake.storage.write(path, b"x")
         if path.endswith("old.arrow"):
             os.utime(Path(lake.uri) / path, (time.time() - reuse.KEPT - 60,) * 2)
-    assert maintain(lake).staged == 1
+    tidy(lake)
     assert lake.storage.files("_staging", recursive=True) == [f"{live}/new.arrow", f"{live}/old.arrow"]
 
 

@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from schemas.tables import RUNS
 from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store
 from tasks.lake import Lake
+from tasks.rates import FIGURES, rates
 
 _HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "contents/s")
 _LEAST_WIDTH = 160
@@ -35,21 +36,11 @@ def chosen(name: str) -> tuple[Card, ...]:
         raise LookupError(f"{error.args[0]}; and no extractor of that name among {', '.join(known)}") from None
 
 
-def rates(lake: Lake) -> dict[str, float]:
-    """Table -> contents computed per second in the lake's runs, all they did included."""
-    runs = lake.read(RUNS, columns=["table", "computed", "seconds"]).to_pylist()
-    made = [run for run in runs if run["computed"]]
-    done = {run["table"]: [0, 0.0] for run in made}
-    for run in made:
-        done[run["table"]][0] += run["computed"]
-        done[run["table"]][1] += run["seconds"]
-    return {table: computed / seconds for table, (computed, seconds) in done.items() if seconds}
-
-
 def show(lake: Lake | None, *, as_json: bool) -> None:
     """The table of all extractors, or the same as JSON."""
     entries = [catalogue.entry(get(name).card) for name in names()]
-    measured = rates(lake) if lake else {}
+    known = rates(lake.read(RUNS, columns=["table", *FIGURES])) if lake else {}
+    measured = {table: 1 / rate.seconds for table, rate in known.items() if rate.seconds}
     if as_json:
         rows = [{**asdict(entry), "contents_per_second": measured.get(entry.name)} for entry in entries]
         click.echo(json.dumps(rows, ensure_ascii=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -28,6 +27,7 @@ from tasks.lake.releases import made as last_made
 from tasks.lake.releases import released_files, standing
 from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
+from tasks.rates import FIGURES, rates
 
 What = Literal["stale", "failed", "again"]
 """What is made: what is stale, what failed at its last attempt, or all again."""
@@ -194,8 +194,8 @@ class _Planner:
         self.cleaning = self._made(CLEANING)
         self.made = [self._made(get(name)) for name in in_order(self.names)]
         self.releases = self.lake.history()
-        runs = self.lake.read(RUNS, columns=["table", "day", "state", "computed", "seconds", "money", "started_at"])
-        self.rates = _rates(runs)
+        runs = self.lake.read(RUNS, columns=["table", *FIGURES, "day", "state", "started_at"])
+        self.rates = rates(runs)
         self.failed = _failed(runs)
 
     @property
@@ -360,7 +360,7 @@ class _Planner:
             return 0.0, 0.0
         here = None if card.backend == "api" else 0.0  # what is computed on this machine asks for no money
         rate = self.rates.get(card.name)
-        return (rows * rate[0], rows * rate[1]) if rate else (None, here)
+        return (rows * rate.seconds, rows * rate.money) if rate else (None, here)
 
     def _released(self, day: date) -> bool:
         """Whether the day's tables stand as the last run released or held them.
@@ -407,18 +407,6 @@ def _pairs(rows: pa.Table, table: Table) -> set[tuple[object, ...]]:
 def _sum(parts: Iterable[float | None]) -> float | None:
     known = list(parts)
     return None if any(part is None for part in known) else sum(part for part in known if part is not None)
-
-
-def _rates(runs: pa.Table) -> dict[str, tuple[float, float]]:
-    """Seconds and money a computed row has cost so far, by table."""
-    totals: dict[str, Counter[str]] = defaultdict(Counter)
-    for run in runs.to_pylist():
-        if run["computed"]:
-            totals[run["table"]].update({name: run[name] or 0 for name in ("computed", "seconds", "money")})
-    return {
-        table: (total["seconds"] / total["computed"], total["money"] / total["computed"])
-        for table, total in totals.items()
-    }
 
 
 def _failed(runs: pa.Table) -> set[tuple[str, date]]:

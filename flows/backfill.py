@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import count
 from typing import Any, Literal, Self
 
-from prefect import flow, runtime
+from prefect import flow
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
@@ -156,10 +156,9 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
                 for day in _chunk(left, pace)
             ]
             clock = time.monotonic()
-            key = f"{planned.digest[:32]}-{runtime.flow_run.id}-{number}"
             run_child(
                 backfill_days,
-                key,
+                f"{planned.digest[:32]}-{number}",
                 lake=lake,
                 orders=orders,
                 again=request.what == "again",
@@ -181,16 +180,21 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
 @flow(name="backfill days", flow_run_name="{orders[0].day} and {days_at_once} at once")
 def backfill_days(
-    lake: str, orders: list[DayOrder], again: bool = False, days_at_once: int = 1, parent: str | None = None
+    lake: str,
+    orders: list[DayOrder],
+    again: bool = False,
+    days_at_once: int = 1,
+    parent: str | None = None,
+    attempt: int = 1,
 ) -> None:
     """Make days one after another, or several side by side.
 
-    Between days it looks whether it is to end early: when the backfill was cancelled, or a daily run waits for its
-    place. What is left, the backfill gives to another child.
+    Between days it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
+    ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child.
     """
 
     def make(order: DayOrder) -> None:
-        if called_off(parent):
+        if called_off(parent, attempt):
             return
         with suppress(DayFailed):  # the lake's runs tell how; the other days go on
             features(lake, order.day, order.extractors, again=again)

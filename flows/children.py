@@ -27,25 +27,31 @@ DAILY = "features"
 def run_child(flow: Flow[..., None], key: str, **parameters: Any) -> None:
     """Run a flow as a child of this run and wait for its end, however it ends.
 
-    ``key`` makes a child one: asked for twice with the same key, the server gives the same run. It must therefore
-    count attempts. The flow's deployment has its own name.
+    ``key`` makes a child one: asked for twice, because the answer was lost, the server gives the same run, even one
+    that has ended. Each attempt at this run has children of its own. The flow's deployment has the flow's name.
     """
     if runtime.deployment.id is None:
         flow(**parameters)
         return
-    parameters["parent"] = str(runtime.flow_run.id)
+    parent, attempt = str(runtime.flow_run.id), runtime.flow_run.run_count
     run_deployment(
-        f"{flow.name}/{flow.name}", parameters=to_jsonable_python(parameters), idempotency_key=key, poll_interval=1
+        f"{flow.name}/{flow.name}",
+        parameters=to_jsonable_python(parameters | {"parent": parent, "attempt": attempt}),
+        idempotency_key=f"{parent}-{attempt}-{key}",
+        poll_interval=1,
     )
 
 
-def called_off(parent: str | None) -> bool:
-    """Whether a child is to begin nothing more: its parent has ended, or a daily run waits for a place to run in."""
+def called_off(parent: str | None, attempt: int) -> bool:
+    """Whether a child is to begin nothing more.
+
+    Its parent has ended or was begun anew, with children of its own, or a daily run waits for a place to run in.
+    """
     if parent is None:
         return False
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(UUID(parent)).state
-        if state is not None and (state.is_final() or state.is_cancelling()):
+        run = client.read_flow_run(UUID(parent))
+        if run.run_count != attempt or (run.state and (run.state.is_final() or run.state.is_cancelling())):
             return True
         waiting = client.read_flow_runs(
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[DAILY])),

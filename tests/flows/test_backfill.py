@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Running
 from pydantic import ValidationError
 
 from flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
@@ -130,12 +131,15 @@ def test_all_again_computes_what_stands(lake: Lake) -> None:
     }
 
 
-def test_a_child_begins_no_day_once_its_backfill_is_cancelled(lake: Lake) -> None:
+@pytest.mark.parametrize("then", [Cancelled(), Running()], ids=["cancelled", "begun anew"])
+def test_a_child_begins_no_day_once_its_backfill_is(lake: Lake, then: State) -> None:
     with get_client(sync_client=True) as client:
-        parent = client.create_flow_run(backfill, parameters={}, state=Cancelled())
-    orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
-    backfill_days(lake.uri, orders, parent=str(parent.id))
-    assert lake.releases() == {}
+        parent = client.create_flow_run(backfill, parameters={}, state=Running())
+        orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
+        backfill_days(lake.uri, orders[:1], parent=str(parent.id), attempt=1)
+        client.set_flow_run_state(parent.id, then, force=True)
+    backfill_days(lake.uri, orders, parent=str(parent.id), attempt=1)
+    assert set(lake.releases()) == {DAYS[0]}
 
 
 def test_the_form_explains_itself_and_refuses_what_does_not_go_together() -> None:

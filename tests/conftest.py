@@ -1,4 +1,4 @@
-"""What tests share: one Prefect server for all that run flows, in a home folder of its own."""
+"""What tests share: one Prefect server for all that run flows, in a home folder of its own, and a bucket on S3."""
 
 from __future__ import annotations
 
@@ -18,3 +18,24 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket on moto's server, on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "made-up")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+        environment.setenv("AWS_REGION", "us-east-1")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        import boto3
+
+        boto3.client("s3").create_bucket(Bucket="reviews")
+        yield "s3://reviews"
+    server.stop()

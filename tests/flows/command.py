@@ -68,7 +68,8 @@ class Otzyv:
             assert table["rows"] == table["computed"] + table["reused"] == sum(table["status"].values())
             card = CLEANING.card if name == CLEANING.card.name else get(name).card
             keys = ["day", *card.table.keys]
-            expected = attachments.filter(pc.equal(attachments["kind"], card.modality)) if card.attached else reviews
+            kind = (card.reads or card).modality
+            expected = attachments.filter(pc.equal(attachments["kind"], kind)) if card.attached else reviews
             expected = expected.filter(pc.is_in(expected["day"], days))
             made = lake.read(card.table, columns=[*keys, "status"])
             made = made.filter(pc.is_in(made["day"], days))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -25,27 +24,6 @@ DAYS = (date(2026, 3, 1), date(2026, 3, 2))
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=4, doc="four numbers")
 TEXTS = feature_table("text_toy", [VECTOR], row="a toy", attached=False)
 IMAGES = feature_table("image_toy@layer1.0", [VECTOR], row="a toy", attached=True)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A bucket on moto's server, on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "made-up")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
-        environment.setenv("AWS_REGION", "us-east-1")
-        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket="reviews")
-        yield "s3://reviews"
-    server.stop()
 
 
 @pytest.fixture(params=["disk", "s3"])

@@ -24,10 +24,11 @@ from tasks.extractors import Card, Extractor, Run, Weights, get, registry
 from tasks.extractors.card import File
 from tasks.extractors.registry import Loader
 from tasks.ingest import Source
-from tests.bench.bench_images import network_weights, photographs
+from tests.bench.bench_images import photographs
 from tests.bench.bench_text import rubert, some_texts
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak
+from tests.tasks.extractors.networks import filled_at_random, published
 
 DAY = date(2026, 3, 1)
 EXTRACTORS = ("sentiment_mini", "text_navec")
@@ -50,15 +51,21 @@ def figures() -> Iterator[Figure]:
     )
 
 
-def write_reviews(path: Path, rows: int, *, images: int = 0) -> None:
-    """Reviews of one day with texts of very different lengths; the first of them have an image each."""
-    chance = random.Random(0)
+def write_reviews(path: Path, rows: int, *, images: int = 0, day: date = DAY, edited: int = 0) -> None:
+    """Reviews of one day with texts of very different lengths.
+
+    The first of them have an image each, and the first ``edited`` have another text than without.
+    """
+    chance = random.Random(str(day))
     words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(5_000)]
     with path.open("w", encoding="utf-8") as stream:
         for number in range(rows):
             text = " ".join(chance.choices(words, k=max(3, round(chance.lognormvariate(3.2, 0.8)))))
+            if number < edited:
+                text = f"исправлено {text}"
             review = {
-                "review_id": f"r{number:08d}", "text": f"{text.capitalize()}.", "created_at": f"{DAY}T12:00:00Z",
+                "review_id": f"{day}-{number:08d}", "text": f"{text.capitalize()}.", "created_at": f"{day}T12:00:00Z",
+                "updated_at": f"{day}T{13 if number < edited else 12}:00:00Z",
                 "rating": chance.randint(1, 5), "author": f"author {number % 1000}", "course_id": f"c{number % 50}",
                 "attachments": [{"kind": "image", "uri": f"images/{number}.jpg"}] if number < images else [],
             }  # fmt: skip
@@ -77,9 +84,9 @@ def make_day(lake: Path, source: Path, extractors: Sequence[str] = EXTRACTORS) -
 
 def _again() -> Figure:
     """The second run of a day in which nothing changed, in a process that is warm."""
-    with tempfile.TemporaryDirectory() as folder, _random_networks(Path(folder) / "models") as loads:
+    with tempfile.TemporaryDirectory() as folder, random_networks(Path(folder) / "models") as loads:
         place = Path(folder)
-        _write_photographs(place / "images", IMAGES)
+        write_photographs(place / "images", IMAGES)
         write_reviews(place / "warm.jsonl", 12, images=2)
         write_reviews(place / "reviews.jsonl", REVIEWS, images=IMAGES)
         for _ in range(2):
@@ -103,7 +110,7 @@ def _again() -> Figure:
 
 
 @contextlib.contextmanager
-def _random_networks(folder: Path) -> Iterator[list[str]]:
+def random_networks(folder: Path) -> Iterator[list[str]]:
     """The profile's networks with random weights in a model store at ``folder``; the list tells who was loaded."""
     loads: list[str] = []
     patched = {}
@@ -118,7 +125,7 @@ def _card(known: Extractor, folder: Path) -> Card:
     if known.card.backend != "openvino":
         return known.card
     if known.card.modality == "image":
-        return dataclasses.replace(known.card, weights=(network_weights(known, folder)[1],))
+        return dataclasses.replace(known.card, weights=(published(known.card, filled_at_random(known.card), folder),))
     place = folder / known.card.name
     place.mkdir(parents=True)
     rubert(place, some_texts()[0])
@@ -140,7 +147,7 @@ def _once(load: Loader, loads: list[str]) -> Loader:
     return loader
 
 
-def _write_photographs(folder: Path, count: int) -> None:
+def write_photographs(folder: Path, count: int) -> None:
     folder.mkdir()
     different = photographs(24)
     for number in range(count):  # bytes after the picture's end change its name and not its pixels

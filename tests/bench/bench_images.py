@@ -14,11 +14,13 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from tasks.extractors import Extractor, Weights, get
-from tasks.extractors.card import File
+from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
+from tasks.extractors.store import choose, locate, present
 from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.vision import filled
 from tests.bench.figure import Figure, alternate
+from tests.tasks.extractors.networks import filled_at_random, published
 
 if TYPE_CHECKING:
     import torch
@@ -58,9 +60,10 @@ def photographs(count: int) -> list[bytes]:
 
 def _network(name: str, target: str, files: Sequence[bytes], folder: Path) -> Iterator[Figure]:
     known = get(name)
-    model, weights, what = network_weights(known, folder)
-    with patch.dict(os.environ, OTZYV_MODELS=str(folder)):
+    store, weights, what = network_store(known.card, folder)
+    with patch.dict(os.environ, OTZYV_MODELS=str(store)):
         loaded = known.load(known.card, weights)
+        (path,) = locate(name, weights).values()
     ready = Extractor(known.card, lambda card, weights: loaded)
     contents = [Content(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data).getvalue) for data in files]
 
@@ -68,7 +71,7 @@ def _network(name: str, target: str, files: Sequence[bytes], folder: Path) -> It
         column = [batch.column("embedding") for batch in extract(ready, weights, contents)]
         return np.concatenate([part.flatten().to_numpy() for part in column]).reshape(len(files), -1)
 
-    obvious = _loop(model, files)
+    obvious = _loop(filled(known.card, path), files)
     mine, theirs = ours(), obvious()
     plain, centred = _cosines(mine, theirs), _cosines(mine - theirs.mean(axis=0), theirs - theirs.mean(axis=0))
     seconds, other, ratio = alternate(ours, obvious, runs=3)
@@ -88,28 +91,13 @@ def _network(name: str, target: str, files: Sequence[bytes], folder: Path) -> It
     )
 
 
-def network_weights(known: Extractor, folder: Path) -> tuple[torch.nn.Module, Weights, str]:
-    """The network as torchvision builds it, without its classifier, and its weights in a model store at ``folder``."""
-    torchvision = load_torchvision()
-    import torch
-
-    settings = dict(known.card.settings)
-    torch.manual_seed(0)
-    model = torchvision.models.get_model(settings["builder"], weights=None)
-    for weights in known.card.weights:
-        path = MODELS / known.card.name / weights.files[0].name
-        if path.is_file():
-            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-            what = "real weights"
-            break
-    else:
-        what = "random weights"
-    path = folder / known.card.name / "weights.pth"
-    path.parent.mkdir(parents=True)
-    torch.save(model.state_dict(), path)
-    model.set_submodule(settings["head"], torch.nn.Identity())
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    return model.eval(), Weights("a benchmark", "0", "none", (File(path.name, sha),)), what
+def network_store(card: Card, folder: Path) -> tuple[Path, Weights, str]:
+    """A model store with the card's weights, the real ones where they are here, else random ones at ``folder``."""
+    with patch.dict(os.environ, OTZYV_MODELS=str(MODELS)):
+        weights = choose(card)
+        if weights is not None and present(card.name, weights):
+            return MODELS, weights, "real weights"
+    return folder, published(card, filled_at_random(card), folder), "random weights"
 
 
 def _loop(model: torch.nn.Module, files: Sequence[bytes]) -> Callable[[], Vectors]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,10 +16,11 @@ import numpy as np
 
 from tasks.extractors import get
 from tasks.extractors.decode import decode
-from tasks.extractors.store import choose, locate, present
+from tasks.extractors.store import locate
 from tasks.extractors.vision import filled, vision
+from tests.bench.bench_images import network_store
 from tests.bench.figure import Figure, alternate
-from tests.tasks.extractors.networks import Pixels, expected, filled_at_random, picture, published
+from tests.tasks.extractors.networks import Pixels, expected, picture
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -36,18 +36,12 @@ def _beside(name: str) -> Iterator[Figure]:
     card = get(name).card
     settings = dict(card.settings)
     pictures = _pictures(name, 48)
-    with ExitStack() as stack:
-        root = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(patch.dict(os.environ, OTZYV_MODELS=str(SHARED / "models")))
-        weights = choose(card)
-        real = weights is not None and present(name, weights)
-        if not real:
-            stack.enter_context(patch.dict(os.environ, OTZYV_MODELS=root))
-            weights = published(card, filled_at_random(card), Path(root))
-        assert weights is not None
-        ours = vision(card, weights)
-        (path,) = locate(name, weights).values()
-        module = filled(card, path)
+    with tempfile.TemporaryDirectory() as folder:
+        store, weights, what = network_store(card, Path(folder))
+        with patch.dict(os.environ, OTZYV_MODELS=str(store)):
+            ours = vision(card, weights)
+            (path,) = locate(name, weights).values()
+            module = filled(card, path)
 
     mean, std = (torch.tensor(settings[part])[:, None, None] for part in ("mean", "std"))
     batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -62,7 +56,7 @@ def _beside(name: str) -> Iterator[Figure]:
     two = expected(card, module, pictures, lambda each: (each - mean) / std)
     cosine = (one * two).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
     detail = (
-        f"{len(pictures)} pictures, {'real' if real else 'random'} weights, {card.precision}: "
+        f"{len(pictures)} pictures, {what}, {card.precision}: "
         f"{len(pictures) / seconds:.0f} against {len(pictures) / other:.0f} a second"
     )
     yield Figure(f"{name}, forward, of torch in float32", ratio, ">= 3", detail)

@@ -1,0 +1,169 @@
+"""What a backfill costs: beside its extractors, when little changed, with days side by side, with many days."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from flows.prefect_server import configure
+from tasks import features as making
+from tasks.lake import Lake
+from tasks.lake.constants import Constants, key_check
+from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
+from tests.bench.figure import Figure
+from tests.bench.process import peak, tell_peak
+from tests.tasks.reviews import bring
+
+configure()  # before anything imports Prefect
+
+from flows.backfill import Backfill, backfill  # noqa: E402
+from flows.ingest import ingest  # noqa: E402
+from tasks.ingest import Source  # noqa: E402
+from tasks.outcomes import Outcome  # noqa: E402
+
+REVIEWS, IMAGES = 2_000, 333
+CHEAP = ("sentiment_mini", "text_navec")
+SIX = (*PROFILE, "image_pixels")
+MANY_ROWS = 200
+
+
+def figures() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as folder, random_networks(Path(folder) / "models"):
+        place = Path(folder)
+        write_photographs(place / "images", IMAGES)
+        make(sourced(place, "warm", days(1), 12, 2), days(1), SIX)
+        yield _beside_extractors(place)
+        yield _little_changed(place)
+        yield _side_by_side(place)
+    few, many = (peak(__name__, str(count)) for count in (10, 100))
+    yield Figure(
+        "peak memory of a backfill of 100 days, of one of 10",
+        many / few,
+        "<= 1.1",
+        f"days of {MANY_ROWS} reviews; {', '.join(CHEAP)}: {few / 2**20:.0f} and {many / 2**20:.0f} MiB, "
+        "imports and weights included",
+    )
+
+
+def days(count: int) -> list[date]:
+    return [DAY + timedelta(number) for number in range(count)]
+
+
+def sourced(place: Path, name: str, wanted: Sequence[date], reviews: int, images: int, *, edited: int = 0) -> Lake:
+    """A lake that has brought in as many reviews a day; the first ``edited`` of each day were edited since."""
+    folder = place / f"{name} source"
+    folder.mkdir(exist_ok=True)
+    (folder / "images").unlink(missing_ok=True)
+    (folder / "images").symlink_to(place / "images", target_is_directory=True)
+    for day in wanted:
+        write_reviews(folder / f"{day}.jsonl", reviews, images=images, day=day, edited=edited)
+    lake = Lake.create(place / name, Constants(author_key_check=key_check(KEY.get_secret_value())))
+    ingest(lake.uri, Source(str(folder)), KEY)
+    return lake
+
+
+def make(lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked: Any) -> tuple[Outcome, ...]:
+    request = Backfill(days=list(wanted), extractors=list(extractors), order="oldest first", **asked)
+    report = backfill(lake.uri, request)
+    if len(report.plan.work) != len(wanted):
+        raise SystemExit(f"{len(report.plan.work)} days had something to do, not {len(wanted)}")
+    return report.outcomes
+
+
+@contextlib.contextmanager
+def in_extractors() -> Iterator[list[float]]:
+    """Seconds of each chunk of rows that an extractor gave: reading, decoding and computing."""
+    took: list[float] = []
+
+    def timed(*arguments: Any, **named: Any) -> Iterator[Any]:
+        chunks = extract(*arguments, **named)
+        while True:
+            start = time.perf_counter()
+            chunk = next(chunks, None)
+            took.append(time.perf_counter() - start)
+            if chunk is None:
+                return
+            yield chunk
+
+    extract = making.extract  # type: ignore[attr-defined]
+    with patch.object(making, "extract", timed):
+        yield took
+
+
+def _beside_extractors(place: Path) -> Figure:
+    day = days(1)
+    lake = sourced(place, "one day", day, REVIEWS, IMAGES)
+    rest, whole = [], []
+    for _ in range(3):
+        with in_extractors() as took:
+            start = time.perf_counter()
+            make(lake, day, SIX, what="again")
+            whole.append(time.perf_counter() - start)
+        rest.append(whole[-1] - sum(took))
+    return Figure(
+        "a day but for its extractors",
+        statistics.median(rest),
+        "<= 5",
+        f"{REVIEWS:,} reviews, {IMAGES} photographs; {', '.join(SIX)}, computed again: plan, staging, checks, "
+        f"publishing, release and Prefect's own work, of {statistics.median(whole):.1f} s in all; medians of 3",
+        unit="s",
+    )
+
+
+def _little_changed(place: Path) -> Figure:
+    wanted = days(2)
+    lake = sourced(place, "changed", wanted, REVIEWS, IMAGES)
+    with in_extractors() as first:
+        made = make(lake, wanted, SIX)
+    sourced(place, "changed", wanted, REVIEWS, IMAGES, edited=REVIEWS // 100)
+    start = time.perf_counter()
+    remade = make(lake, wanted, SIX)
+    took = time.perf_counter() - start
+    rows = [sum(outcome.computed for outcome in ended) for ended in (made, remade)]
+    return Figure(
+        "a backfill of 1 % changed texts, of the first one's extractor time",
+        100 * took / sum(first),
+        "<= 5",
+        f"{len(wanted)} days of {REVIEWS:,} reviews and {IMAGES} photographs; {', '.join(SIX)}; networks with random "
+        f"weights: {took:.1f} s in all for {rows[1]:,} rows, {sum(first):.1f} s in extractors for {rows[0]:,}",
+        unit="%",
+    )
+
+
+def _side_by_side(place: Path) -> Figure:
+    wanted = days(4)
+    lake = sourced(place, "side by side", wanted, REVIEWS // 10, IMAGES // 10)
+    make(lake, wanted, SIX)
+    ratios = []
+    for _ in range(3):
+        times = []
+        for at_once in (1, 2):
+            start = time.perf_counter()
+            make(lake, wanted, SIX, what="again", days_at_once=at_once)
+            times.append(time.perf_counter() - start)
+        ratios.append(times[1] / times[0])
+    return Figure(
+        "two days at once, of the time of one after the other",
+        statistics.median(ratios),
+        "<= 1.1",
+        f"{len(wanted)} days of {REVIEWS // 10} reviews and {IMAGES // 10} photographs; {', '.join(SIX)}, computed "
+        f"again; {', '.join(f'{ratio:.2f}' for ratio in ratios)}, the last: {times[0]:.1f} and {times[1]:.1f} s",
+    )
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        wanted = days(int(sys.argv[1]))
+        lake = Lake.create(Path(folder) / "lake")
+        for day in wanted:
+            bring(lake, {day: {f"{day}-{row}": f"курс {day} и {row}" for row in range(MANY_ROWS)}})
+        make(lake, wanted, CHEAP)
+    tell_peak()

@@ -13,6 +13,8 @@ from tasks.maintain import maintain as tidy
 def maintain(lake: str, keep: Keep | None = None) -> Maintained:
     """Retire old releases, join small files, remove what no version and no kept release needs, shorten the logs.
 
+    Quality pages go once they are old, and what retired fits learned once no row that can be seen was made with it.
+
     Every day keeps what readers see and its newest releases, as `keep` says (else the settings). Files that are young,
     and what live runs have staged, stay. What a retired release needed goes with the next maintenance.
 

@@ -18,10 +18,11 @@ from schemas.tables import QUARANTINE, REVIEWS, RUNS
 from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, get
 from tasks.extractors.loop import Content, extract
-from tasks.features import configured, identity_path
+from tasks.features import configured
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, vector_contents
 from tasks.lake.lake import NotReleased
+from tasks.lake.models import identity_path
 from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
 

@@ -25,6 +25,7 @@ from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, vector_contents
 from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.journal import Journal
+from tasks.lake.models import identity_path
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
@@ -246,11 +247,6 @@ def run_key(table: str, day: date, inputs: str, fingerprint: str, *, whole: bool
     """What names a publication. A day with rows of a passing fault is not ``whole``: the next run tries those again."""
     said = [table, day.isoformat(), inputs, fingerprint, *([] if whole else ["not whole"])]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
-
-
-def identity_path(fingerprint: str) -> str:
-    """Where a lake keeps what a fingerprint was made of, so that a later one can be told from it."""
-    return f"fingerprints/{fingerprint}.json"
 
 
 def former_days(lake: Lake, day: date, reviews: Snapshot | None = None) -> list[date]:

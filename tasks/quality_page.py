@@ -19,6 +19,7 @@ from tasks.ingest import Accounting
 from tasks.lake import Lake
 from tasks.lake.releases import Release
 from tasks.lake.snapshot import read_table
+from tasks.lake.storage import PAGES
 from tasks.quality.page import (
     Chart,
     Page,
@@ -32,8 +33,6 @@ from tasks.quality.page import (
 from tasks.release import Verdict
 from tasks.verdict import definition
 
-FOLDER = "pages"
-
 
 @task(name="quality page")
 def quality_page(
@@ -42,7 +41,7 @@ def quality_page(
     """Write the page of a run that changed something; else give the newest page there is, None without any."""
     lake = Lake(lake_uri)
     if all(run.state == "unchanged" for run in runs):
-        pages = lake.storage.files(FOLDER)
+        pages = lake.storage.files(PAGES)
         return lake.storage.at(pages[-1]) if pages else None
     made_at = datetime.now(UTC)
     lines = [_line(run) for run in runs]
@@ -91,7 +90,7 @@ def quality_page_of_days(lake_uri: str, first: date | None = None, last: date | 
 
 
 def _write(lake: Lake, page: Page) -> str:
-    path = f"{FOLDER}/{page.made_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.html"
+    path = f"{PAGES}/{page.made_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.html"
     lake.storage.write(path, render(page).encode())
     return lake.storage.at(path)
 

@@ -242,6 +242,8 @@ def _artefacts(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
     for model in known:
         path, on = models.artefact_path(model.sha256), model.fitted_on
         there = lake.storage.exists(path)
+        if not there and model.state == "retired":
+            continue  # maintenance removes them once they are old
         if there and not (deep and hashlib.sha256(lake.storage.read(path)).hexdigest() != model.sha256):
             continue
         done = f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}" if there and repair else ""

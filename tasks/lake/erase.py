@@ -26,7 +26,7 @@ from tasks.lake.publish import FileWriter, commit
 from tasks.lake.releases import ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
 from tasks.lake.snapshot import CorruptFile, DataFile, open_snapshot, read_batches, read_table
-from tasks.lake.storage import ASIDE, TEMPORARY, Storage
+from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
 from tasks.lake.suppression import leaves
 
 REMOVED = "removed: it spoke of a review that was forgotten"
@@ -203,7 +203,7 @@ def loose_ends(lake: Lake, who: Theirs) -> list[str]:
     """Files that belong to no table and may hold what is theirs: staged chunks, temporary files, pages, files aside."""
     everything = lake.storage.files("", recursive=True)
     found = [p for p in everything if p.startswith((f"{STAGING}/", f"{ASIDE}/")) or TEMPORARY.search(p)]
-    pages = (path for path in everything if path.startswith("pages/"))
+    pages = (path for path in everything if path.startswith(f"{PAGES}/"))
     texts = _texts(lake, who)
     found += [p for p in everything if p.startswith(f"{FOLDER}/") and not texts.isdisjoint(_journaled(lake.storage, p))]
     return found + [path for path in pages if _named(lake.storage.read(path).decode("utf-8", "replace"), who.said)]

@@ -18,17 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
-from tasks.lake import journal, reuse
+from tasks.lake import journal, models, reuse
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
 from tasks.lake.releases import Release, ReleasesLost, current, lost, made
 from tasks.lake.snapshot import DataFile, read_batches, read_table
-from tasks.lake.storage import TEMPORARY, Storage
+from tasks.lake.storage import PAGES, TEMPORARY, Storage
 
 EVENTS = (RUNS, QUARANTINE, MODELS)
 """Tables that grow by a file with each run; of all others a day lies in one file."""
+DAY = 24 * 3600.0
 MANY = 8
 """So many files of one day become one; so many log entries become a checkpoint."""
+_PAGE = re.compile(r"/\d{8}T\d{6}-[0-9a-f]{8}\.html$")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint")
 
 
@@ -38,15 +40,16 @@ class Keep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     releases: int = Field(3, ge=1, description="the newest releases of each day, beside the one that readers see")
-    days: int = Field(30, ge=0, description="releases younger than so many days")
+    days: int = Field(30, ge=0, description="releases, and what retired fits learned, younger than so many days")
+    page_days: int = Field(90, ge=0, description="quality pages younger than so many days; the newest stays anyway")
     grace_hours: int = Field(24, ge=0, description="files younger than this: longer than any ingest or run may take")
 
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What was done. ``bytes``: of the data files, blobs, temporary files, staged chunks and answers that were removed.
+    """What was done. ``bytes``: of all files that were removed, but for those of logs.
 
-    ``answers``: files of a paid API's, which no run has come to use.
+    ``answers``: files of a paid API's, which no run has come to use; ``artefacts``: of retired fits.
     """
 
     retired: int
@@ -56,6 +59,8 @@ class Maintained:
     temporary: int
     staged: int
     answers: int
+    pages: int
+    artefacts: int
     checkpoints: int
     bytes: int
 
@@ -82,10 +87,13 @@ def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
     staged = removed.all(reuse.dead(storage), older=time.time() - reuse.KEPT)
     # A run clears those of its own fingerprint alone: of a model that nobody asks any more they would stay.
     answers = removed.all(storage.changed(journal.FOLDER), older=time.time() - journal.KEPT)
+    pages = removed.all(_pages(storage), older=time.time() - keep.page_days * DAY)
+    artefacts = removed.all(_unused(lake, before), older=min(removed.older, time.time() - keep.days * DAY))
     for folder in (*lake.tables(), "blobs", reuse.STAGING, journal.FOLDER):
         storage.prune(folder)
     checkpoints = sum(_shorten(lake, table) for table in lake.tables())
-    return Maintained(retired, compacted, data_files, blobs, temporary, staged, answers, checkpoints, removed.bytes)
+    return Maintained(retired, compacted, data_files, blobs, temporary, staged, answers, pages, artefacts,
+                      checkpoints, removed.bytes)  # fmt: skip
 
 
 class _Removal:
@@ -183,6 +191,34 @@ def _all(lake: Lake) -> Iterator[Release]:
 def _temporary(storage: Storage) -> list[str]:
     """Files that a process which died had not finished."""
     return [path for path in storage.changed("") if TEMPORARY.search(path)]
+
+
+def _pages(storage: Storage) -> list[str]:
+    """Quality pages, but for the newest: a run that changes nothing shows it."""
+    return [path for path in storage.files(PAGES) if _PAGE.search(path)][:-1]
+
+
+def _unused(lake: Lake, before: Sequence[Release]) -> list[str]:
+    """What retired fits learned and no row that stands or is released was made with; nothing where that is unknown."""
+    fits = models.fitted(lake.storage)
+    retired = {fit.sha256 for fit in fits} - {fit.sha256 for fit in fits if fit.state != "retired"}
+    if not retired:
+        return []
+    try:
+        used = models.behind(lake.storage, _fingerprints(lake, [*before, *_all(lake)]))
+    except FileNotFoundError:
+        return []
+    return [models.artefact_path(sha256) for sha256 in sorted(retired - used)]
+
+
+def _fingerprints(lake: Lake, released: Sequence[Release]) -> Iterator[str]:
+    """Of every feature row; an empty one, behind which is nothing, where a file or a release does not tell it."""
+    for table in map(lake.table, lake.tables()):
+        if "fingerprint" not in table.names:
+            continue
+        yield from (file.fingerprint or "" for file in lake.snapshot(table).files)
+        known = (release.by_name[table.name] for release in released if table.name in release.by_name)
+        yield from (each.fingerprint or "" for each in known if each.files)
 
 
 def _shorten(lake: Lake, table: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeVar
@@ -23,8 +24,11 @@ STALE = "reviews_forgotten_since"
 """Where ``fitted_on`` notes the day on which reviews that a fit may have learned from were forgotten."""
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 class NoModel(LookupError):
-    """No such version was ever fitted."""
+    """No such version was ever fitted, or what it learned is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,25 @@ class Model:
 def artefact_path(sha256: str) -> str:
     """Where what a fit learned lies, relative to the lake."""
     return f"artefacts/{sha256}.safetensors"
+
+
+def identity_path(fingerprint: str) -> str:
+    """Where a lake keeps what a fingerprint was made of, so that a later one can be told from it."""
+    return f"fingerprints/{fingerprint}.json"
+
+
+def behind(storage: Storage, fingerprints: Iterable[str]) -> set[str]:
+    """Every sha256 that these fingerprints were made of, artefacts and other fingerprints, and theirs in turn.
+
+    Raises FileNotFoundError where the lake does not tell it of one of them.
+    """
+    found = left = set(fingerprints)
+    texts = [storage.read(identity_path(each)) for each in left]
+    while left:
+        left = {sha for text in texts for sha in _SHA256.findall(text.decode())} - found
+        found = found | left
+        texts = [storage.read(path) for each in left if storage.exists(path := identity_path(each))]
+    return found
 
 
 def current(storage: Storage, name: str) -> Model | None:
@@ -86,6 +109,14 @@ def promote(storage: Storage, name: str, version: int | None = None) -> Model:
         chosen = mine.get(max(mine) if version is None else version)
         if chosen is None:
             raise NoModel(f"{name} has no version {version} in {storage.uri}; it has: {', '.join(map(str, mine))}")
+        path = artefact_path(chosen.sha256)
+        # Maintenance removes what retired ones learned once it is old; it does not count as old any more.
+        if chosen.state == "retired" and not (storage.touch(path) or storage.exists(path)):
+            on = chosen.fitted_on
+            raise NoModel(
+                f"what {name} version {chosen.version} learned is gone from {storage.uri}; bring it back with: "
+                f"otzyv fit {name} --lake {storage.uri} --from {on.get('from')} --to {on.get('to')}"
+            )
         promoted = replace(chosen, state="current")
         others = (model for model in known if (model.name, model.version) != (name, chosen.version))
         retired = (replace(m, state="retired") if m.name == name and m.state == "current" else m for m in others)

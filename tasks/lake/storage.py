@@ -25,6 +25,8 @@ FRESH = 6 * 3600.0
 """Seconds for which a file on S3 counts as changed now."""
 ASIDE = "_aside"
 """The folder where damaged files lie until somebody has looked at them."""
+PAGES = "pages"
+"""The folder of quality pages; their names begin with the time at which they were made."""
 TEMPORARY = re.compile(r"(?:^|/)(?:\.part-[^/]*|\.[^/]+\.part|[^/]+#\d+|[^/]+\.tmp)$")
 """Files that are not finished yet, or never will be: ours, and those of deltalake."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from tasks.fit import Fitted, NothingToFit, fit, promote
 from tasks.lake import Lake
 from tasks.lake.constants import Constants
 from tasks.lake.corpus import texts
-from tasks.lake.models import artefact_path
+from tasks.lake.doctor import examine
+from tasks.lake.maintain import Keep, maintain
+from tasks.lake.models import NoModel, artefact_path, identity_path
 from tasks.lake.releases import release_day
 from tasks.release import _fits
 from tests.tasks.extractors.contents import TEXTS
@@ -103,6 +106,41 @@ def test_what_is_learned_comes_from_the_lake_wherever_it_is_used(lake: Lake) -> 
         features(lake, "text_onehot", SECOND)
     assert learn(lake, "text_onehot", FIRST, FIRST).model == model
     assert features(lake, "text_onehot", SECOND).state == "published"
+
+
+def test_what_a_retired_fit_learned_stays_while_rows_made_with_it_can_be_seen(lake: Lake) -> None:
+    def make_and_release() -> None:
+        assert features(lake, "text_count").state == "published"
+        release_day(lake.storage, FIRST, tables)
+
+    def removed(**keep: int) -> list[str]:
+        before = lake.storage.files("artefacts")
+        for path in Path(lake.uri).rglob("*"):
+            os.utime(path, (1, 1))
+        done = maintain(lake, Keep(**{"releases": 2, "days": 0, **keep}))
+        left = lake.storage.files("artefacts")
+        assert done.artefacts == len(before) - len(left)
+        return sorted({*before} - {*left})
+
+    tables = [REVIEWS, ATTACHMENTS, CLEAN_TEXT, get("text_count").card.table]
+    first, second, _ = (learn(lake, "text_count", *days).model for days in ((FIRST, FIRST), (), (SECOND, SECOND)))
+    features(lake, "text_count")
+    promote(lake.uri, "text_count", second.version)
+    assert removed() == [], "its rows stand"
+    release_day(lake.storage, FIRST, tables)
+    make_and_release()
+    assert removed() == [], "its rows are in a release that is kept"
+    assert removed(releases=1) == [], "a reader may have just opened that release"
+    assert removed(releases=1) == [artefact_path(first.sha256)], "not of the one in use, nor of a candidate"
+    assert list(examine(lake)) == []
+    again = f"otzyv fit text_count --lake {lake.uri} --from {FIRST} --to {FIRST}"
+    with pytest.raises(NoModel, match=f"version 1 .*{again}"):
+        promote(lake.uri, "text_count", first.version)
+    assert learn(lake, "text_count", FIRST, FIRST).model.version == first.version
+    assert promote(lake.uri, "text_count", first.version).sha256 == first.sha256
+    make_and_release()
+    lake.storage.delete(identity_path(str(lake.releases()[FIRST].table("text_count").fingerprint)))
+    assert removed(releases=1) == removed(releases=1) == [], "what rows were made with can't be told"
 
 
 def test_principal_components_follow_the_table_that_they_are_of(lake: Lake) -> None:

@@ -179,6 +179,17 @@ def test_answers_of_an_api_go_once_no_run_asks_for_them_any_more(lake: Lake) -> 
     assert Journal(lake.storage, "text_paid", "current" * 3).keys() == {"current" * 3}
 
 
+def test_pages_go_once_they_are_old_but_for_the_newest(lake: Lake) -> None:
+    pages = [f"pages/2026010{n}T000000-0123456{n}.html" for n in range(4)]
+    for page in (*pages, "pages/a person's own.html"):
+        lake.storage.write(page, b"page")
+        if page != pages[2]:
+            os.utime(Path(lake.uri) / page, (1, 1))
+    done = maintain(lake)
+    assert (done.pages, done.bytes) == (2, 8)
+    assert lake.storage.files("pages") == [*pages[2:], "pages/a person's own.html"]
+
+
 def test_a_blob_that_is_put_again_stays_although_nothing_refers_to_it_yet(lake: Lake) -> None:
     for data in (b"one", b"two"):
         sha = hashlib.sha256(data).hexdigest()

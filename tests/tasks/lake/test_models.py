@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from schemas.checks import check
 from schemas.tables import MODELS
 from tasks.lake import Lake
-from tasks.lake.models import NoModel, add, current, promote
+from tasks.lake.models import NoModel, add, artefact_path, behind, current, identity_path, promote
 from tasks.lake.storage import Storage
 
 
@@ -28,6 +29,7 @@ def test_the_first_fit_is_current_at_once_and_the_next_ones_once_promoted(storag
     assert current(storage, "text_tfidf") is None
     add(storage, "text_count", "c" * 64, {})
     for sha in "abc":
+        storage.write(artefact_path(sha * 64), b"learned")
         add(storage, "text_tfidf", sha * 64, {"rows": 3, "settings": {"vocabulary": 5}})
     assert states(storage) == {1: "current", 2: "candidate", 3: "candidate"}
     assert promote(storage, "text_tfidf", 2).sha256 == "b" * 64
@@ -60,6 +62,15 @@ def test_fits_and_promotions_at_once_leave_one_current_and_lose_none(storage: St
         list(pool.map(lambda n: promote(storage, "text_tfidf", n), (2, 5, 3, 6)))
     assert sorted(states(storage)) == [1, 2, 3, 4, 5, 6]
     assert list(states(storage).values()).count("current") == 1
+
+
+def test_what_a_fingerprint_was_made_of_is_followed_to_its_end(storage: Storage) -> None:
+    for made, of in (("a", "b"), ("b", "cd")):
+        told = {"settings": [["reads", sha * 64] for sha in of]}
+        storage.write(identity_path(made * 64), json.dumps(told).encode())
+    assert behind(storage, ["a" * 64]) == {sha * 64 for sha in "abcd"}
+    with pytest.raises(FileNotFoundError):
+        behind(storage, ["a" * 64, "c" * 64])
 
 
 def test_errors_say_what_there_is(storage: Storage) -> None:

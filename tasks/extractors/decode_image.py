@@ -6,7 +6,8 @@ alpha channel or a transparent colour lies on white. Of a moving picture the fir
 JPEGs are decoded at the smallest scale of n/8 that leaves the shorter side at least 2.1 times as long as the target.
 Measured against full decoding on MobileNetV2's real weights, with the mean embedding subtracted: cosine 0.9993 in the
 mean and 0.998 at worst over 80 made-up photographs of 1 to 3 megapixels with natural detail (at 2 times 0.994, at 3
-times 0.995 at worst: bilinear weights are least like the ideal ones where the ratio is a whole number). It saves half
+times 0.995 at worst: bilinear weights are least like the ideal ones where the ratio is a whole number). Over 17 real
+photographs of 0.15 to 2 megapixels, resized to 112 to 256 pixels: 0.997 at worst, 0.9994 in the median. It saves half
 of the time. It holds only because the scaled picture is resized by its exact bounds: the decoder rounds the sides up,
 and taking the rounded ones for the true ones moves the picture by a fraction of a pixel, enough for 0.987.
 """

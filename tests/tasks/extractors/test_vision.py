@@ -282,6 +282,25 @@ def test_mobilenet_with_its_real_weights_names_photographs(mobilenet: tuple[Card
 
 
 @needs_mobilenet
+@pytest.mark.parametrize(("resize", "crop", "least"), [(256, 224, 3), (128, 112, 12)])
+def test_photographs_decoded_at_a_smaller_scale_have_the_same_embeddings(
+    mobilenet: tuple[Card, Weights, Run], resize: int, crop: int, least: int
+) -> None:
+    card, weights, _ = mobilenet
+    scaled, full = (ImageInput(resize, crop, scaled_jpeg=scale) for scale in (True, False))
+    folders = [SHARED / "data" / "images" / name for name in ("coral", "skimage")]
+    files = [_readable(path, "JPEG") for path in sorted(path for folder in folders for path in folder.iterdir())
+             if path.suffix in (".bmp", ".jpg")]  # fmt: skip
+    pictures = [[decode(spec, data) for data in files] for spec in (scaled, full)]
+    run = vision(dataclasses.replace(card, input=scaled), weights)
+    ours, theirs = (np.asarray(run(each)) for each in pictures)
+    changed = [place for place, (one, other) in enumerate(zip(*pictures, strict=True)) if (one != other).any()]
+    assert len(changed) >= least, "the others are too small to be scaled"
+    mean = theirs.mean(axis=0)
+    assert cosine((ours - mean)[changed], (theirs - mean)[changed]) >= 0.995
+
+
+@needs_mobilenet
 def test_golden_values_of_real_weights(mobilenet: tuple[Card, Weights, Run]) -> None:
     card, weights, run = mobilenet
     vector = np.asarray(run([picture(224)]))[0]
@@ -290,11 +309,11 @@ def test_golden_values_of_real_weights(mobilenet: tuple[Card, Weights, Run]) -> 
     assert embed(inner, weights, [picture(224)])[0, :3] == pytest.approx(INNER, rel=1e-4, abs=1e-5)
 
 
-def _readable(path: Path) -> bytes:
-    """The file, or as PNG what is in a format that is not attached to reviews."""
+def _readable(path: Path, format: str = "PNG") -> bytes:
+    """The file, or in ``format`` what is in one that is not attached to reviews."""
     if path.suffix != ".bmp":
         return path.read_bytes()
     with Image.open(path) as image:
         file = io.BytesIO()
-        image.convert("RGB").save(file, "PNG")
+        image.convert("RGB").save(file, format, quality=92)
     return file.getvalue()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from itertools import count
 from typing import Any, Literal, Self
@@ -146,7 +147,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         return BackfillReport(planned, dry_run=request.dry_run)
 
     started, left, strikes, pace = datetime.now(UTC), days, 0, UNKNOWN_SECONDS
-    with spending():  # one budget for all children that run right here
+    made: tuple[Outcome, ...] = ()
+    with spending(_decimal(request.budget)):  # one budget for all children that run right here
         for number in count():
             show_progress(1 - len(left) / max(1, len(days)))
             if not left or strikes == STRIKES:
@@ -163,8 +165,11 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
                 orders=orders,
                 again=request.what == "again",
                 days_at_once=request.days_at_once,
+                budget=request.budget,
+                spent=sum(outcome.money for outcome in made),
             )
-            before, left = len(left), _left(lake, request, extractors, left, started)
+            made = outcomes(lake, None, None, started)
+            before, left = len(left), _left(lake, request, extractors, left, made)
             strikes = strikes + 1 if len(left) == before else 0
             if len(left) < before:
                 pace = (time.monotonic() - clock) / (before - len(left))
@@ -184,10 +189,12 @@ def backfill_days(
     orders: list[DayOrder],
     again: bool = False,
     days_at_once: int = 1,
+    budget: float | None = None,
+    spent: float = 0.0,
     parent: str | None = None,
     attempt: int = 1,
 ) -> None:
-    """Make days one after another, or several side by side.
+    """Make days one after another, or several side by side; ``spent``: what the backfill has paid of its budget.
 
     Between days it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
     ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child.
@@ -199,10 +206,15 @@ def backfill_days(
         with suppress(DayFailed):  # the lake's runs tell how; the other days go on
             features(lake, order.day, order.extractors, again=again)
 
-    with without_heartbeats(), spending(), ThreadPoolExecutor(days_at_once) as pool:
+    run = spending(_decimal(budget), Decimal(str(spent)))
+    with without_heartbeats(), run, ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, order) for order in orders]
         for day in begun:
             day.result()
+
+
+def _decimal(budget: float | None) -> Decimal | None:
+    return None if budget is None else Decimal(str(budget))
 
 
 def _within(budget: float | None, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
@@ -225,10 +237,10 @@ def _chunk(days: Sequence[DayPlan], unknown: float) -> Iterator[DayPlan]:
 
 
 def _left(
-    lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], since: datetime
+    lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], made: Sequence[Outcome]
 ) -> list[DayPlan]:
-    """Days of which no table was attempted since, and that still have work to do."""
-    attempted = {outcome.day for outcome in outcomes(lake, None, None, since)}
+    """Days of which no table was attempted, and that still have work to do."""
+    attempted = {outcome.day for outcome in made}
     open_days = [day for day in days if day.day not in attempted]
     if request.what == "again" or not open_days:
         return open_days

@@ -27,11 +27,15 @@ class Journal(Protocol):
 
 
 class Spending:
-    """What one run has paid and may still be asked to pay. Threads may share it."""
+    """What one run has paid and may still be asked to pay. Threads may share it.
 
-    def __init__(self) -> None:
+    ``limit``: what the run may spend at most, whatever budgets say; ``spent``: what was paid of both before it began.
+    """
+
+    def __init__(self, limit: Decimal | None = None, spent: Decimal = Decimal(0)) -> None:
         self._lock = threading.Lock()
-        self._reserved = Decimal(0)
+        self._limit = limit
+        self._reserved = spent
         self._accounts: dict[Hashable, Account] = {}
 
     def reserve(self, money: Decimal, budget: Decimal) -> bool:
@@ -40,7 +44,7 @@ class Spending:
         It stays set aside until ``release`` says otherwise: a request that got no answer may have been charged.
         """
         with self._lock:
-            if self._reserved + money > budget:
+            if self._reserved + money > (budget if self._limit is None else min(budget, self._limit)):
                 return False
             self._reserved += money
             return True
@@ -75,9 +79,9 @@ _ACCOUNT: ContextVar[Account | None] = ContextVar("account", default=None)
 
 
 @contextmanager
-def spending() -> Iterator[Spending]:
+def spending(limit: Decimal | None = None, spent: Decimal = Decimal(0)) -> Iterator[Spending]:
     """One run: whatever is paid inside counts against one budget. Inside of another such block it is that one's."""
-    opened = _SPENDING.get() or Spending()
+    opened = _SPENDING.get() or Spending(limit, spent)
     token = _SPENDING.set(opened)
     try:
         yield opened

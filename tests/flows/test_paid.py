@@ -62,3 +62,19 @@ def test_a_budget_is_one_for_all_days_that_a_daily_run_or_a_backfill_makes(
             assert done.exit_code == 0, done.output
     made = otzyv.opened().read(get("text_openai").card.table, columns=["status"])["status"].to_pylist()
     assert sorted(made) == ["ok", "over_budget"]
+
+
+@pytest.mark.parametrize(("spent", "ended"), [(0, ["ok", "over_budget"]), (16, ["over_budget", "over_budget"])])
+def test_a_child_of_a_backfill_pays_no_more_than_the_backfill_has_left(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, spent: float, ended: list[str]
+) -> None:
+    otzyv.write("reviews.jsonl", [review("a", "Отлично"), review("b", "Ужасно", "2026-03-02")])
+    otzyv.run()
+    with serving() as server:
+        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "200"}
+        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        orders = [backfill.DayOrder(day=date(2026, 3, day), extractors=["text_openai"]) for day in (1, 2)]
+        backfill.backfill_days(str(otzyv.lake), orders, budget=16, spent=spent)
+    made = otzyv.opened().read(get("text_openai").card.table, columns=["status"])["status"].to_pylist()
+    assert sorted(made) == ended

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from flows.cli import main
+from flows.settings import load
 from tests.flows.command import Otzyv, command, review
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,17 @@ def test_examples_and_the_readmes_commands_run(otzyv: Otzyv, monkeypatch: pytest
                 patch.setattr(one, "callback", lambda **_: None)
             done = command(*arguments)
         assert done.exit_code == 0, f"{line}: {done.output}"
+
+
+def test_the_readmes_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
+    assert len(blocks) == text.count("```toml") > 2
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(re.sub("<commit, 40 hex digits>", "0" * 40, block))
+        monkeypatch.setenv("OTZYV_SETTINGS", str(path))
+        assert load().model_fields_set
 
 
 WRONG = {

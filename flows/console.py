@@ -313,6 +313,8 @@ def show_forgotten(done: Forgotten, lake: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done), ensure_ascii=False, default=str))
         return
+    if done.aside:
+        click.echo(f"{done.aside} damaged files set aside, which may have held theirs and others', were emptied.")
     if not done.tables:
         click.echo("The lake holds nothing of theirs." + (" No record of theirs will come in." if done.new else ""))
         return

@@ -25,6 +25,7 @@ from tasks.release import made_of
 class Forgotten:
     """What a lake held of them. ``tables``: those with rows; ``stale``: fits that may have learned from them.
 
+    ``aside``: damaged files that the doctor had set aside, and that were emptied since they may have been theirs;
     ``adapted``: encoders in this machine's model store that may have.
     """
 
@@ -33,6 +34,7 @@ class Forgotten:
     tables: tuple[str, ...]
     releases: int
     blobs: int
+    aside: int
     stale: tuple[str, ...]
     adapted: tuple[str, ...]
     new: bool
@@ -43,7 +45,8 @@ def forget(lake_uri: str, author_key: str, *, review: str | None = None, author:
     """Erase a review, or an author as the source names them, from a lake. Run again, it ends what a dead run began.
 
     What their records held is gone at once from every version: a day's releases are replaced by one without them, and
-    the files, blobs and log entries of before are removed. A run of the same days that goes on meanwhile ends as
+    the files, blobs and log entries of before are removed. Damaged files that lie aside are emptied, whoever they are
+    of, unless they can't hold reviews: nobody can tell. A run of the same days that goes on meanwhile ends as
     superseded; an ingest that goes on meanwhile may bring them in again, so run this once more after it.
 
     Raises WrongKey if authors were hashed with another key, CorruptFile where a table can't be read.
@@ -71,6 +74,7 @@ def forget(lake_uri: str, author_key: str, *, review: str | None = None, author:
         if held[table.name]:
             erase.shorten_log(lake, table)
     erase.remove(lake.storage, erase.loose_ends(lake, who))
+    aside = erase.empty_aside(lake, who)
     blobs = erase.blobs(lake, who)
     erase.remove(lake.storage, blobs)
     for table in tables:
@@ -81,6 +85,7 @@ def forget(lake_uri: str, author_key: str, *, review: str | None = None, author:
         tuple(name for name, files in held.items() if files),
         releases,
         len(blobs),
+        aside,
         tuple(f"{model.name} version {model.version}" for model in stale),
         learned_from(lake.uri, days_told),
         new,

@@ -6,10 +6,12 @@ import hashlib
 
 from tasks.lake.storage import DamagedFile, Storage
 
+BLOBS = "blobs"
+
 
 def blob_path(sha256: str) -> str:
     """Where a blob lies, relative to the lake."""
-    return f"blobs/{sha256[:2]}/{sha256}"
+    return f"{BLOBS}/{sha256[:2]}/{sha256}"
 
 
 def put_blob(storage: Storage, data: bytes, sha256: str) -> None:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
-from tasks.lake.blobs import blob_path
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
+from tasks.lake.blobs import BLOBS, blob_path
 from tasks.lake.journal import FOLDER
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit
@@ -30,6 +30,7 @@ from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
 from tasks.lake.suppression import leaves
 
 REMOVED = "removed: it spoke of a review that was forgotten"
+_NOBODYS = tuple(f"{table.name}/" for table in (RELEASES, QUALITY, MODELS))
 NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array], str]
 """The run key of a day of a table once these reviews are out of it."""
 
@@ -190,19 +191,48 @@ def _same(storage: Storage, table: Table, before: Sequence[DataFile], now: Seque
 
 def blobs(lake: Lake, who: Theirs) -> list[str]:
     """Paths of the attached files that only their reviews ever had."""
+    mine, others = _attached(lake, who)
+    return [blob_path(sha) for sha in sorted(mine - others)]
+
+
+def _attached(lake: Lake, who: Theirs) -> tuple[set[str], set[str]]:
+    """sha256 of the attached files of their reviews, and of all others."""
     mine, others = set(), set()
     for file in data_files(lake, ATTACHMENTS):
         rows = _columns(lake, ATTACHMENTS, file, ["review_id", "content_sha256"])
         mask = who.rows(ATTACHMENTS, rows)
         mine.update(rows.filter(mask)["content_sha256"].to_pylist())
         others.update(rows.filter(pc.invert(mask))["content_sha256"].to_pylist())
-    return [blob_path(sha) for sha in sorted(mine - others - {None})]
+    return mine - {None}, others - {None}
+
+
+def empty_aside(lake: Lake, who: Theirs) -> int:
+    """Empty the damaged files that lie aside, but for those that can't be theirs; returns how many there were.
+
+    Whose rows a damaged file holds nobody can tell, so all go: but for tables that hold nothing of anybody, logs, and
+    attached files that others have as well. Empty, files of tables go on telling what was lost.
+    """
+    _, others = _attached(lake, who)
+    others_blobs = {blob_path(sha) for sha in others}
+    count = 0
+    for path in lake.storage.changed(ASIDE):
+        inner = path.removeprefix(f"{ASIDE}/")
+        if inner in others_blobs or inner.startswith(_NOBODYS) or "/_delta_log/" in inner:
+            continue
+        if inner.startswith(f"{BLOBS}/"):  # its very name would tell of their file
+            lake.storage.delete(path)
+        elif lake.storage.size(path):
+            lake.storage.write(path, b"")
+        else:
+            continue
+        count += 1
+    return count
 
 
 def loose_ends(lake: Lake, who: Theirs) -> list[str]:
-    """Files that belong to no table and may hold what is theirs: staged chunks, temporary files, pages, files aside."""
+    """Files that belong to no table and may hold what is theirs: staged chunks, temporary files, pages."""
     everything = lake.storage.files("", recursive=True)
-    found = [p for p in everything if p.startswith((f"{STAGING}/", f"{ASIDE}/")) or TEMPORARY.search(p)]
+    found = [p for p in everything if p.startswith(f"{STAGING}/") or TEMPORARY.search(p)]
     pages = (path for path in everything if path.startswith(f"{PAGES}/"))
     texts = _texts(lake, who)
     found += [p for p in everything if p.startswith(f"{FOLDER}/") and not texts.isdisjoint(_journaled(lake.storage, p))]

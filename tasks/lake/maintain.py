@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
 from tasks.lake import journal, models, reuse
+from tasks.lake.blobs import BLOBS
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
 from tasks.lake.releases import Release, ReleasesLost, current, lost, made
@@ -89,7 +90,7 @@ def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:
     answers = removed.all(storage.changed(journal.FOLDER), older=time.time() - journal.KEPT)
     pages = removed.all(_pages(storage), older=time.time() - keep.page_days * DAY)
     artefacts = removed.all(_unused(lake, before), older=min(removed.older, time.time() - keep.days * DAY))
-    for folder in (*lake.tables(), "blobs", reuse.STAGING, journal.FOLDER):
+    for folder in (*lake.tables(), BLOBS, reuse.STAGING, journal.FOLDER):
         storage.prune(folder)
     checkpoints = sum(_shorten(lake, table) for table in lake.tables())
     return Maintained(retired, compacted, data_files, blobs, temporary, staged, answers, pages, artefacts,
@@ -170,7 +171,7 @@ def _unnamed(lake: Lake, keep: Keep, before: Sequence[Release]) -> Iterator[str]
 
 def _unreferenced(lake: Lake, older: float, before: Sequence[Release]) -> Iterator[str]:
     """Blobs that no attachment of the lake or of a release has, and that no ingest is about to give one."""
-    old = [path for path, changed in lake.storage.changed("blobs").items() if changed <= older]
+    old = [path for path, changed in lake.storage.changed(BLOBS).items() if changed <= older]
     if not old:
         return
     paths = {file.path for file in lake.snapshot(ATTACHMENTS).files}

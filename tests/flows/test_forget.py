@@ -13,6 +13,7 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUARANTINE, REVIEWS
 from tasks.extractors import get
+from tasks.lake.blobs import blob_path
 from tasks.lake.journal import Journal
 from tasks.lake.suppression import keyed
 from tests.flows.command import Otzyv, command, review
@@ -139,6 +140,38 @@ def test_a_review_alone_is_forgotten(otzyv: Otzyv, tmp_path: Path, monkeypatch: 
         assert "theirs-1" not in otzyv.opened().read(table)["review_id"].to_pylist()
     assert not words(otzyv.lake, [f"{TEXT} 0", f"{TEXT} 1"])
     assert otzyv.run()["suppressed"] == 1
+
+
+def test_of_what_lies_aside_all_that_may_be_theirs_is_emptied_and_still_missed(otzyv: Otzyv) -> None:
+    made(otzyv)
+    held = {
+        row["review_id"]: row["content_sha256"]
+        for row in otzyv.opened().read(ATTACHMENTS).sort_by([("position", "descending")]).to_pylist()
+    }
+    lost = "_aside/reviews/day=2026-05-05/part-0.parquet"
+    theirs = [
+        lost,
+        "_aside/runs/part-1.parquet",
+        f"_aside/{blob_path(held['theirs-1'])}",
+        f"_aside/{blob_path('f' * 64)}",
+    ]
+    others = [
+        "_aside/releases/part-2.parquet",
+        "_aside/reviews/_delta_log/3.json-4",
+        f"_aside/{blob_path(held['other-0'])}",
+    ]
+    for path in (*theirs, *others):
+        otzyv.opened().storage.write(path, b"damaged")
+    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    assert said["aside"] == len(theirs)
+    storage = otzyv.opened().storage
+    left = {path: storage.read(path) for path in storage.files("_aside", recursive=True)}
+    assert left == dict.fromkeys(theirs[:2], b"") | dict.fromkeys(others, b"damaged")
+    doctor = json.loads(command("doctor", "--lake", otzyv.lake, "--json").stdout)
+    assert {found["where"] for found in doctor} == {str(otzyv.lake / path) for path in (lost, others[0])}
+    storage.write(lost, b"damaged once more")
+    again = command("forget", "--author", AUTHOR, "--lake", otzyv.lake).stdout
+    assert again.startswith("1 damaged files set aside")
 
 
 def test_another_key_forgets_nobody(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:

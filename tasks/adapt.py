@@ -72,8 +72,8 @@ def adapt(
     folder = store.root() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{name}.lock")):
-        if (known := read(folder)) and known["job"] == job:
-            return Adapted(name, base, folder, _curve(known["curve"]), new=False)
+        if (known := read(folder)) and known.job == job:
+            return Adapted(name, base, folder, _curve(known.curve), new=False)
         if folder.exists() or name in names() or not name.startswith("text_"):
             raise NotAdaptable(
                 f"can't name the adapted model {name!r}: give another --name, which begins with text_ and is no "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
 
 from tasks.extractors import own_cards, store
 from tasks.extractors.bert import RUBERT_TINY2, bert
@@ -17,47 +18,78 @@ from tasks.extractors.registry import Extractor
 ADAPTED = "adapted.json"
 
 
-def read(folder: Path) -> Mapping[str, Any] | None:
-    """The record in a folder of the model store; None where there is none."""
+class Record(BaseModel):
+    """What ``otzyv adapt`` wrote of an encoder. ``files``: name -> sha256 and bytes; ``lake``: None of old records."""
+
+    job: str
+    base: str
+    licence: str
+    pooling: Literal["cls", "mean"]
+    max_tokens: int
+    days: tuple[date, date]
+    files: dict[str, tuple[str, int]]
+    lake: str | None = None
+    curve: dict[str, Any]
+
+
+class BrokenRecord(store.WeightsError):
+    """The record of an adapted encoder is not as it was written."""
+
+
+def read(folder: Path) -> Record | None:
+    """The record in a folder of the model store; None where there is none. Raises BrokenRecord."""
     try:
-        said: Mapping[str, Any] = json.loads((folder / ADAPTED).read_text(encoding="utf-8"))
+        return Record.model_validate_json((folder / ADAPTED).read_bytes())
     except FileNotFoundError:
         return None
-    return said
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        said = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+        raise BrokenRecord(
+            f"{folder / ADAPTED} is not as `otzyv adapt` wrote it ({said}): bring it back, or remove {folder}"
+        ) from None
 
 
 def extractors(registered: Collection[str]) -> dict[str, Extractor]:
-    """Every adapted encoder in the model store whose name is not taken."""
+    """Every adapted encoder in the model store whose name is not taken. Raises BrokenRecord."""
     folders = sorted(path.parent for path in store.root().glob(f"text_*/{ADAPTED}"))
     return {folder.name: Extractor(_card(folder), bert) for folder in folders if folder.name not in registered}
 
 
 def learned_from(lake: str, days: Collection[date]) -> tuple[str, ...]:
-    """Names of those in this machine's model store that learned from days of a lake."""
-    found = {path.parent.name: read(path.parent) or {} for path in sorted(store.root().glob(f"*/{ADAPTED}"))}
-    return tuple(
-        name
-        for name, said in found.items()
-        if said.get("lake", lake) == lake and any(said["days"][0] <= day.isoformat() <= said["days"][1] for day in days)
-    )
+    """Names of those in this machine's model store that may have learned from days of a lake."""
+    folders = sorted(path.parent for path in store.root().glob(f"*/{ADAPTED}"))
+    return tuple(folder.name for folder in folders if _may_have_learned(folder, lake, days))
+
+
+def _may_have_learned(folder: Path, lake: str, days: Collection[date]) -> bool:
+    try:
+        record = read(folder)
+    except BrokenRecord:
+        return bool(days)
+    if record is None or record.lake not in (None, lake):
+        return False
+    first, last = record.days
+    return any(first <= day <= last for day in days)
 
 
 def _card(folder: Path) -> Card:
     from tasks.extractors.settings import OwnModel
 
-    said = read(folder) or {}
-    files = tuple(File(name, sha256, bytes=size) for name, (sha256, size) in said["files"].items())
-    weights = Weights(f"otzyv adapt, from {said['base']}", said["job"], said["licence"], files)
+    record = read(folder)
+    assert record is not None
+    files = tuple(File(name, sha256, bytes=size) for name, (sha256, size) in record.files.items())
+    weights = Weights(f"otzyv adapt, from {record.base}", record.job, record.licence, files)
     card = replace(
         RUBERT_TINY2,
         name=folder.name,
-        doc=f"sentence vector of {said['base']}, trained on with a lake's reviews",
-        licence=said["licence"],
+        doc=f"sentence vector of {record.base}, trained on with a lake's reviews",
+        licence=record.licence,
         source=weights.source,
         weights=(weights,),
         parameters=None,
         profiles=frozenset(),
-        notes=f"Learned from reviews of {' to '.join(said['days'])}.",
+        notes=f"Learned from reviews of {record.days[0]} to {record.days[1]}.",
     )
-    model = OwnModel(kind="transformers", model=str(folder), pooling=said["pooling"], max_tokens=said["max_tokens"])
+    model = OwnModel(kind="transformers", model=str(folder), pooling=record.pooling, max_tokens=record.max_tokens)
     return own_cards.text(card, model, store.places(folder.name, weights))

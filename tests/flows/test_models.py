@@ -72,6 +72,24 @@ def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_ru
     assert listed["text_rubert_tiny2"]["input"] == "512 tokens"
 
 
+@pytest.mark.parametrize("record", [b'{"days": [', b"[]", b"\xff", b'{"days": ["2026-03-01", "2026-13-01"]}'])
+@pytest.mark.usefixtures("prefect_server")
+def test_a_broken_record_of_an_adapted_encoder_is_named_where_extractors_are_asked_for(
+    store: Path, tmp_path: Path, record: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_AUTHOR_KEY", "a key of tests")
+    (store / "text_mine").mkdir(parents=True)
+    (store / "text_mine" / "adapted.json").write_bytes(record)
+    lake = Lake.create(tmp_path / "lake")
+    for needs in ((), ("where", "text_navec")):
+        done = otzyv(*needs)
+        assert (done.exit_code, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"Error: {store / 'text_mine' / 'adapted.json'} is not as `otzyv adapt` wrote it (")
+    for needs_none in (("maintain",), ("releases",), ("doctor",), ("forget", "--review", "a")):
+        assert CliRunner().invoke(main, [*needs_none, "--lake", lake.uri]).exit_code == 0
+
+
 def test_rates_are_those_of_the_lakes_runs(tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake")
     figures = ((60, 2.0), (30, 1.0), (0, 9.0))

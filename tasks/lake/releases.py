@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from schemas.table import Table
 from schemas.tables import RELEASES
 from tasks.lake.publish import commit, commit_rows, write_file
-from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
+from tasks.lake.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
 from tasks.lake.storage import ASIDE, Storage
 
 MOST_FILES = 50
@@ -211,9 +211,7 @@ def _before(storage: Storage, day: date) -> Release:
 
 
 def _make_current(storage: Storage, release: Release, verdict: str, reason: str | None) -> Release:
-    for path in (path for table in release.tables for path in table.files):
-        if storage.size(path) is None:
-            raise NoSuchRelease(f"release {release.release_id[:SHOWN]} of {release.day} is gone: no file {path}")
+    _check_files(storage, release)
     while True:
         snapshot = open_snapshot(storage, RELEASES)
         rows = read_table(storage, RELEASES, snapshot.files)
@@ -223,6 +221,23 @@ def _make_current(storage: Storage, release: Release, verdict: str, reason: str 
         new = _next(releases, release.day, release.tables, verdict, reason)
         if _append(storage, snapshot, rows, new):
             return new
+
+
+def _check_files(storage: Storage, release: Release) -> None:
+    """Raises NoSuchRelease if a file of the release is gone, or has not the size that the log tells."""
+    told = f"release {release.release_id[:SHOWN]} of {release.day}"
+    for table in (table for table in release.tables if table.files):
+        logged = logged_sizes(storage, table.table)
+        for path in table.files:
+            size = storage.size(path)
+            if size is None:
+                raise NoSuchRelease(f"{told} is gone: no file {storage.at(path)}")
+            if size != logged.get(path, size):
+                raise NoSuchRelease(
+                    f"{told} is damaged: {storage.at(path)} has {size} bytes, {logged[path]} were written. "
+                    f"`otzyv releases --lake {storage.uri} --day {release.day}` lists the others, and "
+                    f"`otzyv doctor --lake {storage.uri} --repair` mends what stands"
+                )
 
 
 def retire(

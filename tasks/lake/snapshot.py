@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -138,6 +139,20 @@ def published_in(storage: Storage, path: str) -> int | None:
         if any("add" in action and unquote(action["add"]["path"]) == inner for action in actions):
             return int(found[1])
     return None
+
+
+def logged_sizes(storage: Storage, name: str) -> dict[str, int]:
+    """Path -> bytes of a table's data files, of whatever version, as far as its log still tells."""
+    found: dict[str, int] = {}
+    with suppress(DeltaError):
+        actions = pa.table(DeltaTable(storage.at(name), storage_options=storage.options).get_add_actions(flatten=True))
+        found.update(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+    for entry in storage.files(f"{name}/_delta_log"):
+        if (told := _ENTRY.search(entry)) and told[2] == "json":
+            with suppress(ValueError):  # an entry that is cut off
+                added = (json.loads(line).get("add") for line in storage.read(entry).splitlines())
+                found.update({unquote(add["path"]): add["size"] for add in added if add})
+    return {f"{name}/{path}": size for path, size in found.items()}
 
 
 _ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ from tasks.clean import CLEANING
 from tasks.extractors import registry
 from tasks.features import TableRun, make
 from tasks.lake import Lake, releases
+from tasks.lake.erase import shorten_log
 from tasks.lake.lake import NotReleased
 from tasks.lake.releases import NoSuchRelease, Release, release_day
+from tasks.lake.storage import Storage
 from tasks.plan import plan
 from tasks.quality.verdict import Limits
 from tasks.release import Verdict, _fits, release
@@ -128,6 +131,37 @@ def test_a_rollback_stays_until_the_days_tables_change(lake: Lake) -> None:
     bring(lake, {DAY: {"b": "три"}}, edited=9)
     assert run(lake) == "released"
     assert texts(lake) == {"два", "три"}
+
+
+@pytest.mark.parametrize(
+    ("make_current", "checkpoint"),
+    [(releases.approve, False), (releases.approve, True), (releases.rollback, False)],
+    ids=["approve", "approve, told by a checkpoint", "rollback"],
+)
+def test_a_damaged_release_is_not_made_current(
+    lake: Lake, make_current: Callable[[Storage, date], Release], checkpoint: bool
+) -> None:
+    bring(lake, {DAY: {"a": "", "b": "иначе"}}, edited=1)
+    held = make_current is releases.approve
+    assert run(lake, limits=STRICT if held else None) == ("held" if held else "released")
+    before = lake.history()[DAY]
+    if checkpoint:  # the log's entries then tell of later days alone
+        bring(lake, {NEXT: {"z": "потом"}})
+        make(lake, CLEANING, NEXT)
+        shorten_log(lake, REVIEWS)
+        shorten_log(lake, CLEAN_TEXT)
+    for name in ("reviews", "clean_text"):
+        (damaged,) = (Path(lake.storage.at(path)) for path in before[held].table(name).files)
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[:-9])
+        with pytest.raises(NoSuchRelease, match=f"{damaged} has {len(whole) - 9} bytes, {len(whole)} were written"):
+            make_current(lake.storage, DAY)
+        damaged.unlink()
+        with pytest.raises(NoSuchRelease, match=f"no file {damaged}"):
+            make_current(lake.storage, DAY)
+        damaged.write_bytes(whole)
+    assert lake.history()[DAY] == before
+    assert make_current(lake.storage, DAY).tables == before[held].tables
 
 
 def test_vectors_and_labels_are_compared_with_what_readers_see(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

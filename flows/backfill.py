@@ -24,6 +24,7 @@ from flows.prefect_server import without_heartbeats
 from flows.settings import load
 from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from tasks.extractors import names
+from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.outcomes import Outcome, outcomes
 from tasks.plan import DayPlan, Plan, plan
@@ -148,7 +149,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
     started, left, strikes, pace = datetime.now(UTC), days, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
-    with spending(_decimal(request.budget)):  # one budget for all children that run right here
+    with spending(_decimal(request.budget)), loaded():  # shared by all children that run right here
         for number in count():
             show_progress(1 - len(left) / max(1, len(days)))
             if not left or strikes == STRIKES:
@@ -206,8 +207,8 @@ def backfill_days(
         with suppress(DayFailed):  # the lake's runs tell how; the other days go on
             features(lake, order.day, order.extractors, again=again)
 
-    run = spending(_decimal(budget), Decimal(str(spent)))
-    with without_heartbeats(), run, ThreadPoolExecutor(days_at_once) as pool:
+    paid = spending(_decimal(budget), Decimal(str(spent)))
+    with without_heartbeats(), paid, loaded(), ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, order) for order in orders]
         for day in begun:
             day.result()

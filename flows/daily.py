@@ -13,6 +13,7 @@ from flows.ingest import ingest
 from flows.settings import Settings, load
 from schemas.tables import REVIEWS
 from tasks.extractors import names
+from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.ingest import Source
 from tasks.lake import Lake
@@ -55,7 +56,7 @@ def daily(
 
     planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
     failed = []
-    with spending():  # one budget for all days
+    with spending(), loaded():  # one budget for all days, and every model once
         for work in planned.work:
             try:
                 features(lake, work.day, [table.table for table in work.tables[1:]])

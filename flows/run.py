@@ -14,6 +14,7 @@ from flows import prefect_server
 from flows.features import DayFailed, DayReport, features
 from flows.ingest import ingest
 from schemas.tables import REVIEWS
+from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.ingest import Accounting, Source
 from tasks.lake import Lake
@@ -74,7 +75,7 @@ def run(
     server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
-    with prefect_server.without_heartbeats(), spending():
+    with prefect_server.without_heartbeats(), spending(), loaded():
         if source is not None and author_key is not None:
             accounting = ingest(lake, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from schemas.tables import STATUSES
 from tasks.extractors.card import Card, Run, Weights
+from tasks.extractors.loaded import waiting
 from tasks.extractors.registry import Extractor
 
 _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and OpenVINO word it, as a RuntimeError
@@ -28,12 +29,24 @@ class Unavailable(OSError):
 
 
 class Model:
-    """An extractor that is loaded when its first batch comes."""
+    """An extractor that is loaded when its first batch comes, or taken where one waits that an earlier day loaded."""
 
     def __init__(self, extractor: Extractor, weights: Weights | None) -> None:
         self._extractor = extractor
         self._weights = weights
         self._run: Run | None = None
+
+    def leave(self) -> None:
+        """Let the loaded model wait for the next day, where anybody keeps models."""
+        place = waiting()
+        if place is not None and self._run is not None and self._extractor.card.backend != "api":
+            place.give(self._extractor.card, self._weights, self._run)
+            self._run = None
+
+    def _load(self) -> Run:
+        place, card = waiting(), self._extractor.card
+        run = place.take(card, self._weights) if place is not None else None
+        return run or self._extractor.load(card, self._weights)
 
     def compute(self, contents: Sequence[Any]) -> Iterator[tuple[list[int], pa.RecordBatch | None]]:
         """Values of the contents: (indices, a row for each), until every index was given.
@@ -88,7 +101,7 @@ class Model:
         """The values of these contents; None where the memory does not suffice for them together."""
         card = self._extractor.card
         if self._run is None:
-            self._run = self._extractor.load(card, self._weights)
+            self._run = self._load()
         try:
             output = self._run([contents[index] for index in indices])
         except MemoryError:

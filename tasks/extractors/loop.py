@@ -78,6 +78,7 @@ def extract(
                 if progress:
                     progress(len(batch))
             yield chunk.rows(card)
+    model.leave()  # not after an error: whatever caused it may be the model's
 
 
 class _Chunk:

@@ -102,6 +102,18 @@ def test_a_failed_day_stops_no_other_and_the_next_backfill_makes_just_that_one(
     assert set(lake.releases()) == set(DAYS)
 
 
+def test_a_backfill_loads_each_model_once_for_all_its_days(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, loads = get("text_navec"), []
+
+    def noted(card: Card, weights: Weights | None) -> Run:
+        loads.append(card.name)
+        return known.load(card, weights)
+
+    monkeypatch.setitem(registry._REGISTRY, "text_navec", Extractor(known.card, noted))
+    backfill(lake.uri, ask())
+    assert loads == ["text_navec"]
+
+
 @pytest.mark.parametrize("what", [("plan",), ("backfill", "--dry-run")], ids=lambda what: what[0])
 def test_days_that_the_lake_has_not_are_named(lake: Lake, what: tuple[str, ...]) -> None:
     bring(lake, {date(2026, 3, 6): {"late": "поздно"}})

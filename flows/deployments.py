@@ -35,9 +35,11 @@ SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of the first pool: a scheduled run goes before any day of a backfill."""
 WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
+TAG = "otzyv"
+"""On our runs, and on the runs within them: a server may have other people's as well."""
 HEARTBEAT_SECONDS = 30
-SILENT_SECONDS = 90
-"""A run whose heartbeats stop for so long has lost its process."""
+SILENT = timedelta(seconds=90)
+"""A run whose heartbeats stop for so long, or never come once a worker has taken it, has lost its process."""
 _CRASHED = "otzyv: a run without heartbeats has crashed"
 
 
@@ -54,7 +56,7 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
             except ObjectNotFound:
                 client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
         if not client.read_automations_by_name(_CRASHED):
-            client.create_automation(_crashed())
+            client.create_automation(crashed(TAG, SILENT))
     return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
 
 
@@ -88,23 +90,28 @@ def _deployment(
         work_pool_name=pool,
         work_queue_name=queue,
         entrypoint_type=EntrypointType.MODULE_PATH,
+        tags=[TAG],
         job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}},
     )
 
 
-def _crashed() -> AutomationCore:
-    """Marks a run as crashed whose process and whose worker are both gone: nobody else would say so."""
+def crashed(tag: str, silent: timedelta) -> AutomationCore:
+    """Marks a run as crashed whose process and whose worker are both gone: nobody else would say so.
+
+    It would keep its slot for ever, also one that had not begun yet.
+    """
     return AutomationCore(
         name=_CRASHED,
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.Pending", "prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", "prefect.flow-run.Completed", "prefect.flow-run.Failed",
                     "prefect.flow-run.Cancelled", "prefect.flow-run.Crashed"},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification({"prefect.resource.id": [f"prefect.tag.{tag}"]}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=SILENT_SECONDS),
+            within=silent,
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process is gone")],
     )  # fmt: skip

@@ -23,6 +23,7 @@ def described(deployment: RunnerDeployment) -> dict[str, object]:
         "schedules": [(s.schedule.cron, s.schedule.timezone) for s in deployment.schedules or []],  # type: ignore[union-attr]
         "parameters": set(deployment.parameters or {}),
         "job_variables": deployment.job_variables,
+        "tags": deployment.tags,
     }
 
 
@@ -41,5 +42,6 @@ def test_the_file_and_serve_deploy_the_same(tmp_path: Path) -> None:
             "schedules": [(s["cron"], s["timezone"]) for s in one.get("schedules", [])],
             "parameters": set(one["parameters"]),
             "job_variables": one["work_pool"]["job_variables"],
+            "tags": one["tags"],
         }
     assert filed == served

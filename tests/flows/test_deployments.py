@@ -1,0 +1,70 @@
+"""A run whose process was killed together with its worker is told to have crashed, whatever it was doing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Pending
+
+from flows.deployments import TAG, crashed
+from tests.flows.served import Served
+
+OURS = f"{TAG} in a test"
+ENDLESS = f"""
+import time
+from prefect import flow, runtime, tags
+
+@flow
+def inner():
+    print(runtime.flow_run.id, flush=True)
+    time.sleep(600)
+
+@flow
+def outer():
+    print(runtime.flow_run.id, flush=True)
+    inner()
+
+with tags({OURS!r}):
+    outer()
+"""
+
+
+@flow
+def never_begun() -> None:
+    """Is never run: a worker has taken it."""
+
+
+def state(client: SyncPrefectClient, run: UUID) -> str | None:
+    return client.read_flow_run(run).state_name
+
+
+def test_only_our_runs_crash_when_they_fall_silent_and_those_as_well_that_never_began(served: Served) -> None:
+    url = f"{served.url}/api"
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        client.create_automation(crashed(OURS, timedelta(seconds=10)).model_copy(update={"name": OURS}))
+        taken, others = (client.create_flow_run(never_begun, state=Pending(), tags=tags).id for tags in ([OURS], []))
+        with subprocess.Popen(
+            [sys.executable, "-c", ENDLESS], env={**os.environ, "PREFECT_API_URL": url}, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            try:
+                said = [process.stdout.readline().decode().strip() for _ in range(2)]
+                time.sleep(1)  # so that the first heartbeat has left
+            finally:
+                process.kill()
+        outer, inner = map(UUID, said)
+        for _ in range(60):
+            if state(client, others) != "Pending" or {state(client, run) for run in (taken, outer, inner)} == {
+                "Crashed"
+            }:
+                break
+            time.sleep(0.5)
+        assert [state(client, run) for run in (taken, outer, inner, others)] == ["Crashed"] * 3 + ["Pending"]

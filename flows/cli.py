@@ -54,6 +54,7 @@ class _Group(_Command, click.Group):
         except Exception as error:
             if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
+            error = prefect_server.named(error)
             name = "" if type(error).__module__.startswith(("tasks.", "flows.")) else f"{type(error).__name__}: "
             raise click.ClickException(f"{name}{error}") from error
 

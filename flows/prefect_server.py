@@ -6,7 +6,8 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -15,6 +16,7 @@ DEFAULTS = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",  # it is stopped while it still writes events, and would tell
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",  # events that can't be sent are told whole
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the quality page's task stands in no flow
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_OFFLINE": "1",
@@ -62,6 +64,30 @@ def start() -> float:
                 f"no Prefect server to be had at {client.api_url} ({said}): start it, or unset PREFECT_API_URL"
             ) from error
     return time.perf_counter() - clock
+
+
+def named(error: Exception) -> Exception:
+    """An error of a run; NoServer where the server that PREFECT_API_URL names answers no more."""
+    import httpx
+
+    url = os.environ.get("PREFECT_API_URL")
+    if not url or not isinstance(error, httpx.TransportError) or not str(error.request.url).startswith(url):
+        return error
+    _drop_events()
+    return NoServer(
+        f"Prefect's server at {url} answers no more ({type(error).__name__}): what was made stands, and the same "
+        "command makes what is left; start the server, or unset PREFECT_API_URL"
+    )
+
+
+def _drop_events() -> None:
+    """Each event that waits for a server which is gone would hold up the end of this process for ten seconds."""
+    from prefect.events.worker import EventsWorker
+
+    for worker in EventsWorker._instances.values():  # type: ignore[misc]
+        with suppress(Empty):
+            while True:
+                worker._queue.get_nowait()
 
 
 @contextmanager

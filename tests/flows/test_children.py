@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-import socketserver
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -19,6 +14,7 @@ from prefect.states import Pending
 
 from flows.backfill import STRIKES, backfill
 from schemas.tables import RUNS
+from tests.flows.road import Road
 from tests.flows.served import Served
 
 DAYS = [date(2026, 3, 20), date(2026, 3, 21)]
@@ -45,45 +41,6 @@ def children(served: Served, run_id: str) -> list[dict[str, Any]]:
     return found
 
 
-@contextmanager
-def losing_an_answer(url: str, path: bytes) -> Iterator[str]:
-    """A way to the server that loses its first answer to a request for this path."""
-    where = urlsplit(url)
-    lost = threading.Event()
-
-    def answer(far: socket.socket, near: socket.socket, asked: threading.Event) -> None:
-        with suppress(OSError):
-            while some := far.recv(65536):
-                if asked.is_set() and not lost.is_set():
-                    lost.set()
-                    break
-                near.sendall(some)
-            near.shutdown(socket.SHUT_RDWR)
-
-    class Way(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            asked = threading.Event()
-            with socket.create_connection((str(where.hostname), int(where.port or 0))) as far:
-                back = threading.Thread(target=answer, args=(far, self.request, asked))
-                back.start()
-                with suppress(OSError):
-                    while some := self.request.recv(65536):
-                        if path in some:
-                            asked.set()
-                        far.sendall(some)
-                    far.shutdown(socket.SHUT_RDWR)
-                back.join()
-
-    class Ways(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Ways(("127.0.0.1", 0), Way) as ways:
-        threading.Thread(target=ways.serve_forever).start()
-        yield f"http://127.0.0.1:{ways.server_address[1]}"
-        ways.shutdown()
-    assert lost.is_set(), "no answer was lost"
-
-
 def test_a_backfill_begun_anew_is_handed_no_dead_child_and_no_second_one_where_an_answer_is_lost(
     served: Served,
 ) -> None:
@@ -106,8 +63,9 @@ def test_a_backfill_begun_anew_is_handed_no_dead_child_and_no_second_one_where_a
     assert served.run(run_id)["state"]["message"].endswith("2 days were not begun: 2026-03-20, 2026-03-21")
     assert [child["state_type"] for child in children(served, run_id)] == ["CANCELLED"] * STRIKES
 
-    with losing_an_answer(served.url, b"/create_flow_run") as url:
-        attempt(served, url, run_id)
+    with Road(served.url, loses=b"/create_flow_run") as road:
+        attempt(served, road.url, run_id)
+    assert road.lost.is_set()
     served.completed(run_id)
     assert [child["state_type"] for child in children(served, run_id)].count("COMPLETED") == 1
     assert len(children(served, run_id)) == STRIKES + 1

@@ -504,11 +504,12 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
 @click.argument("name", metavar="NAME|PROFILE")
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Another folder than the model store.")
 @click.option("--yes", is_flag=True, help="Agree to licences that forbid commercial use.")
-def pull(name: str, to: Path | None, yes: bool) -> None:
+@json_option
+def pull(name: str, to: Path | None, yes: bool, as_json: bool) -> None:
     """Fetch weights from their source, once; a broken download goes on where it stopped."""
     from flows import models as store
 
-    store.pull(_known(lambda: store.chosen(name), "NAME|PROFILE"), to, agreed=yes)
+    store.pull(_known(lambda: store.chosen(name), "NAME|PROFILE"), to, agreed=yes, as_json=as_json)
 
 
 @models.command(name="verify", cls=_Command, epilog="otzyv models verify standard")
@@ -538,21 +539,23 @@ def where(name: str, as_json: bool) -> None:
 @models.command(name="export", cls=_Command, epilog="otzyv models export standard text_navec --to weights.tar")
 @click.argument("names", metavar="NAME|PROFILE...", nargs=-1, required=True)
 @click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The archive to write.")
-def export_models(names: tuple[str, ...], to: Path) -> None:
+@json_option
+def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
     """Put weights into one archive, for a machine without network."""
     from flows import models as store
 
     cards = {card.name: card for name in names for card in _known(partial(store.chosen, name), "NAME|PROFILE")}
-    store.export(list(cards.values()), to)
+    store.export(list(cards.values()), to, as_json=as_json)
 
 
 @models.command(name="import", cls=_Command, epilog="otzyv models import weights.tar")
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_models(archive: Path) -> None:
+@json_option
+def import_models(archive: Path, as_json: bool) -> None:
     """Take the weights of an archive into the model store, all of them or none."""
     from flows import models as store
 
-    store.take_in(archive)
+    store.take_in(archive, as_json=as_json)
 
 
 @main.group(cls=_Group, invoke_without_command=True, epilog="otzyv releases --lake demo-lake --day 2026-03-01")
@@ -575,18 +578,20 @@ def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bo
 @releases.command(name="approve", cls=_Command, epilog="otzyv releases approve 2026-03-01 --lake demo-lake")
 @click.argument("day", type=_Day())
 @lake_option
-def approve(day: date, lake: str) -> None:
+@json_option
+def approve(day: date, lake: str, as_json: bool) -> None:
     """Let readers see the release of a day that is held."""
     from flows import releases as flow
     from tasks.lake import Lake
 
-    flow.approve(Lake(lake), day)
+    flow.approve(Lake(lake), day, as_json=as_json)
 
 
 @main.command(epilog="otzyv rollback 2026-03-01 --lake demo-lake")
 @click.argument("target", metavar="DAY|RELEASE")
 @lake_option
-def rollback(target: str, lake: str) -> None:
+@json_option
+def rollback(target: str, lake: str, as_json: bool) -> None:
     """Make an earlier release current: the one before what readers of the day see, or the one named.
 
     No data is copied. It stays so until the day's tables change.
@@ -598,7 +603,7 @@ def rollback(target: str, lake: str) -> None:
         wanted: date | str = date.fromisoformat(target) if "-" in target else target
     except ValueError as error:
         raise click.BadParameter(f"{target!r} is no day; write it as 2026-03-01", param_hint="DAY|RELEASE") from error
-    flow.rollback(Lake(lake), wanted)
+    flow.rollback(Lake(lake), wanted, as_json=as_json)
 
 
 @main.command(epilog="otzyv export --lake demo-lake --tables reviews,sentiment_mini --out features.parquet")
@@ -606,7 +611,16 @@ def rollback(target: str, lake: str) -> None:
 @_days
 @click.option("--tables", required=True, metavar="A,B", help="Names of tables; several are joined by review_id.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file, .parquet or .csv.")
-def export(lake: str, day: date | None, from_day: date | None, to_day: date | None, tables: str, out: Path) -> None:
+@json_option
+def export(
+    lake: str,
+    day: date | None,
+    from_day: date | None,
+    to_day: date | None,
+    tables: str,
+    out: Path,
+    as_json: bool,
+) -> None:
     """Write released rows into one file, as ``Lake.frame`` gives them; without days, of all released days.
 
     In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula.
@@ -623,7 +637,10 @@ def export(lake: str, day: date | None, from_day: date | None, to_day: date | No
     if left := [each for each in wanted or () if each not in seen]:
         click.echo(f"no release of {', '.join(map(str, left))}", err=True)
     rows = write(opened, sorted(seen), named, out)
-    click.echo(f"{out}: {rows} rows of {len(seen)} days")
+    if as_json:
+        click.echo(json.dumps({"out": out, "rows": rows, "days": sorted(seen), "not_released": left}, default=str))
+    else:
+        click.echo(f"{out}: {rows} rows of {len(seen)} days")
 
 
 @main.command(epilog="otzyv maintain --lake demo-lake")
@@ -649,13 +666,15 @@ def maintain(lake: str, as_json: bool) -> None:
 @main.command(epilog="otzyv quality --lake demo-lake --from 2026-03-01 --to 2026-03-31")
 @lake_option
 @_days
-def quality(lake: str, day: date | None, from_day: date | None, to_day: date | None) -> None:
+@json_option
+def quality(lake: str, day: date | None, from_day: date | None, to_day: date | None, as_json: bool) -> None:
     """Render the quality page of days from what their runs have recorded; without days, of all of them."""
     from flows.quality import quality as flow
     from tasks.lake import Lake
 
     days = _range(day, from_day, to_day)
-    click.echo(f"quality page: {flow(Lake(lake).uri, days[0] if days else None, days[-1] if days else None)}")
+    page = flow(Lake(lake).uri, days[0] if days else None, days[-1] if days else None)
+    click.echo(json.dumps({"page": page}) if as_json else f"quality page: {page}")
 
 
 @main.command(epilog="otzyv explain r001 --lake demo-lake")

@@ -71,28 +71,42 @@ def write_table(document: Path) -> None:
     document.write_text(catalogue.inserted(document.read_text(encoding="utf-8"), cards), encoding="utf-8")
 
 
-def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool) -> None:
-    """Show each licence, ask where one forbids commercial use, then fetch with progress bars."""
-    wanted = []
+def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool, as_json: bool) -> None:
+    """Show each licence, ask where one forbids commercial use, then fetch with progress bars.
+
+    As JSON an entry for each card with the paths of its files, once all are there; what is shown to people then goes to
+    standard error.
+    """
+    wanted, said = [], []
     for card in cards:
         weights = _source(card)
         if weights is None:
-            click.echo(f"{card.name} needs no weights")
-            continue
-        if not store.stored(weights):
+            click.echo(f"{card.name} needs no weights", err=as_json)
+        elif not store.stored(weights):
             places = store.locate(card.name, weights).values()
-            click.echo(f"{card.name} has its weights outside of the store: {', '.join(map(str, places))}")
-            continue
-        click.echo(f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}")
-        if catalogue.non_commercial(weights) and not agreed:
-            click.confirm("This licence forbids commercial use. Fetch it all the same?", abort=True)
-        wanted.append((card.name, weights))
-    if not wanted:
-        return
-    with _bars() as listen:
-        for name, weights in wanted:
-            fetch.pull(name, weights, partial(_named, listen, name), to=to)
-    click.echo(f"in {to or store.root()}")
+            click.echo(f"{card.name} has its weights outside of the store: {', '.join(map(str, places))}", err=as_json)
+        else:
+            told = f"{card.name}: {weights.source} {weights.revision}, licence {weights.licence}"
+            click.echo(told, err=as_json)
+            if catalogue.non_commercial(weights) and not agreed:
+                click.confirm("This licence forbids commercial use. Fetch it all the same?", abort=True, err=as_json)
+            wanted.append((card.name, weights))
+        said.append((card.name, weights))
+    if wanted:
+        with _bars() as listen:
+            for name, weights in wanted:
+                fetch.pull(name, weights, partial(_named, listen, name), to=to)
+        click.echo(f"in {to or store.root()}", err=as_json)
+    if as_json:
+        click.echo(json.dumps([_pulled(name, weights, to) for name, weights in said], ensure_ascii=False))
+
+
+def _pulled(name: str, weights: Weights | None, to: Path | None) -> dict[str, Any]:
+    if weights is None:
+        return {"name": name, "source": None, "revision": None, "licence": None, "files": {}}
+    files = {file: str(path) for file, path in store.places(name, weights, to).items()}
+    told = {"source": weights.source, "revision": weights.revision, "licence": weights.licence}
+    return {"name": name, **told, "files": files}
 
 
 def verify(cards: Sequence[Card], *, as_json: bool, all_of_them: bool) -> bool:
@@ -120,18 +134,26 @@ def where(card: Card, *, as_json: bool) -> None:
         click.echo(f"{card.name} needs no weights", err=True)
 
 
-def export(cards: Sequence[Card], to: Path) -> None:
+def export(cards: Sequence[Card], to: Path, *, as_json: bool) -> None:
     with _bars() as listen:
         held = archive.write(cards, to, listen)
-    if left := [card.name for card in cards if card.name not in held]:
+    left, size = [card.name for card in cards if card.name not in held], to.stat().st_size
+    if as_json:
+        said = {"archive": str(to), "names": held, "left_out": left, "bytes": size}
+        click.echo(json.dumps(said, ensure_ascii=False))
+        return
+    if left:
         click.echo(f"left out, since they have no weights in the store: {', '.join(left)}")
-    click.echo(f"{to}: {', '.join(held) or 'no weights'}, {catalogue.megabytes(to.stat().st_size)}")
+    click.echo(f"{to}: {', '.join(held) or 'no weights'}, {catalogue.megabytes(size)}")
 
 
-def take_in(path: Path) -> None:
+def take_in(path: Path, *, as_json: bool) -> None:
     with _bars() as listen:
         held = archive.read(path, lambda name: get(name).card, listen)
-    click.echo(f"in {store.root()}: {', '.join(held) or 'nothing'}")
+    if as_json:
+        click.echo(json.dumps({"store": str(store.root()), "names": held}, ensure_ascii=False))
+    else:
+        click.echo(f"in {store.root()}: {', '.join(held) or 'nothing'}")
 
 
 def _named(listen: fetch.Progress, name: str, file: str, done: int, total: int | None) -> None:

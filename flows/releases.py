@@ -37,12 +37,12 @@ def show(lake: Lake, day: date | None, *, as_json: bool) -> None:
     Console().print(grid)
 
 
-def approve(lake: Lake, day: date) -> None:
-    _tell(lake, releases.approve(lake.storage, day))
+def approve(lake: Lake, day: date, *, as_json: bool) -> None:
+    _tell(lake, releases.approve(lake.storage, day), as_json=as_json)
 
 
-def rollback(lake: Lake, target: date | str) -> None:
-    _tell(lake, releases.rollback(lake.storage, target))
+def rollback(lake: Lake, target: date | str, *, as_json: bool) -> None:
+    _tell(lake, releases.rollback(lake.storage, target), as_json=as_json)
 
 
 def said(release: Release) -> str:
@@ -67,7 +67,10 @@ def _object(state: str, release: Release) -> dict[str, Any]:
     return {"state": state, **asdict(release)}
 
 
-def _tell(lake: Lake, made: Release) -> None:
+def _tell(lake: Lake, made: Release, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_object("current", made), default=str))
+        return
     click.echo(
         f"readers of {made.day} now see release {made.release_id[:SHOWN]} in {lake.uri} ({_why(made) or 'approved'})"
     )

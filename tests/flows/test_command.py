@@ -48,6 +48,12 @@ def test_every_command_explains_itself_with_an_example_of_itself(path: tuple[str
     assert example.strip().startswith(" ".join(("otzyv", *path)))
 
 
+def test_every_command_that_ends_with_a_result_tells_it_to_programs_as_well() -> None:
+    told = {path for path, one in commands(main) if any(param.name == "as_json" for param in one.params)}
+    results = {path for path, one in commands(main) if not isinstance(one, click.Group) or one.invoke_without_command}
+    assert results - told == {("serve",), ("demo",)}
+
+
 def test_examples_and_the_readmes_commands_run(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(otzyv.source)
     shutil.copytree(ROOT / "infra" / "demo" / "reviews", "infra/demo/reviews")

@@ -147,6 +147,17 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
     assert otzyv("pull", "sentiment_dostoevsky", answer="y\n").exit_code == 0
     assert otzyv("pull", "sentiment_dostoevsky", "--yes").exit_code == 0
     assert fetched == ["image_resnet50", *["sentiment_dostoevsky"] * 2]
+    told = otzyv("pull", "embedded", "--json")
+    rows = {row.pop("name"): row for row in json.loads(told.stdout)}
+    assert rows["image_layout"] == {"source": None, "revision": None, "licence": None, "files": {}}
+    assert {Path(path).is_file() for path in rows["text_navec"]["files"].values()} == {True}
+    (row,) = json.loads(otzyv("pull", "image_resnet50", "--json", "--to", "elsewhere").stdout)
+    assert fetched.pop() == "image_resnet50"
+    assert (row["licence"], row["files"]) == (
+        "BSD-3-Clause", {name: f"elsewhere/image_resnet50/{name}" for name in row["files"]},
+    )  # fmt: skip
+    asked = otzyv("pull", "sentiment_dostoevsky", "--json", answer="n\n")
+    assert (asked.stdout, "CC BY-NC-SA 4.0" in asked.stderr) == ("", True)
     assert otzyv("pull", "image_layout").output == "image_layout needs no weights\n"
     assert "text_navec has its weights outside of the store: /" in otzyv("pull", "text_navec").output
     assert len(fetched) == 3
@@ -163,7 +174,11 @@ def test_weights_go_to_another_machine_in_an_archive(
     exported = otzyv("export", "image_mobilenetv2", "embedded", "--to", str(archive))
     assert exported.exit_code == 0
     assert "image_layout" in exported.output
+    said = json.loads(otzyv("export", "image_mobilenetv2", "embedded", "--to", str(archive), "--json").stdout)
+    assert (said["archive"], said["bytes"]) == (str(archive), archive.stat().st_size)
+    assert (said["names"], "image_layout" in said["left_out"]) == (["image_mobilenetv2"], True)
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "elsewhere"))
     assert otzyv("verify", "image_mobilenetv2").exit_code == 1
-    assert otzyv("import", str(archive)).exit_code == 0
+    taken = json.loads(otzyv("import", str(archive), "--json").stdout)
+    assert taken == {"store": str(tmp_path / "elsewhere"), "names": ["image_mobilenetv2"]}
     assert otzyv("verify", "image_mobilenetv2").exit_code == 0

@@ -52,6 +52,28 @@ def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkey
     )
 
 
+def test_programs_are_told_what_was_done(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def told(*arguments: object) -> Any:
+        done = command(*map(str, arguments), "--lake", otzyv.lake, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    monkeypatch.setenv("OTZYV_VERDICT", json.dumps({"fewest": 2, "empty": 0.4}))
+    for text, edited in (("Ужас", "2026-04-01"), ("", "2026-04-02")):
+        otzyv.write("a.jsonl", [review("a"), review("b", text, updated_at=edited)])
+        otzyv.run()
+    done = [told("releases", "approve", "2026-03-01"), told("rollback", "2026-03-01")]
+    known = {row["release_id"]: row for row in listed(otzyv)}
+    assert [known[made["release_id"]] | {"state": "current"} for made in done] == done
+    assert [made["verdict"] for made in done] == ["approved", "rolled back"]
+    assert "<h1>Quality of 2026-03-01</h1>" in Path(told("quality")["page"]).read_text()
+    out = tmp_path / "features.parquet"
+    days = ("--from", "2026-03-01", "--to", "2026-03-02")
+    assert told("export", "--tables", "reviews", "--out", out, *days) == {
+        "out": str(out), "rows": 2, "days": ["2026-03-01"], "not_released": ["2026-03-02"],
+    }  # fmt: skip
+
+
 def test_the_page_of_a_range_is_made_of_what_runs_recorded_alone(otzyv: Otzyv) -> None:
     otzyv.write(
         "a.jsonl", [review(f"{day}/{n}", f"Курс {n}", f"2026-03-0{day}") for day in (1, 2, 3) for n in range(day)]

@@ -102,7 +102,7 @@ def _again() -> Figure:
         100 * second / first.seconds,
         "<= 5",
         f"{REVIEWS:,} reviews, {IMAGES} photographs; {', '.join(PROFILE)}; networks with random weights; warm process, "
-        f"without imports, server start and loading: first run {first.seconds:.1f} s, {computed[0]:,} rows computed; "
+        f"without imports and server start: first run {first.seconds:.1f} s, {computed[0]:,} rows computed; "
         f"second {second:.2f} s, {sum(computed[1:])} rows computed, {written} versions written, "
         f"{len(loads) - loaded} extractors loaded",
         unit="%",
@@ -116,7 +116,7 @@ def random_networks(folder: Path) -> Iterator[list[str]]:
     patched = {}
     for name in PROFILE:
         known = get(name)
-        patched[name] = Extractor(_card(known, folder), _once(known.load, loads))
+        patched[name] = Extractor(_card(known, folder), _noted(known.load, loads))
     with patch.dict(os.environ, OTZYV_MODELS=str(folder)), patch.dict(registry._REGISTRY, patched):
         yield loads
 
@@ -134,15 +134,10 @@ def _card(known: Extractor, folder: Path) -> Card:
     return dataclasses.replace(known.card, weights=(Weights("a benchmark", "0", "none", files),))
 
 
-def _once(load: Loader, loads: list[str]) -> Loader:
-    """Loads at its first call only, so that no run's time holds it; every call is noted."""
-    kept: list[Run] = []
-
+def _noted(load: Loader, loads: list[str]) -> Loader:
     def loader(card: Card, weights: Weights | None) -> Run:
         loads.append(card.name)
-        if not kept:
-            kept.append(load(card, weights))
-        return kept[0]
+        return load(card, weights)
 
     return loader
 

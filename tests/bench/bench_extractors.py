@@ -22,10 +22,10 @@ from tasks.extractors.decode import decode
 from tasks.extractors.store import choose, present
 from tests.bench.figure import Figure
 from tests.tasks.extractors.contents import audio, image
-from tests.tasks.extractors.fitting import fitted, many_texts
+from tests.tasks.extractors.fitting import CORPUS, fitted
 
 MODELS = Path(__file__).parents[2].parent / "shared" / "models"
-PICTURES, RECORDINGS, TEXTS, RUNS = 16, 16, 512, 3
+PICTURES, RECORDINGS, RUNS = 16, 16, 3
 
 
 def figures() -> Iterator[Figure]:
@@ -81,7 +81,8 @@ def _contents(card: Card) -> tuple[Sequence[Any], str]:
         case AudioInput() as spec:
             files = [audio("WAV", pitch=200.0 + 9 * seed, seconds=4) for seed in range(RECORDINGS)]
             return _decoded(spec, *files), f"{len(files)} recordings of 4 s"
-    return many_texts()[:TEXTS], f"{TEXTS} texts of 40 words"
+    texts = [f"{one} {other}" for one in CORPUS for other in CORPUS]
+    return texts, f"{len(texts)} texts of {sum(text.count(' ') + 1 for text in texts) // len(texts)} words"
 
 
 @cache

@@ -240,9 +240,9 @@ def _chunk(days: Sequence[DayPlan], unknown: float) -> Iterator[DayPlan]:
 def _left(
     lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], made: Sequence[Outcome]
 ) -> list[DayPlan]:
-    """Days of which no table was attempted, and that still have work to do."""
-    attempted = {outcome.day for outcome in made}
-    open_days = [day for day in days if day.day not in attempted]
+    """Days of which some table was not attempted (a daily run may make others), and that still have work to do."""
+    attempted = {(outcome.table, outcome.day) for outcome in made}
+    open_days = [day for day in days if any((table.table, day.day) not in attempted for table in day.tables)]
     if request.what == "again" or not open_days:
         return open_days
     work = {day.day for day in plan(lake, extractors, [day.day for day in open_days], what=request.what).work}

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Running
 from pydantic import ValidationError
 
+import flows.backfill
 from flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
+from flows.children import run_child
+from flows.features import features
 from tasks.extractors import Card, Run, Weights, get, registry
 from tasks.extractors.registry import Extractor
 from tasks.lake import Lake
@@ -133,6 +138,20 @@ def test_days_that_the_lake_has_not_are_named(lake: Lake, what: tuple[str, ...])
         assert (none.exit_code, none.stdout) == (1, "")
         assert none.stderr.endswith(f"Error: no reviews of 2026-04-01 to 2026-04-30 {there}")
     assert "no reviews of" not in command(*asked, "2026-03-01", "--to", "2026-03-03").stderr
+
+
+def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def child(flow: Flow[..., None], key: str, **parameters: Any) -> None:
+        if not lake.releases():
+            features(lake.uri, DAYS[0], ["sentiment_mini"])
+        run_child(flow, key, **parameters)
+
+    monkeypatch.setattr(flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
+    monkeypatch.setattr(flows.backfill, "run_child", child)
+    backfill(lake.uri, ask())
+    assert len(lake.frame(DAYS, ["text_navec"])) == 12
 
 
 def test_all_again_computes_what_stands(lake: Lake) -> None:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import count
 from typing import Any, Literal, Self
 
-from prefect import flow
+from prefect import flow, runtime, tags
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
@@ -208,7 +208,8 @@ def backfill_days(
             features(lake, order.day, order.extractors, again=again)
 
     paid = spending(_decimal(budget), Decimal(str(spent)))
-    with without_heartbeats(), paid, loaded(), ThreadPoolExecutor(days_at_once) as pool:
+    ours = tags(*runtime.flow_run.tags)  # for the runs within this one
+    with without_heartbeats(), paid, loaded(), ours, ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, order) for order in orders]
         for day in begun:
             day.result()

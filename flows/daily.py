@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from prefect import flow, runtime
+from prefect import flow, runtime, tags
 
 from flows.backfill import ExtractorName
 from flows.features import DayFailed, features
@@ -50,13 +50,14 @@ def daily(
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     last = day or start.astimezone(zone).date() - timedelta(days=1)
     window = [last - timedelta(days=n) for n in range(catch_up)]
-    _bring_in(lake, settings, window)
-    if last not in Lake(lake).snapshot(REVIEWS).days:
-        missing_day(lake, last, settings.webhook)
-
-    planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
     failed = []
-    with spending(), loaded():  # one budget for all days, and every model once
+    ours = tags(*runtime.flow_run.tags)  # for the runs within this one
+    with spending(), loaded(), ours:  # one budget for all days, and every model once
+        _bring_in(lake, settings, window)
+        if last not in Lake(lake).snapshot(REVIEWS).days:
+            missing_day(lake, last, settings.webhook)
+
+        planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
         for work in planned.work:
             try:
                 features(lake, work.day, [table.table for table in work.tables[1:]])

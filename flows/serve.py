@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -25,49 +26,77 @@ class ServerFailed(RuntimeError):
     """Prefect's server did not start."""
 
 
-@contextmanager
-def server(port: int) -> Iterator[str]:
-    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one started here.
+class Server:
+    """Prefect's server as a process of ours, on loopback.
 
-    It listens on loopback and keeps its database in Prefect's home folder, so that schedules and runs outlive it.
+    Its database lies in Prefect's home folder, so that schedules and runs outlive it.
     """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/api"
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises ServerFailed."""
+        # Both are told: given the port alone, the UI would call 4200.
+        address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self.port)}
+        with httpx.Client(timeout=2) as client:
+            if _answers(client, self.url):
+                raise ServerFailed(
+                    f"port {self.port} is taken; give another with --port, or set PREFECT_API_URL to {self.url}"
+                )
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "server", "start"],
+                env={**os.environ, **address},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for this process, which ends its server when the workers have ended
+            )
+            try:
+                for _ in range(START_SECONDS * 4):
+                    if self.process.poll() is not None:
+                        raise ServerFailed(f"Prefect's server ended at once (exit status {self.process.returncode})")
+                    if _answers(client, self.url):
+                        return
+                    time.sleep(0.25)
+                raise ServerFailed(f"Prefect's server did not answer at {self.url} within {START_SECONDS} s")
+            except BaseException:
+                self.stop()
+                raise
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    async def keep(self, say: Callable[[str], None]) -> None:
+        """Start it again whenever it ends: runs wait for it for a minute, and nothing else would be done without it."""
+        while True:
+            await asyncio.sleep(1)
+            if self.process.poll() is not None:
+                say(f"Prefect's server ended (exit status {self.process.returncode}); it is started again")
+                await asyncio.to_thread(self.start)
+
+
+@contextmanager
+def server(port: int) -> Iterator[tuple[str, Server | None]]:
+    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one started here."""
     known = os.environ.get("PREFECT_API_URL")
     if known:
-        yield known
+        yield known, None
         return
-    # Both are told: given the port alone, the UI would call 4200.
-    address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
-    url = f"http://127.0.0.1:{port}/api"
-    with httpx.Client(timeout=2) as client:
-        if _answers(client, url):
-            raise ServerFailed(f"port {port} is taken; give another with --port, or set PREFECT_API_URL to {url}")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start"],
-            env={**os.environ, **address},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for this process, which ends its server when the workers have ended
-        )
-        try:
-            for _ in range(START_SECONDS * 4):
-                if process.poll() is not None:
-                    raise ServerFailed(f"Prefect's server ended at once (exit status {process.returncode})")
-                if _answers(client, url):
-                    break
-                time.sleep(0.25)
-            else:
-                raise ServerFailed(f"Prefect's server did not answer at {url} within {START_SECONDS} s")
-            os.environ["PREFECT_API_URL"] = url
-            yield url
-        finally:
-            os.environ.pop("PREFECT_API_URL", None)
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    ours = Server(port)
+    ours.start()
+    os.environ["PREFECT_API_URL"] = ours.url
+    try:
+        yield ours.url, ours
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        ours.stop()
 
 
 def _answers(client: httpx.Client, url: str) -> bool:
@@ -86,7 +115,7 @@ def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], 
     from flows.deployments import deploy
 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
-    with server(port) as url, temporary_settings({PREFECT_API_URL: url}):
+    with server(port) as (url, ours), temporary_settings({PREFECT_API_URL: url}):
         say(f"Prefect: {url.removesuffix('/api')}")
         deployments = deploy(lake, settings)
         for name in deployments:
@@ -95,7 +124,7 @@ def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], 
         if not check:
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                asyncio.run(_work(settings.slots))
+                asyncio.run(_work(settings.slots, *([ours.keep(say)] if ours else [])))
             say("stopped")
 
 
@@ -122,7 +151,7 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
     )
 
 
-async def _work(slots: int) -> None:
+async def _work(slots: int, *beside: Coroutine[Any, Any, None]) -> None:
     from prefect.workers.process import ProcessWorker
 
     from flows.deployments import DAYS, PARENTS
@@ -131,7 +160,7 @@ async def _work(slots: int) -> None:
     ours = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
     workers = [ProcessWorker(DAYS, limit=slots), ProcessWorker(PARENTS)]
-    running = asyncio.gather(*(worker.start(printer=_quiet) for worker in workers))
+    running = asyncio.gather(*(worker.start(printer=_quiet) for worker in workers), *beside)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.cancel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pytest
 from schemas.tables import RUNS
 from tasks.lake import Lake
 from tests.faults.counts import share, turns
+from tests.faults.test_worker import DAYS, ORDERS, RUN, processes
 from tests.flows.command import review
+from tests.flows.served import serving
 
 HOME = Path(__file__).parents[2]
 DOWN = 10.0
@@ -37,12 +40,17 @@ def server(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "server", "start"]
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, env=environment, stdout=silent, stderr=silent)
+    server_answers(f"http://127.0.0.1:{port}")
+    return process
+
+
+def server_answers(url: str) -> None:
+    """Wait until it does."""
     for _ in range(600):
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2).close()
-            return process
+            urllib.request.urlopen(f"{url}/api/health", timeout=2).close()
+            return
         time.sleep(0.2)
-    process.kill()
     raise AssertionError("the server does not answer")
 
 
@@ -83,3 +91,23 @@ def test_a_run_survives_the_death_of_the_server(tmp_path: Path) -> None:
         assert {state for _, _, state in steps} == {"published"}
         assert set(steps.values()) == {1}, "a step ran twice"
         assert len(lake.releases()) == len(days)
+
+
+@pytest.mark.skipif(not share(), reason="takes a minute: make torture")
+def test_served_by_a_server_that_dies_a_run_ends_well_on_the_next_one(tmp_path: Path) -> None:
+    for turn in turns("the server of `otzyv serve` killed in a run", 1, 3):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        with serving(folder, DAYS) as served:
+            run = served.start(RUN, orders=ORDERS)
+            while not served.days_made(DAYS):
+                time.sleep(0.1)
+            (theirs,) = (pid for pid, said in processes(served).items() if "server start" in said)
+            os.kill(theirs, signal.SIGKILL)
+            while "started again" not in served.told.read_text():
+                time.sleep(0.5)
+            server_answers(served.url)
+            served.completed(run)
+            steps = Counter((row["table"], row["day"]) for row in served.lake.read(RUNS).to_pylist())
+            assert steps == {(table, day): 1 for table in ("clean_text", "sentiment_mini") for day in DAYS}
+            assert list(served.lake.releases()) == DAYS

@@ -33,6 +33,7 @@ class Served:
     told: Path
     """What the command said on standard error."""
     client: httpx.Client
+    process: subprocess.Popen[bytes]
 
     def post(self, path: str, **body: Any) -> Any:
         for _ in range(30):
@@ -72,7 +73,7 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[Served]:
-    """Serve a new lake of a few made-up reviews a day, and stop as Ctrl-C does."""
+    """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it was killed."""
     lake = Lake.create(folder / "lake", Constants(author_key_check=key_check(KEY)))
     bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
     with socket.socket() as free:
@@ -91,9 +92,11 @@ def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[
     while "serving" not in told.read_text():
         assert process.poll() is None, told.read_text()
         time.sleep(0.5)
-    url = f"http://127.0.0.1:{port}"
+    url = environment.get("PREFECT_API_URL", f"http://127.0.0.1:{port}/api").removesuffix("/api")
     with httpx.Client(base_url=f"{url}/api/", timeout=120) as client:
-        yield Served(lake, url, told, client)
+        yield Served(lake, url, told, client, process)
+    if process.poll() is not None:
+        return
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert told.read_text().endswith("stopped\n")

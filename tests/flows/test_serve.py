@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from flows.deployments import TAG
 from tests.flows.served import Served, serving
 
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(4)]
@@ -45,6 +46,8 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
     assert sorted(order) == DAYS
     assert order.index(DAYS[3]) in (1, 2)  # after the running day, which may end as the daily run comes
     assert [day for day in served.lake.releases() if day <= DAYS[3]] == DAYS
+    runs = served.post("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}})
+    assert {TAG in run["tags"] for run in runs} == {True}, "also of the runs within others it is told when they die"
 
 
 def test_with_login_switched_on_runs_are_made_and_a_stranger_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tasks.lake.doctor import examine
 from tasks.lake.maintain import Keep, maintain
 from tasks.lake.models import NoModel, artefact_path, identity_path
 from tasks.lake.releases import release_day
+from tasks.record import record
 from tasks.release import _fits
 from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring
@@ -110,7 +111,9 @@ def test_what_is_learned_comes_from_the_lake_wherever_it_is_used(lake: Lake) -> 
 
 def test_what_a_retired_fit_learned_stays_while_rows_made_with_it_can_be_seen(lake: Lake) -> None:
     def make_and_release() -> None:
-        assert features(lake, "text_count").state == "published"
+        runs = [make(lake, CLEANING, FIRST), features(lake, "text_count")]
+        assert runs[-1].state == "published"
+        record.fn(lake.uri, FIRST, runs)
         release_day(lake.storage, FIRST, tables)
 
     def removed(**keep: int) -> list[str]:

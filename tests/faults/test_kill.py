@@ -27,7 +27,7 @@ def test_killed_at_each_named_step_the_next_run_converges(victims: Victims, tmp_
             if edition == 1:
                 victims.run(Job("bring_and_make", uri, edition))
         (end,) = victims.run(Job("bring_and_make", uri, len(STEPS)))
-        assert end.error is None
+        assert (end.killed, end.error) == (False, None)
         check_done(Lake(uri), len(STEPS))
         detail(f"{kills} kills; in the other runs the step came less often")
 
@@ -48,7 +48,7 @@ def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: P
         check_whole(Lake(uri), range(done, edition + 1))
         if turn % 3 == 2:
             (end,) = victims.run(Job("bring_and_make", uri, edition))
-            assert end.error is None
+            assert (end.killed, end.error) == (False, None)
             check_done(Lake(uri), edition)
             done = edition
     assert kills
@@ -67,7 +67,7 @@ def test_killed_while_it_forgets_it_forgets_all_when_run_again(victims: Victims,
         longest = longest or time.monotonic() - began
         assert without_it(lake) == others
         (end,) = victims.run(Job("forget_one", str(lake), 0))
-        assert end.error is None
+        assert (end.killed, end.error) == (False, None)
         assert without_it(lake) == others
         assert published(Lake(lake))[DAYS[0]] == others
         assert not any(FORGOTTEN in said for said in decoded(lake))

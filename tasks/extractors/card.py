@@ -62,7 +62,9 @@ class ImageInput:
     crop: int | None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     scaled_jpeg: bool = True
-    """Decode JPEGs at a reduced scale of at least twice ``resize``."""
+    """Decode JPEGs at a reduced scale of at least three times ``resize``."""
+    decoder: int = 2
+    """Raised when decoding gives other pixels (2: JPEGs at a half, a quarter or an eighth, or in full)."""
 
 
 @dataclass(frozen=True, slots=True)

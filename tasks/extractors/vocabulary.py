@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 Numbers = np.ndarray[Any, Any]
+WORDS = 100_000
+"""How many distinct words are remembered before all are forgotten: a model may stay loaded for years of reviews."""
+LONGEST = 64
+"""Longer words are not remembered, so that hostile text can't fill the memory."""
 
 
 class Vocabulary:
-    """The words that something is known of. ``form``: what to look a word up as, asked once for each word."""
+    """The words that something is known of. ``form``: what to look a word up as; what it said is remembered."""
 
     def __init__(self, known: Mapping[str, int], form: Callable[[str], str] = str) -> None:
         self._places = _Places(known, form)
@@ -32,7 +36,7 @@ class Vocabulary:
 
 
 class _Places(dict[str, int]):
-    """Word -> its number, -1 where it is unknown; grows by the words it is asked for."""
+    """Word -> its number, -1 where it is unknown; grows by the words it is asked for, up to ``WORDS``."""
 
     def __init__(self, known: Mapping[str, int], form: Callable[[str], str]) -> None:
         super().__init__()
@@ -40,5 +44,9 @@ class _Places(dict[str, int]):
         self._form = form
 
     def __missing__(self, word: str) -> int:
-        place = self[word] = self._known.get(self._form(word), -1)
+        place = self._known.get(self._form(word), -1)
+        if len(word) <= LONGEST:
+            if len(self) >= WORDS:
+                self.clear()
+            self[word] = place
         return place

@@ -304,9 +304,9 @@ def serve(lake: str, port: int, check: bool) -> None:
     from flows.serve import serve as start_serving
     from tasks.lake import Lake
 
-    Lake(lake)
+    uri = Lake(lake).uri
     prefect_server.configure(serving=True)
-    start_serving(lake, _settings(), port, lambda line: click.echo(line, err=True), check=check)
+    start_serving(uri, _settings(), port, lambda line: click.echo(line, err=True), check=check)
 
 
 @main.command(epilog="otzyv doctor --lake demo-lake --deep")

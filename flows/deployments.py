@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
@@ -57,7 +58,11 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
                 client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
         if not client.read_automations_by_name(_CRASHED):
             client.create_automation(crashed(TAG, SILENT))
-    return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
+    made = list(deployments(lake, settings))
+    for each in made:
+        # Else runs start in folders of their own, where the settings' relative paths lead nowhere.
+        each.job_variables = {**(each.job_variables or {}), "working_dir": str(Path.cwd())}
+    return {each.full_name: str(each.apply()) for each in made}
 
 
 def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:

@@ -156,9 +156,10 @@ async def _work(slots: int, *beside: Coroutine[Any, Any, None]) -> None:
 
     from flows.deployments import DAYS, PARENTS
 
-    # Runs start in folders of their own; they are to run this very code.
+    # Runs are to run this very code, whatever lies in the folder that they start in.
     ours = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONSAFEPATH"] = "1"
     workers = [ProcessWorker(DAYS, limit=slots), ProcessWorker(PARENTS)]
     running = asyncio.gather(*(worker.start(printer=_quiet) for worker in workers), *beside)
     loop = asyncio.get_running_loop()

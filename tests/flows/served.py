@@ -1,4 +1,4 @@
-"""``otzyv serve`` as tests start it: on loopback, with a Prefect home of its own and one slot."""
+"""``otzyv serve`` as tests start it: on loopback, with a Prefect home of its own, one slot, and relative paths."""
 
 from __future__ import annotations
 
@@ -80,13 +80,15 @@ def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
-    ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, **environment}
+    ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, "OTZYV_SETTINGS": "settings.toml"}
+    ours |= {"PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+    (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\n')
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", "--lake", lake.uri, "--port", str(port)],
+            [sys.executable, "-m", "flows.cli", "serve", "--lake", "lake", "--port", str(port)],
             env=ours,
-            cwd=Path(__file__).parents[2],
+            cwd=folder,
             stderr=stderr,
         )
     while "serving" not in told.read_text():

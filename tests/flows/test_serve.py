@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from flows.deployments import TAG
+from tests.flows.command import review
 from tests.flows.served import Served, serving
 
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(4)]
@@ -48,6 +50,18 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
     assert [day for day in served.lake.releases() if day <= DAYS[3]] == DAYS
     runs = served.post("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}})
     assert {TAG in run["tags"] for run in runs} == {True}, "also of the runs within others it is told when they die"
+
+
+def test_a_daily_run_finds_what_the_settings_name_from_where_serve_was_started(served: Served) -> None:
+    day = date(2026, 5, 2)
+    incoming = Path(served.lake.uri).parent / "incoming"
+    incoming.mkdir()
+    records = [review(f"brought {n}", "Отлично", str(day)) for n in range(3)]
+    (incoming / f"{day}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    served.completed(served.start("daily/features", day=str(day), catch_up=1, extractors=["sentiment_mini"]))
+    assert served.lake.frame([day], ["sentiment_mini"])["review_id"].tolist() == [
+        record["review_id"] for record in records
+    ]
 
 
 def test_with_login_switched_on_runs_are_made_and_a_stranger_is_refused(tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ def run(
 ) -> None:
     """Bring a source's records into the lake and make the features of each day.
 
-    Reads JSONL (also .gz), CSV and Parquet. Without days it takes every day found in the source.
+    Reads JSONL (also .gz), CSV and Parquet. All records come in. Days choose whose features are made and, where the
+    path holds {day}, which files are read; without days, every day found in the source is made.
     """
     settings = _settings()
     names = _names(extractors, profile, settings, lake)

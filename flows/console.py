@@ -80,12 +80,17 @@ def as_object(report: RunReport) -> dict[str, Any]:
 
 
 def notes(report: RunReport) -> Iterator[str]:
-    """What a person should know beside the figures: days without reviews, tables that failed, days that are held."""
+    """What a person should know beside the figures: days without reviews or features, failures, days held."""
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
     elif report.accounting is None and not report.days:
         yield "the lake has no reviews yet; `otzyv ingest` brings them in"
+    if report.waiting:
+        yield (
+            f"other days of the source that came in and may wait for their features: {report.waiting}; "
+            f"{_otzyv()} features --lake {report.lake} makes what they lack"
+        )
     for line in report.failed:
         yield f"failed: {line}"
     yield from _held(report)
@@ -164,7 +169,8 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
 
     lake = Lake(report.lake)
     rows = sum(file.rows for day in report.days for file in lake.snapshot(REVIEWS).of(day.day))
-    counts = (rows, accounting.accepted, rows - accounting.accepted, accounting.quarantined)
+    accepted = sum(accounting.accepted_on.get(day.day, 0) for day in report.days)
+    counts = (rows, accepted, rows - accepted, accounting.quarantined)
     yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
     status = Counter(
         status for day in report.days for status in lake.read(ATTACHMENTS, day.day, ["status"])["status"].to_pylist()

@@ -40,6 +40,13 @@ class RunReport:
     known: tuple[date, ...] = ()
 
     @property
+    def waiting(self) -> int:
+        """How many days of the source lie in the lake whose features this run was not asked for."""
+        if self.accounting is None or not self.days:
+            return 0
+        return len(set(self.accounting.days) & set(self.known) - {day.day for day in self.days})
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """What failed, as ``table day: error``."""
         return tuple(

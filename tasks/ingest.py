@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ class Accounting:
     seconds: float
     newly_quarantined: int = 0
     """How many of the quarantined were not in quarantine before."""
+    accepted_on: Mapping[date, int] = field(default_factory=dict)
+    """The accepted by the day that they lie in."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -119,7 +121,12 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     touched = {*incoming["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
     return Accounting(
-        **counts, accepted=done.accepted, deduplicated=done.deduplicated, days=tuple(sorted(touched)), seconds=seconds
+        **counts,
+        accepted=done.accepted,
+        deduplicated=done.deduplicated,
+        days=tuple(sorted(touched)),
+        seconds=seconds,
+        accepted_on=done.accepted_on,
     )
 
 

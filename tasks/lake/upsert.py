@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -31,6 +32,8 @@ class Upserted:
 
     accepted: int
     deduplicated: int
+    accepted_on: Mapping[date, int]
+    """The accepted by the day that they lie in."""
     changed: tuple[date, ...]
     """Days whose reviews or attachments are not what they were."""
     left: tuple[date, ...]
@@ -39,7 +42,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    accepted: int
+    accepted: Counter[date]
     reviews: pa.Table
     current: pa.Array
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
@@ -77,7 +80,8 @@ def upsert(
                 break
             changed |= days
         else:
-            return Upserted(plan.accepted, incoming.num_rows - plan.accepted, tuple(sorted(changed)), plan.left)
+            accepted, days_changed = plan.accepted.total(), tuple(sorted(changed))
+            return Upserted(accepted, incoming.num_rows - accepted, dict(plan.accepted), days_changed, plan.left)
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 
@@ -115,7 +119,8 @@ def _plan(
         gone = there.filter(pc.and_(absent, in_scope))["review_id"].combine_chunks()
     there = there.filter(pc.is_in(there["review_id"], ids))
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
-    current, accepted = [], 0
+    current: list[str] = []
+    accepted: Counter[date] = Counter()
     former: dict[str, tuple[date | None, str | None]] = {}
     days = incoming["day"]
     for review_id, (rank, row) in best.items():
@@ -128,7 +133,8 @@ def _plan(
                 old["former_day"] if same_day else old["day"],
                 old["source_file"] if rank == mine else None,
             )
-        accepted += rank != mine
+        if rank != mine:
+            accepted[days[row].as_py()] += 1
         current.append(review_id)
     fresh = incoming.take(pa.array([best[review_id][1] for review_id in current], pa.int64()))
     was, file = (

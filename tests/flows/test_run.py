@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from schemas.tables import REVIEWS, RUNS
 from tests.flows.command import Otzyv, command, review
 
+ATTACHED = [{"kind": "image", "uri": "gone.png"}]
 MINE = Path(__file__).parents[2]
 
 
@@ -60,6 +62,19 @@ def test_a_day_in_the_path_names_the_only_files_that_are_read(otzyv: Otzyv) -> N
     missing = command("run", "--source", where, "--lake", otzyv.lake, "--day", "2026-03-04")
     assert missing.exit_code == 1
     assert "2026-03-04.jsonl is not there" in missing.stderr
+
+
+def test_a_run_of_one_day_tells_of_that_day_alone_and_which_others_wait(otzyv: Otzyv) -> None:
+    days = [f"2026-03-0{n % 3 + 1}" for n in range(12)]
+    otzyv.write("a.jsonl", [review(f"r{n}", day=day, attachments=ATTACHED) for n, day in enumerate(days)])
+    run = ("run", "--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "sentiment_mini")
+    for made in (4, 0):
+        done = command(*run, "--day", "2026-03-02")
+        assert re.search(rf"^ *reviews +4 +{made} +{4 - made} +0 ", done.stdout, re.M), done.stdout
+        assert re.search(r"^ *attachments +4 .*4 missing", done.stdout, re.M), done.stdout
+        assert "may wait for their features: 2;" in done.stderr
+    for more in (run, ("ingest", *run[1:5])):
+        assert "other days" not in command(*more).stderr
 
 
 def test_a_day_without_reviews_is_told_and_leaves_nothing_behind(otzyv: Otzyv) -> None:

@@ -21,7 +21,10 @@ from tasks.lake.storage import Storage
 
 ATTEMPTS = 10
 Rank = tuple[dt.datetime, str]
-"""What decides between two states of a review: updated_at (none sorts lowest), then the digest of the record."""
+"""What decides between two states of a review: updated_at (none sorts lowest), then the digest of the record.
+
+So that the same records give the same lake in whatever order they come.
+"""
 
 _LOWEST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -126,7 +129,8 @@ def _plan(
     for review_id, (rank, row) in best.items():
         mine, old = known.get(review_id, (None, None))
         if mine is not None and old is not None:
-            if rank < mine:
+            # A snapshot is what the source holds: of two states as old as each other its own is the newer one.
+            if rank < mine and (gone_from is None or rank[0] < mine[0]):
                 continue
             same_day = old["day"] == days[row].as_py()
             former[review_id] = (

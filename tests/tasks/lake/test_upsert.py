@@ -118,6 +118,16 @@ def test_an_older_record_that_arrives_late_changes_nothing(lake: Lake) -> None:
     assert state(lake) == [("a", date(2026, 3, 1), "новое")]
 
 
+def test_a_snapshot_brings_edits_in_that_do_not_say_when_they_were_made(lake: Lake) -> None:
+    ids = "abcdef"
+    for text in ("раз", "два", "раз"):
+        bring(lake, [(each, 1, None, text) for each in ids], gone_from=lake.snapshot(REVIEWS).days)
+        assert state(lake) == [(each, date(2026, 3, 1), text) for each in ids]
+    before = versions(lake)
+    bring(lake, [(each, 1, None, "раз") for each in ids], gone_from=lake.snapshot(REVIEWS).days)
+    assert versions(lake) == before
+
+
 def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothing_unasked(lake: Lake) -> None:
     bring(lake, [("a", 1, None, "раз"), ("b", 1, None, "два")])
     days = lake.snapshot(REVIEWS).days

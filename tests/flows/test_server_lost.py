@@ -10,9 +10,11 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
+import pytest
 from prefect.settings import PREFECT_API_URL
 
 from schemas.tables import RUNS
+from tests.faults.counts import share, turns
 from tests.flows.command import Otzyv, review
 from tests.flows.road import Road
 
@@ -20,9 +22,15 @@ HOME = Path(__file__).parents[2]
 DAYS = [date(2026, 3, day) for day in (1, 2, 3)]
 
 
+@pytest.mark.skipif(not share(), reason="takes half a minute: make torture")
 def test_a_run_whose_server_is_gone_for_good_says_so_in_a_line_and_the_next_one_makes_what_is_left(
     otzyv: Otzyv,
 ) -> None:
+    for _ in turns("Prefect's server gone from the start of a run to its end", 1, 1):
+        lose_the_server_and_run_again(otzyv)
+
+
+def lose_the_server_and_run_again(otzyv: Otzyv) -> None:
     otzyv.write("reviews.jsonl", [review(f"{day}/{n}", day=str(day)) for day in DAYS for n in range(5)])
     command = [sys.executable, "-m", "flows.cli", "run", "--source", str(otzyv.source), "--lake", str(otzyv.lake)]
     with (

@@ -52,11 +52,27 @@ class _Group(_Command, click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _raised_in(error).startswith(("click", "rich")):
+                raise  # nobody reads on, as after `head`: click ends quietly
             if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
             error = prefect_server.named(error)
-            name = "" if type(error).__module__.startswith(("tasks.", "flows.")) else f"{type(error).__name__}: "
-            raise click.ClickException(f"{name}{error}") from error
+            raise click.ClickException(f"{'' if _worded(error) else f'{type(error).__name__}: '}{error}") from error
+
+
+_OURS = ("tasks.", "flows.", "schemas.")
+
+
+def _worded(error: Exception) -> bool:
+    """Whether its text is a sentence of this project's, which needs no name of a class before it."""
+    plain = type(error) in (LookupError, ValueError, RuntimeError) and _raised_in(error).startswith(_OURS)
+    return plain or type(error).__module__.startswith(_OURS)
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code raised it."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return modules[-1] if modules else ""
 
 
 def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
@@ -330,7 +346,7 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
             from tasks.dead_runs import dead_runs
 
             prefect_server.start()
-            findings += dead_runs(repair=repair)
+            findings += dead_runs(lake, repair=repair)
     finally:  # a server that can't be reached hides nothing of what was found and mended
         show_findings(findings, as_json=as_json)
     if not all(finding.repaired for finding in findings):

@@ -33,10 +33,11 @@ LONGEST = timedelta(days=7)
 """How long the server keeps heartbeats."""
 
 
-def dead_runs(*, repair: bool = False) -> Iterator[Finding]:
+def dead_runs(lake: str, *, repair: bool = False) -> Iterator[Finding]:
     """Our runs without a heartbeat for minutes. With ``repair`` they are marked as crashed, so that others may go on.
 
-    Of a run that never had one nobody can tell: it is named after a day, and left as it is.
+    Of a run that never had one nobody can tell: it is named after a day, and left as it is. ``lake``: the one that the
+    doctor is run on.
     """
     with get_client(sync_client=True) as client:
         running = client.read_flow_runs(
@@ -54,7 +55,7 @@ def dead_runs(*, repair: bool = False) -> Iterator[Finding]:
                     todo = "it has no heartbeats: if its process is gone, cancel it in Prefect's pages"
                     yield Finding("dead run", where, todo=todo)
             elif now - beat > SILENT and not repair:
-                yield Finding("dead run", where, todo="otzyv doctor --repair")
+                yield Finding("dead run", where, todo=f"otzyv doctor --lake {lake} --repair")
             elif now - beat > SILENT:
                 said = f"no heartbeat since {beat:%Y-%m-%d %H:%M:%S} UTC; otzyv doctor"
                 client.set_flow_run_state(run.id, Crashed(message=said), force=True)

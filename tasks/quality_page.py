@@ -71,7 +71,12 @@ def quality_page_of_days(lake_uri: str, first: date | None = None, last: date | 
         if low <= row["day"] <= high:
             newest[row["day"], row["table"]] = row
     if not newest:
-        raise LookupError(f"no run has made a day from {low} to {high} in {lake.uri}; `otzyv releases` lists the days")
+        if first and last:
+            asked = first if first == last else f"a day from {first} to {last}"
+            there = f"`otzyv releases --lake {lake.uri}` lists the days that are made"
+        else:
+            asked, there = "a day", f"`otzyv features --lake {lake.uri}` makes them"
+        raise LookupError(f"no run has made {asked} in {lake.uri}; {there}")
     days = sorted({day for day, _ in newest})
     measured = _measured(lake, days)
     lines = [_line_of(row, _metrics(measured[day], table)) for (day, table), row in sorted(newest.items())]

@@ -87,7 +87,7 @@ def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
             aside = lake.storage.move(path, f"{ASIDE}/{path}-{time.time_ns()}")
             yield Finding("torn log", lake.storage.at(path), f"moved to {aside}", "run again what wrote it", True)
         else:
-            yield Finding("torn log", lake.storage.at(path), todo="otzyv doctor --repair")
+            yield Finding("torn log", lake.storage.at(path), todo=_repair(lake))
     if name not in lake.tables() or any(torn_entries(lake.storage, name)):
         return
     try:
@@ -109,7 +109,7 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
             continue
         where = lake.storage.at(file.path)
         if not repair or table.name == MODELS.name:
-            todo = "otzyv doctor --repair" if table.name != MODELS.name else "bring it back from a backup, or fit again"
+            todo = _repair(lake) if table.name != MODELS.name else "bring it back from a backup, or fit again"
             yield Finding(what, where, todo=todo)
             continue
         done = _retire(lake, lake.snapshot(table), file)
@@ -263,6 +263,10 @@ def _loose(lake: Lake, *, repair: bool, grace: float) -> Iterator[Finding]:
 
 def _removed(lake: Lake, what: What, path: str, *, repair: bool) -> Finding:
     if not repair:
-        return Finding(what, lake.storage.at(path), todo="otzyv doctor --repair")
+        return Finding(what, lake.storage.at(path), todo=_repair(lake))
     lake.storage.delete(path)
     return Finding(what, lake.storage.at(path), "removed", repaired=True)
+
+
+def _repair(lake: Lake) -> str:
+    return f"otzyv doctor --lake {lake.uri} --repair"

@@ -57,6 +57,9 @@ class Storage:
             self.fs = fs.SubTreeFileSystem(self.uri.removeprefix("s3://"), root)
         else:
             self.root = Path(text).expanduser().absolute()
+            for place in (self.root, *self.root.parents):
+                if place.is_file():
+                    raise StorageError(f"can't keep a lake at {text}: {place} is a file, and a lake is a folder")
             self.uri = str(self.root)
             self.options = {}
             self.fs = fs.SubTreeFileSystem(self.uri, fs.LocalFileSystem(use_mmap=False))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +137,36 @@ def test_an_error_is_one_line_that_says_what_would_have_worked_and_makes_no_lake
     assert said in line
     assert "Traceback" not in done.stderr
     assert not otzyv.lake.exists()
+
+
+def test_an_error_of_a_place_or_of_nothing_there_is_a_sentence(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a")])
+    command("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    lake = ("--lake", otzyv.lake)
+    nowhere, file = otzyv.source / "nowhere", otzyv.source / "a.jsonl"
+    for arguments, said in (
+        (
+            ("export", *lake, "--tables", "reviews", "--out", nowhere / "x.csv"),
+            f"can't write {nowhere / 'x.csv'}: there",
+        ),
+        (("export", *lake, "--tables", "reviews", "--out", "x.csv"), "no day of those asked for is released"),
+        (("run", "--source", otzyv.source, "--lake", file), f"can't keep a lake at {file}: {file} is a file"),
+        (("quality", *lake), f"no run has made a day in {otzyv.lake}; `otzyv features"),
+        (("explain", "x", *lake), "no review 'x' in"),
+    ):
+        done = command(*arguments)
+        assert done.exit_code == 1
+        assert done.stderr.splitlines()[-1].startswith(f"Error: {said}"), arguments
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_reader_who_reads_no_further_ends_the_command_without_a_word(options: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = [sys.executable, "-m", "flows.cli", "schema", *options]
+    done = subprocess.run(ran, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("arguments", [("features", "--lake", "nowhere"), ("models", "--lake", "nowhere")])

@@ -41,7 +41,7 @@ def running(beat: timedelta | None) -> UUID:
 
 
 def found(run: UUID, *, repair: bool = False) -> list[Finding]:
-    return [each for each in dead_runs.dead_runs(repair=repair) if str(run) in each.where]
+    return [each for each in dead_runs.dead_runs("a-lake", repair=repair) if str(run) in each.where]
 
 
 def state(run: UUID) -> StateType:

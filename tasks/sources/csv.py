@@ -1,11 +1,14 @@
-"""CSV as RFC 4180 has it: commas, quotes doubled inside quotes, line ends allowed inside quotes, UTF-8, a header."""
+"""CSV as RFC 4180 has it: quotes doubled inside quotes, line ends allowed inside quotes, UTF-8, a header.
+
+Cells are separated by commas or, as spreadsheets write them in many languages, by semicolons or tabs.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, TypeVar
 
 from tasks.sources.lines import PIECE, begin, hold
 from tasks.sources.record import RECORD_BYTES, Fault, SourceError
@@ -18,14 +21,39 @@ cells, or why they can't be read."""
 
 _TOO_LARGE = "the record is larger than 16 MiB"
 _QUOTES = "quotes are not closed or not doubled"
-_ENDS_A_CELL = re.compile(rb'(?:[^"]|"")*+"(?:[,\r\n]|\Z)')
+DELIMITERS = (",", ";", "\t")
+_ENDS_A_CELL = {
+    delimiter: re.compile(rb'(?:[^"]|"")*+"(?:[%s\r\n]|\Z)' % delimiter.encode()) for delimiter in DELIMITERS
+}
+T = TypeVar("T")
 
 
-def header(stream: BinaryIO, name: str) -> list[str]:
-    """The names of the columns; leaves ``stream`` (buffered, seekable) at the first row. Raises SourceError."""
+def header(stream: BinaryIO, name: str, choose: Callable[[list[str]], T]) -> tuple[list[str], T, str]:
+    """The names of the columns, what ``choose`` makes of them, and the delimiter.
+
+    The delimiter is the first under which ``choose`` finds its columns: where it does not, it raises SourceError. If
+    there is none, the error is that of the delimiter that gives the most columns. Leaves ``stream`` (buffered,
+    seekable) at the first row.
+    """
     start = begin(stream, name)
+    failures: list[tuple[int, SourceError]] = []
+    for delimiter in DELIMITERS:
+        stream.seek(start)
+        names: list[str] = []
+        try:
+            names = _names(stream, name, delimiter)
+            return names, choose(names), delimiter
+        except SourceError as error:
+            failures.append((len(names), error))
+    columns, failure = max(failures, key=lambda tried: tried[0])
+    known = " (columns may be separated by commas, semicolons or tabs)" if columns else ""
+    raise SourceError(f"{failure}{known}")
+
+
+def _names(stream: BinaryIO, name: str, delimiter: str) -> list[str]:
+    start = stream.tell()
     while True:
-        _, end, closed = _extent(stream)
+        _, end, closed = _extent(stream, delimiter)
         if end == start:
             raise SourceError(f"{name} is empty; its first line must name the columns")
         stream.seek(start)
@@ -33,36 +61,36 @@ def header(stream: BinaryIO, name: str) -> list[str]:
         if not raw.strip():
             start = end
             continue
-        names = _cells(raw) if closed and end - start <= PIECE else Fault(_QUOTES)
+        names = _cells(raw, delimiter) if closed and end - start <= PIECE else Fault(_QUOTES)
         if isinstance(names, Fault):
             raise SourceError(f"{name}: the first line must name the columns, but {names.reason}")
         return names
 
 
-def rows(stream: BinaryIO) -> Iterator[Row]:
+def rows(stream: BinaryIO, delimiter: str) -> Iterator[Row]:
     """Every row from where ``stream`` (buffered, seekable) stands that is not blank.
 
     A quote that is never closed, or is "closed" by one that opens a cell of a later row, would take the rows between
     with it. So where quoting is broken only the first line is refused, and reading goes on at the second.
     """
-    start = stream.tell()
+    start, mark = stream.tell(), delimiter.encode()
     while True:
-        line_end, end, closed = _extent(stream)
+        line_end, end, closed = _extent(stream, delimiter)
         if end == start:
             return
         stream.seek(start)
         raw, sha256 = hold(stream, end - start, RECORD_BYTES)
-        found = Fault(_QUOTES) if not closed else Fault(_TOO_LARGE) if sha256 else _cells(raw)
+        found = Fault(_QUOTES) if not closed else Fault(_TOO_LARGE) if sha256 else _cells(raw, delimiter)
         if isinstance(found, Fault) and found.rule == "row_format" and line_end < end:
             end = line_end
             stream.seek(start)
             raw, sha256 = hold(stream, end - start, RECORD_BYTES)
-        if raw.strip():
+        if raw.strip() or mark in raw:  # a row of tabs alone has cells
             yield raw, sha256, found
         start = end
 
 
-def _extent(stream: BinaryIO) -> tuple[int, int, bool]:
+def _extent(stream: BinaryIO, delimiter: str) -> tuple[int, int, bool]:
     """Where the line at ``stream`` ends, where the row does, and whether its quotes are closed as a cell's are.
 
     A line feed ends a row where the quotes before it are even in number: RFC 4180 doubles a quote inside quotes.
@@ -73,7 +101,7 @@ def _extent(stream: BinaryIO) -> tuple[int, int, bool]:
         end += len(piece)
         if piece.count(b'"') % 2:
             quoted = not quoted
-            closed = not quoted and (first or _ENDS_A_CELL.match(piece) is not None)
+            closed = not quoted and (first or _ENDS_A_CELL[delimiter].match(piece) is not None)
         if first:
             line_end = end
         if piece.endswith(b"\n"):
@@ -83,7 +111,7 @@ def _extent(stream: BinaryIO) -> tuple[int, int, bool]:
     return line_end, end, closed
 
 
-def _cells(raw: bytes) -> list[str] | Fault:
+def _cells(raw: bytes, delimiter: str) -> list[str] | Fault:
     try:
         text = raw.removesuffix(b"\r").decode()
     except UnicodeDecodeError:
@@ -91,7 +119,7 @@ def _cells(raw: bytes) -> list[str] | Fault:
     # Writers that end lines with \n leave a lone \r unquoted; the reader would take it for the end of the row.
     stand_in = next((mark for mark in map(chr, range(0xE000, 0xF900)) if mark not in text), "\r")
     try:
-        (row,) = csv.reader([text.replace("\r", stand_in)], strict=True)
+        (row,) = csv.reader([text.replace("\r", stand_in)], delimiter=delimiter, strict=True)
     except csv.Error:
         return Fault(_QUOTES)
     return [cell.replace(stand_in, "\r") for cell in row]

@@ -51,9 +51,9 @@ def _jsonl(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> 
 
 def _csv(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> Iterator[Record | Refusal]:
     with _opened(file) as stream:
-        header = csv.header(stream, file.name)
-        at = {ours: header.index(theirs) for ours, theirs in _choose(header, mapping, file.name).items()}
-        for number, (raw, digest, cells) in enumerate(csv.rows(stream)):
+        header, chosen, delimiter = csv.header(stream, file.name, lambda names: _choose(names, mapping, file.name))
+        at = {ours: header.index(theirs) for ours, theirs in chosen.items()}
+        for number, (raw, digest, cells) in enumerate(csv.rows(stream, delimiter)):
             try:
                 if isinstance(cells, Fault):
                     raise cells

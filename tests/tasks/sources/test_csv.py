@@ -7,6 +7,7 @@ import io
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,24 +23,32 @@ def row(name: str, text: str = "Текст") -> bytes:
     return f"{name},2024-05-01,{text},5\n".encode()
 
 
-def written(rows: Sequence[Sequence[str]], line_end: str) -> bytes:
+def written(
+    rows: Sequence[Sequence[str]], line_end: str, delimiter: str = ",", quoting: Any = csv.QUOTE_MINIMAL
+) -> bytes:
     out = io.StringIO(newline="")
-    csv.writer(out, lineterminator=line_end).writerows(rows)
+    csv.writer(out, lineterminator=line_end, delimiter=delimiter, quoting=quoting).writerows(rows)
     return out.getvalue().encode()
 
 
 cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
-    ['"', '""', '","', "\n", "\r", "\r\n", '"\n"', 'a"b', " ", "a,b", "\u2028", "'"]
+    ['"', '""', '","', "\n", "\r", "\r\n", '"\n"', 'a"b', " ", "a,b", "\u2028", "'", "a;b", '";"', "\t", '"\t"']
 )
 
 
 @settings(max_examples=100, deadline=None)
-@given(texts=st.lists(cell, max_size=12), line_end=st.sampled_from(["\n", "\r\n"]), mark=st.booleans())
+@given(
+    texts=st.lists(cell, max_size=12),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    mark=st.booleans(),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
 def test_what_a_csv_writer_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], line_end: str, mark: bool
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], line_end: str, mark: bool, delimiter: str, quoting: Any
 ) -> None:
     rows = [[f"r{i}", "2024-05-01", text, "4.5"] for i, text in enumerate(texts)]
-    data = written([["review_id", "created_at", "text", "rating"], *rows], line_end)
+    data = written([["review_id", "created_at", "text", "rating"], *rows], line_end, delimiter, quoting)
     found = read_bytes(tmp_path_factory.getbasetemp(), b"\xef\xbb\xbf" * mark + data, ending=".csv")
     assert [(one.review_id, one.text or "", one.rating) for one in found if isinstance(one, Record)] == [
         (f"r{i}", text, 4.5) for i, text in enumerate(texts)
@@ -124,13 +133,26 @@ def test_cells_of_a_megabyte_and_attachments_are_read(tmp_path: Path) -> None:
     assert [outcome(one) for one in rest] == ["type", "type"]
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_header_tells_the_delimiter_and_each_row_must_keep_to_it(tmp_path: Path, delimiter: str) -> None:
+    header = "Ид. отзыва;Когда, по Москве;Отзыв;rating"
+    rows = ["a;2024-05-01;Дорого, долго;5", "b,2024-05-01,Текст,5", ";;;", 'c;2024-05-01;"5;",5', "d;2024-05-01;;"]
+    data = "\r\n".join([header, *rows, ""]).replace(";", delimiter).encode()
+    mapping = {"review_id": "Ид. отзыва", "created_at": "Когда, по Москве", "text": "Отзыв"}
+    found = read_bytes(tmp_path, data, ending=".csv", mapping=mapping)
+    assert [outcome(one) for one in found] == ["a", "row_format", "missing_field", "row_format", "d"]
+    assert isinstance(found[0], Record)
+    assert found[0].text == "Дорого, долго"
+
+
 @pytest.mark.parametrize(
     ("data", "what"),
     [
         (b"", "empty"),
         (b"\n\n", "empty"),
         (b"review_id,text\nr1,a\n", "'created_at'"),
-        (b"review_id;created_at;text\n", "none of its 1 columns is named 'review_id'"),
+        (b"review_id|created_at|text\n", "none of its 1 columns is named 'review_id'.*commas, semicolons or tabs"),
+        (b'"review_id";"id, old";"text"\n', "none of its 3 columns is named 'created_at'"),
         (b"review_id,created_at\n", "neither text nor attachments"),
         (b"review_id,created_at,text,text\n", "2 columns are named 'text'"),
         ("review_id,created_at,текст\n".encode("cp1251"), "not UTF-8"),

@@ -117,6 +117,7 @@ def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with server(port) as (url, ours), temporary_settings({PREFECT_API_URL: url}):
         say(f"Prefect: {url.removesuffix('/api')}")
+        say(f"commands beside it need no server of their own: PREFECT_API_URL={url}")
         deployments = deploy(lake, settings)
         for name in deployments:
             say(f"deployment {name}")

@@ -41,7 +41,7 @@ TAG = "otzyv"
 HEARTBEAT_SECONDS = 30
 SILENT = timedelta(seconds=90)
 """A run whose heartbeats stop for so long, or never come once a worker has taken it, has lost its process."""
-_CRASHED = "otzyv: a run without heartbeats has crashed"
+CRASHED = "otzyv: a run without heartbeats has crashed"
 
 
 def deploy(lake: str, settings: Settings) -> dict[str, str]:
@@ -56,8 +56,13 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
                 client.read_work_queue_by_name(queue, work_pool_name=DAYS)
             except ObjectNotFound:
                 client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
-        if not client.read_automations_by_name(_CRASHED):
-            client.create_automation(crashed(TAG, SILENT))
+        wanted, known = crashed(TAG, SILENT), client.read_automations_by_name(CRASHED)
+        for older in known:
+            # One that is as it should be stays: made anew, it would forget whose heartbeats it waits for.
+            if (older.trigger, older.actions) != (wanted.trigger, wanted.actions):
+                client.update_automation(older.id, wanted)
+        if not known:
+            client.create_automation(wanted)
     made = list(deployments(lake, settings))
     for each in made:
         # Else runs start in folders of their own, where the settings' relative paths lead nowhere.
@@ -106,7 +111,7 @@ def crashed(tag: str, silent: timedelta) -> AutomationCore:
     It would keep its slot for ever, also one that had not begun yet.
     """
     return AutomationCore(
-        name=_CRASHED,
+        name=CRASHED,
         trigger=EventTrigger(
             after={"prefect.flow-run.Pending", "prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", "prefect.flow-run.Completed", "prefect.flow-run.Failed",

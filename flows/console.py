@@ -80,7 +80,11 @@ def as_object(report: RunReport) -> dict[str, Any]:
 
 
 def notes(report: RunReport) -> Iterator[str]:
-    """What a person should know beside the figures: days without reviews or features, failures, days held."""
+    """What a person should know beside the figures: no record accepted, days without reviews or features, failures,
+    days held.
+    """
+    if report.accounting:
+        yield from _all_refused(report.lake, report.accounting)
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
@@ -94,6 +98,19 @@ def notes(report: RunReport) -> Iterator[str]:
     for line in report.failed:
         yield f"failed: {line}"
     yield from _held(report)
+
+
+def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
+    from tasks.sources import REASONS, REMEDIES
+
+    if not accounting.quarantined or accounting.accepted or accounting.deduplicated:
+        return
+    reason, count = Counter(accounting.reasons).most_common(1)[0]
+    yield (
+        f"no record was accepted: {accounting.quarantined} of {accounting.records_in} were refused, "
+        f"{count} of them because {reason}; {REMEDIES[REASONS[reason]]}"
+    )
+    yield f"next: {_otzyv()} show quarantine --lake {lake}"
 
 
 def _held(report: RunReport) -> Iterator[str]:

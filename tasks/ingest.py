@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -41,6 +42,8 @@ class Accounting:
     """How many of the quarantined were not in quarantine before."""
     accepted_on: Mapping[date, int] = field(default_factory=dict)
     """The accepted by the day that they lie in."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """The quarantined by the reason."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -80,6 +83,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     batches: list[pa.RecordBatch] = []
     attachments: list[pa.RecordBatch] = []
     refused: list[dict[str, Any]] = []
+    reasons: Counter[str] = Counter()
 
     for file, item in _records(source, days, lake):
         counts["records_in"] += 1
@@ -89,6 +93,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
                 continue
             refused.append(_refused(item, arrival))
             counts["quarantined"] += 1
+            reasons[item.reason] += 1
             if len(refused) >= BATCH:
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
@@ -127,6 +132,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         days=tuple(sorted(touched)),
         seconds=seconds,
         accepted_on=done.accepted_on,
+        reasons=dict(reasons),
     )
 
 

@@ -10,9 +10,9 @@ Errors: ``SourceError`` for a source or file that is not what it should be.
 from tasks.sources.attachments import Attachment, fetch, resolve, sniff
 from tasks.sources.listing import ENDINGS, SourceFile, files
 from tasks.sources.reading import read
-from tasks.sources.record import COLUMNS, REASONS, AttachmentRef, Record, Refusal, SourceError
+from tasks.sources.record import COLUMNS, REASONS, REMEDIES, AttachmentRef, Record, Refusal, SourceError
 
 __all__ = [
-    "COLUMNS", "ENDINGS", "REASONS", "Attachment", "AttachmentRef", "Record", "Refusal", "SourceError", "SourceFile",
-    "fetch", "files", "read", "resolve", "sniff",
+    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Attachment", "AttachmentRef", "Record", "Refusal", "SourceError",
+    "SourceFile", "fetch", "files", "read", "resolve", "sniff",
 ]  # fmt: skip

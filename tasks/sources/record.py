@@ -65,6 +65,21 @@ REASONS: Mapping[str, str] = MappingProxyType(
 )
 """Every reason a record can be refused for, with its rule (one of ``schemas.tables.RULES``)."""
 
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "json": "a record is one JSON object on a line of its own",
+        "encoding": "save the source as UTF-8",
+        "control": "take the NUL and control characters out",
+        "missing_field": "review_id and created_at are needed; the setting mapping says what the source calls them",
+        "type": 'ids and texts are strings, rating a number, attachments a list of {"kind": "image", "uri": "1.jpg"}',
+        "too_large": "a record may have 16 MiB, an id 256 characters, a name 1,024",
+        "row_format": "a row has as many cells as the header, and quotes inside quotes are doubled",
+        "timestamp": "write times as 2026-03-01 or 2026-03-01T12:00:00+03:00",
+        "range": "rating is from 1 to 5",
+    }
+)
+"""What would work, for each rule of ``REASONS``."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:[Zz]|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII

@@ -181,6 +181,21 @@ def test_a_linked_file_is_refused_before_a_lake_is_made(otzyv: Otzyv) -> None:
     assert not otzyv.lake.exists()
 
 
+def test_a_source_of_which_nothing_is_accepted_says_why_and_what_would_work(otzyv: Otzyv) -> None:
+    rows = "review_id,text,created_at\nr1,Отлично,2026-03-01\nr2,Плохо,2026-03-02\nr3,short\n"
+    (otzyv.source / "a.csv").write_bytes(rows.encode("cp1251"))
+    for arguments in (("ingest",), ("run", "--extractors", "sentiment_mini", "--json")):
+        done = command(*arguments, "--source", otzyv.source, "--lake", otzyv.lake)
+        assert done.exit_code == 0
+        first, second = done.stderr.splitlines()[-2:]
+        assert "no record was accepted: 3 of 3 were refused, 2 of them because the bytes are not UTF-8" in first
+        assert first.endswith("save the source as UTF-8")
+        assert second == f"next: otzyv show quarantine --lake {otzyv.lake}"
+    otzyv.write("b.jsonl", [review("a")])
+    for _ in range(2):
+        assert "no record" not in command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).stderr
+
+
 def test_a_source_without_records_makes_nothing(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [b"", b"  "])
     said = otzyv.run()

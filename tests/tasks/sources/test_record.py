@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.tables import RULES
-from tasks.sources import REASONS, Record, Refusal
+from tasks.sources import REASONS, REMEDIES, Record, Refusal
 from tests.tasks.sources.reviews import GOOD, line, outcome, read_bytes
 
 REFUSED: list[tuple[str, str, Any]] = [
@@ -60,8 +60,9 @@ def test_a_value_that_is_not_what_its_column_holds_is_refused(
     assert found[0].raw == bad
 
 
-def test_every_reason_has_a_rule_of_the_lake() -> None:
+def test_every_reason_has_a_rule_of_the_lake_and_a_remedy() -> None:
     assert set(REASONS.values()) <= set(RULES)
+    assert set(REASONS.values()) == set(REMEDIES)
 
 
 def only(found: list[Record | Refusal]) -> Record:

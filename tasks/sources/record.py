@@ -81,8 +81,11 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
 """What would work, for each rule of ``REASONS``."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ZONE = r"(?: ?(?:[Zz]|[+-]\d\d(?::?\d\d)?))?"
 _TIME = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:[Zz]|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII
+    rf"\d{{4}}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{{1,9}})?)?{_ZONE})?"
+    rf"|\d{{8}}(?:[Tt ]\d{{4}}(?:\d\d(?:[.,]\d{{1,9}})?)?{_ZONE})?",  # the basic format: 20240501T123005Z
+    re.ASCII,
 )
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -158,8 +161,9 @@ def refuse(source_file: str, offset: int, fault: Fault, raw: bytes, raw_sha256: 
 def parse(values: Mapping[str, object], *, timezone: ZoneInfo, source_file: str, offset: int, raw: bytes) -> Record:
     """The record that ``values`` (our column names, the source's values) make; raises Fault.
 
-    Times are datetimes or ISO 8601 strings (``2024-05-01``, ``2024-05-01 12:30``, ``…T12:30:05.25+03:00``, ``…Z``);
-    those without a zone are read in ``timezone`` (of an hour that occurs twice, the first), a date as its midnight.
+    Times are datetimes or ISO 8601 strings (``2024-05-01``, ``2024-05-01 12:30``, ``…T12:30:05.25+03:00``, ``…Z``,
+    ``20240501T123005Z``); those without a zone are read in ``timezone`` (of an hour that occurs twice, the first), a
+    date as its midnight.
     """
     if len(raw) > RECORD_BYTES:
         raise Fault("the record is larger than 16 MiB")

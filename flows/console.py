@@ -58,7 +58,7 @@ def progress(*, quiet: bool) -> Iterator[None]:
 
 
 def as_object(report: RunReport) -> dict[str, Any]:
-    """A run as the JSON object that ``--json`` prints: these keys and no others."""
+    """A run as the JSON object that ``--json`` prints: these keys and no others, ``gone`` of a snapshot alone."""
     tables: dict[str, dict[str, Any]] = {}
     for day in report.days:
         for run in day.tables:
@@ -74,6 +74,7 @@ def as_object(report: RunReport) -> dict[str, Any]:
             name: counted.get(name, 0)
             for name in ("records_in", "accepted", "quarantined", "deduplicated", "suppressed")
         },
+        **({"gone": counted["gone"]} if counted.get("gone") is not None else {}),
         "tables": tables,
         "days": [day.day for day in report.days] or list(found),
     }
@@ -140,6 +141,10 @@ def show_report(report: RunReport, imports: float) -> None:
             f"{said['records_in']} records in = {said['accepted']} accepted + {said['quarantined']} quarantined "
             f"+ {said['deduplicated']} deduplicated + {said['suppressed']} suppressed"
         )
+        if gone := report.accounting.gone:
+            console.print(
+                f"{gone} {'review is' if gone == 1 else 'reviews are'} gone from the source, and from the lake"
+            )
     if report.days:
         console.print(_grid(report, said["tables"]))
     if report.accounting and not report.changed:

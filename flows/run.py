@@ -57,7 +57,7 @@ class RunReport:
     def changed(self) -> bool:
         """Whether anything was written."""
         counted = self.accounting
-        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined)
+        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined or counted.gone)
         return brought or any(run.state != "unchanged" for day in self.days for run in day.tables)
 
 

@@ -44,6 +44,8 @@ class Accounting:
     """The accepted by the day that they lie in."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """The quarantined by the reason."""
+    gone: int | None = None
+    """Reviews that the source no longer holds and the lake has let go; None where the source is no snapshot."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -133,6 +135,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         seconds=seconds,
         accepted_on=done.accepted_on,
         reasons=dict(reasons),
+        gone=done.gone if scope is not None else None,
     )
 
 

@@ -41,6 +41,8 @@ class Upserted:
     """Days whose reviews or attachments are not what they were."""
     left: tuple[date, ...]
     """Days that reviews brought in lay in before, whichever run has moved them."""
+    gone: int = 0
+    """Reviews that a snapshot does not hold and the lake held before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def upsert(
             changed |= days
         else:
             accepted, days_changed = plan.accepted.total(), tuple(sorted(changed))
-            return Upserted(accepted, incoming.num_rows - accepted, dict(plan.accepted), days_changed, plan.left)
+            others = incoming.num_rows - accepted
+            return Upserted(accepted, others, dict(plan.accepted), days_changed, plan.left, len(plan.gone))
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 

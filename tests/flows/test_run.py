@@ -114,9 +114,10 @@ def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
 ) -> None:
     monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
     otzyv.write("a.jsonl", [review("a"), review("b"), review("c", day="2026-03-02")])
-    otzyv.run()
+    assert otzyv.run()["gone"] == 0
     otzyv.write("a.jsonl", [review("a"), review("c", day="2026-03-02")])
     said = otzyv.run()
+    assert said["gone"] == 1
     assert [(table["rows"], table["computed"]) for table in said["tables"].values()] == [(2, 0), (2, 0)]
     otzyv.write("a.jsonl", [review("a")])
     before = otzyv.files()
@@ -128,6 +129,23 @@ def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     otzyv.run("--allow-empty")
     assert otzyv.opened().read(REVIEWS)["review_id"].to_pylist() == ["a"]
     assert otzyv.opened().read(otzyv.opened().table("sentiment_mini"))["review_id"].to_pylist() == ["a"]
+
+
+def test_a_snapshot_says_how_many_reviews_went_and_an_append_has_none_to_tell(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = ("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    otzyv.write("a.jsonl", [review(name) for name in "abcd"])
+    assert "gone" not in json.loads(command(*ingest, "--json").stdout)
+    otzyv.write("a.jsonl", [review("a")])
+    assert "gone" not in command(*ingest).stdout
+    monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
+    told = command(*ingest).stdout
+    assert "3 reviews are gone from the source" in told
+    assert "Nothing changed" not in told
+    again = command(*ingest).stdout
+    assert "gone" not in again
+    assert "Nothing changed" in again
 
 
 def test_any_order_of_the_records_gives_the_same_rows_in_the_same_order(otzyv: Otzyv, tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
+from rich import box
 from rich.table import Column
 from rich.table import Table as Grid
 
 from flows.backfill import BackfillReport
+from flows.console import fits, screen
 from tasks.plan import Plan
 
 _FIGURES = ("new", "changed", "reused", "gone")
@@ -45,18 +47,18 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         click.echo(json.dumps(plan_as_object(plan), ensure_ascii=False, default=str))
         return
     paid = plan.money != 0.0
-    costs = ("seconds", "money") if paid else ("seconds",)
-    grid = _grid(*_FIGURES, *costs, last="why")
+    costs = {"seconds": 1, "money": 2} if paid else {"seconds": 1}  # with so many digits
+    rows = []
     for day in plan.work:
         tables = [table for table in day.tables if table.why]
         for table in tables:
-            figures = [str(getattr(table, name)) for name in _FIGURES]
-            figures += [_figure(table.seconds, 1), _figure(table.money, 2)][: len(costs)]
-            grid.add_row(str(day.day), table.table, *figures, ", ".join(table.why))
+            figures = {name: str(getattr(table, name)) for name in _FIGURES}
+            figures |= {name: _figure(getattr(table, name), digits) for name, digits in costs.items()}
+            rows.append({"day": str(day.day), "table": table.table, **figures, "why": ", ".join(table.why)})
         if not tables:
-            grid.add_row(str(day.day), "", *[""] * (len(_FIGURES) + len(costs)), "to be released")
-    if grid.row_count:
-        Console().print(grid)
+            blank = dict.fromkeys(("table", *_FIGURES, *costs), "")
+            rows.append({"day": str(day.day), **blank, "why": "to be released"})
+    _show(rows)
     cost = f"{_figure(plan.seconds, 1)} s" + (f", money {_figure(plan.money, 2)}" if paid else "")
     click.echo(f"{len(plan.work)} of {len(plan.days)} days have something to do" + (f": {cost}" if plan.work else ""))
 
@@ -77,16 +79,38 @@ def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
     show_plan(report.plan, as_json=False)
     if report.dry_run or not report.plan.work:
         return
-    grid = _grid("computed", "reused", "seconds", last="outcome")
-    for outcome in report.outcomes:
-        figures = [str(outcome.computed), str(outcome.reused), f"{outcome.seconds:.1f}"]
-        grid.add_row(str(outcome.day), outcome.table, *figures, outcome.state)
-    Console().print(grid)
+    _show(
+        [
+            {
+                "day": str(outcome.day),
+                "table": outcome.table,
+                "computed": str(outcome.computed),
+                "reused": str(outcome.reused),
+                "seconds": f"{outcome.seconds:.1f}",
+                "outcome": outcome.state,
+            }
+            for outcome in report.outcomes
+        ]
+    )
 
 
-def _grid(*figures: str, last: str) -> Grid:
-    names = [Column(name, no_wrap=True) for name in ("day", "table")]
-    return Grid(*names, *(Column(name, justify="right", no_wrap=True) for name in figures), last)
+def _show(rows: Sequence[Mapping[str, str]]) -> None:
+    """A table, its figures between the table's name and the last column; a line for each row where it does not fit."""
+    if not rows:
+        return
+    names = list(rows[0])
+    figures = (Column(name, justify="right") for name in names[2:-1])
+    grid = Grid(*names[:2], *figures, names[-1], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in rows:
+        grid.add_row(*row.values())
+    console = screen()
+    if fits(grid, console):
+        console.print(grid)
+        return
+    for row in rows:
+        day, table, *said = row.values()
+        named = ", ".join(f"{name} {value}" for name, value in zip(names[2:], said, strict=True) if value)
+        click.echo(f"{day} {table}: {named}" if table else f"{day}: {named}")
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -31,6 +33,23 @@ if TYPE_CHECKING:
     from tasks.lake import Lake
     from tasks.lake.doctor import Finding
     from tasks.lake.models import Model
+
+
+WIDE = 1000
+"""Characters of a line where nobody's screen limits it."""
+
+
+def screen() -> Console:
+    """Standard output for tables of plain text: as wide as the terminal; in a pipe or a file nothing is cut."""
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console
+
+
+def fits(grid: Grid, console: Console) -> bool:
+    """Whether a table is shown whole, no cell of it broken."""
+    return console.measure(grid, options=console.options.update(width=WIDE)).maximum <= console.width
 
 
 @contextmanager
@@ -134,7 +153,7 @@ def show_report(report: RunReport, imports: float) -> None:
     """The table a run ends with, where its results lie, and what to try next. ``imports``: seconds they took."""
     from tasks.lake.storage import Storage
 
-    console = Console()
+    console = screen()
     said = as_object(report)
     if report.accounting:
         console.print(
@@ -211,20 +230,33 @@ def _otzyv() -> str:
 
 
 def show_rows(lake: Lake, table: Table, day: date | None, limit: int, *, as_json: bool) -> None:
-    """Rows as a person wants to read them."""
+    """Rows as a person wants to read them: a table where it fits the width, else each row as lines of its own."""
     rows = lake.head(table, day, limit)
     if as_json:
         click.echo(json.dumps(rows.to_pylist(), ensure_ascii=False, default=_plain))
         return
     shown = [name for name in rows.column_names if name not in ("fingerprint", "run_key")]
-    grid = Grid(*shown, title=f"{table.name}: {rows.num_rows} rows shown")
-    for row in rows.to_pylist():
-        grid.add_row(*(_cell(row[name]) for name in shown))
-    Console().print(grid)
+    title = f"{table.name}: {rows.num_rows} rows shown"
+    console = Console(markup=False, emoji=False)
+    cells = [{name: _cell(row[name]) for name in shown} for row in rows.to_pylist()]
+    grid = Grid(*shown, title=title)
+    for row in cells:
+        grid.add_row(*row.values())
+    if fits(grid, console):
+        console.print(grid)
+        return
+    click.echo(title)
+    longest = max(map(len, shown))
+    for row in cells:
+        click.echo("\n" + "\n".join(f"{name + ':':<{longest + 1}} {cell}" for name, cell in row.items()))
 
 
 def _plain(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that a terminal would obey."""
 
 
 def _cell(value: Any) -> str:
@@ -237,7 +269,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], float):
         first = " ".join(f"{x:.3f}" for x in value[:3])
         return f"{len(value)}-d, norm {np.linalg.norm(value):.3f}: {first} …"
-    text = " ".join(str(value).split())
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(value).split()))
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
@@ -256,7 +288,7 @@ def show_schema(tables: Mapping[str, Table], name: str | None, *, as_json: bool)
         grid = Grid("table", "a row is", "keys")
         for table in tables.values():
             grid.add_row(table.name, table.row, ", ".join(table.keys))
-        Console().print(grid)
+        screen().print(grid)
 
 
 def show_cleaning(text: str, *, explain: bool, as_json: bool) -> None:
@@ -286,7 +318,7 @@ def show_training(report: Report, *, as_json: bool) -> None:
     grid = Grid("tried", "macro-F1", "bytes")
     for trial in report.tried:
         grid.add_row(str(trial.settings), f"{trial.scores.macro_f1:.3f}", f"{trial.bytes:,}")
-    Console().print(grid)
+    screen().print(grid)
     click.echo(f"chosen: {report.settings}")
     click.echo(f"held out: macro-F1 {report.held_out.macro_f1:.3f}; by label {report.held_out.f1}")
     click.echo(f"{report.model} ({report.bytes:,} bytes, sha256 {report.sha256}), card {report.card}")

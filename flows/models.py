@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
+from flows.console import screen
 from schemas.tables import RUNS
 from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store
 from tasks.lake import Lake
@@ -59,7 +60,7 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
             entry.licence,
             entry.source,
         )
-    console = Console()
+    console = screen()
     console.width = max(console.width, _LEAST_WIDTH)
     console.print(grid)
     console.print(f"model store: {store.root()}", soft_wrap=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
+from flows.console import screen
 from tasks.lake import Lake, releases
 from tasks.lake.releases import SHOWN, Release
 
@@ -34,7 +34,7 @@ def show(lake: Lake, day: date | None, *, as_json: bool) -> None:
     for state, release in rows:
         made = f"{release.created_at:%Y-%m-%d %H:%M}"
         grid.add_row(str(release.day), release.release_id[:SHOWN], state, said(release), made, _why(release))
-    Console().print(grid)
+    screen().print(grid)
 
 
 def approve(lake: Lake, day: date, *, as_json: bool) -> None:

@@ -159,6 +159,28 @@ def test_an_error_of_a_place_or_of_nothing_there_is_a_sentence(otzyv: Otzyv) -> 
         assert done.stderr.splitlines()[-1].startswith(f"Error: {said}"), arguments
 
 
+def test_rows_and_plans_are_whole_at_any_width(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Курс [/b] \x1b[2J отличный :smile:"
+    otzyv.write("a.jsonl", [review(f"review-{n}", text, course_title="Python для начинающих") for n in range(2)])
+    command("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    for columns in ("40", "80", "500", None):
+        monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS")
+        rows = command("show", "reviews", "--lake", otzyv.lake)
+        assert rows.exit_code == 0
+        assert "2 rows shown" in rows.stdout
+        for value in (
+            "review-0",
+            "review-1",
+            "Курс [/b] \N{REPLACEMENT CHARACTER}[2J отличный :smile:",
+            "source_sha256",
+        ):
+            assert value in rows.stdout, columns
+        planned = command("plan", "--lake", otzyv.lake, "--extractors", "text_rubert_tiny2,text_openai")
+        assert "…" not in planned.stdout
+        for value in ("2026-03-01", "text_rubert_tiny2", "text_openai", "unknown", "new day", "money"):
+            assert value in planned.stdout, columns
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_reader_who_reads_no_further_ends_the_command_without_a_word(options: tuple[str, ...]) -> None:
     reader, writer = os.pipe()

@@ -47,6 +47,7 @@ def test_what_is_beyond_a_limit_is_told_with_its_figures(figures: dict[str, floa
 def test_a_day_that_shrinks_is_held_although_the_days_before_were_small() -> None:
     assert "readers see now 200" in said({"rows": 20.0}, GOOD, (10, 12))
     assert said({"rows": 20.0}, {"rows": 30.0}, (10, 12)) == ""
+    assert "1 rows, where the days before have 174" in said({"rows": 1.0}, None, (174,)), "however few are left"
 
 
 def cloud(seed: int, rows: int, moved: float = 0.0) -> Cloud:

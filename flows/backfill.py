@@ -149,28 +149,29 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
     started, left, strikes, pace = datetime.now(UTC), days, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
+    unknown = 0.0
     with spending(_decimal(request.budget)), loaded():  # shared by all children that run right here
         for number in count():
             show_progress(1 - len(left) / max(1, len(days)))
             if not left or strikes == STRIKES:
                 break
-            orders = [
-                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]])
-                for day in _chunk(left, pace)
-            ]
+            chunk = list(_chunk(left, pace))
+            orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in chunk]
             clock = time.monotonic()
-            run_child(
+            ended_well = run_child(
                 backfill_days,
-                f"{planned.digest[:32]}-{number}",
+                str(number),
                 lake=lake,
                 orders=orders,
                 again=request.what == "again",
                 days_at_once=request.days_at_once,
                 budget=request.budget,
-                spent=sum(outcome.money for outcome in made),
+                spent=sum(outcome.money for outcome in made) + unknown,
             )
             made = outcomes(lake, None, None, started)
             before, left = len(left), _left(lake, request, extractors, left, made)
+            if not ended_well:  # nobody knows what it paid for the days that it did not end: all that was planned
+                unknown += sum(day.money or 0.0 for day in chunk if day in left)
             strikes = strikes + 1 if len(left) == before else 0
             if len(left) < before:
                 pace = (time.monotonic() - clock) / (before - len(left))
@@ -220,7 +221,11 @@ def _decimal(budget: float | None) -> Decimal | None:
 
 
 def _within(budget: float | None, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
-    """The days that the budget suffices for; where money is at stake, a day whose price is not known is none."""
+    """The days that the budget suffices for; where money is at stake, a day whose price is not known is none.
+
+    Prices are those of days made one after the other. Where they are not, what a day costs more is never paid beyond
+    the budget either: such rows are left ``over_budget``.
+    """
     spent = 0.0
     for day in days:
         if budget is None or (day.money is not None and spent + day.money <= budget):

@@ -24,22 +24,23 @@ DAILY = "features"
 """The deployment whose runs go before a backfill's days."""
 
 
-def run_child(flow: Flow[..., None], key: str, **parameters: Any) -> None:
-    """Run a flow as a child of this run and wait for its end, however it ends.
+def run_child(flow: Flow[..., None], key: str, **parameters: Any) -> bool:
+    """Run a flow as a child of this run and wait for its end; returns whether it ended well.
 
     ``key`` makes a child one: asked for twice, because the answer was lost, the server gives the same run, even one
     that has ended. Each attempt at this run has children of its own. The flow's deployment has the flow's name.
     """
     if runtime.deployment.id is None:
         flow(**parameters)
-        return
+        return True
     parent, attempt = str(runtime.flow_run.id), runtime.flow_run.run_count
-    run_deployment(
+    run: Any = run_deployment(
         f"{flow.name}/{flow.name}",
         parameters=to_jsonable_python(parameters | {"parent": parent, "attempt": attempt}),
         idempotency_key=f"{parent}-{attempt}-{key}",
         poll_interval=1,
     )
+    return bool(run.state and run.state.is_completed())
 
 
 def called_off(parent: str | None, attempt: int) -> bool:

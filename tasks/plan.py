@@ -224,14 +224,23 @@ class _Planner:
             cleaned = self._cleaned(raw, day)
             read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
         tables = [cleaning]
+        failed = self._failed(day)
         for made in self.made:
             contents = self._read(made, day, read, tables)
             table = self._table(made, contents, day, again=what == "again")
-            if what == "failed" and table.why and (table.table, day) not in self.failed:
+            if what == "failed" and table.why and table.table not in failed:
                 continue
             tables.append(table)
             self._note(table, contents)
         return DayPlan(day, tuple(tables), self._released(day))
+
+    def _failed(self, day: date) -> set[str]:
+        """Tables whose last attempt failed, and those that they read."""
+        failed = {table for table, place in self.failed if place == day}
+        for made in reversed(self.made):
+            if made.card.name in failed and made.card.reads is not None:
+                failed.add(made.card.reads.name)
+        return failed
 
     def _note(self, planned: TablePlan, contents: DayContents) -> None:
         if planned.why and any(planned.day in former for former in self.former.values()):

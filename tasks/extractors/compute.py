@@ -43,6 +43,12 @@ class Model:
             place.give(self._extractor.card, self._weights, self._run)
             self._run = None
 
+    def _short_of_memory(self) -> None:
+        """What waits for other days gives way, before anything is tried again."""
+        place = waiting()
+        if place is not None:
+            place.clear()
+
     def _load(self) -> Run:
         place, card = waiting(), self._extractor.card
         run = place.take(card, self._weights) if place is not None else None
@@ -105,11 +111,13 @@ class Model:
         try:
             output = self._run([contents[index] for index in indices])
         except MemoryError:
+            self._short_of_memory()
             return None
         except (ExtractorFailed, Unavailable):
             raise
         except Exception as error:
             if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+                self._short_of_memory()
                 return None
             frame = traceback.extract_tb(error.__traceback__)[-1]
             # Not chained: the message of a library may quote a content.

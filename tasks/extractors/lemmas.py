@@ -10,10 +10,20 @@ DICTIONARY = f"pymorphy3 {version('pymorphy3')}, dictionaries {version('pymorphy
 """Another dictionary gives other lemmas, so this stands in the cards' settings."""
 
 
-@functools.lru_cache(maxsize=1 << 18)
+_LONGEST = 64
+"""Longer words are not remembered, so that hostile text can't fill the memory."""
+
+
 def lemma(word: str) -> str:
     """The word's most likely dictionary form, with е for ё as everywhere in ``plain``; as it is where not Russian."""
+    return _remembered(word) if len(word) <= _LONGEST else _looked_up(word)
+
+
+def _looked_up(word: str) -> str:
     return str(_analyzer().parse(word)[0].normal_form).replace("ё", "е")
+
+
+_remembered = functools.lru_cache(maxsize=1 << 18)(_looked_up)
 
 
 def lemmas(text: str) -> list[str]:

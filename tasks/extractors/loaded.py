@@ -10,8 +10,11 @@ from contextvars import ContextVar
 from tasks.extractors.card import Card, Run, Weights
 from tasks.extractors.store import places
 
-ROOM = 1 << 30
-"""Bytes of weights, as their files have them, that wait for the next day. Models that find no room are loaded again."""
+ROOM = 1 << 29
+"""Bytes of weights, as their files have them, that wait for the next day: loaded they take about twice as many.
+
+Models that find no room are loaded again.
+"""
 
 
 class Loaded:
@@ -20,15 +23,16 @@ class Loaded:
     def __init__(self, room: int = ROOM) -> None:
         self._lock = threading.Lock()
         self._room = room
-        self._waiting: dict[str, list[Run]] = {}
+        self._waiting: dict[str, list[tuple[int, Run]]] = {}
 
     def take(self, card: Card, weights: Weights | None) -> Run | None:
         with self._lock:
             waiting = self._waiting.get(card.fingerprint(weights))
             if not waiting:
                 return None
-            self._room += _size(card, weights)
-            return waiting.pop()
+            size, run = waiting.pop()
+            self._room += size
+            return run
 
     def give(self, card: Card, weights: Weights | None, run: Run) -> None:
         """Let a model wait; what waits already goes before it, since days ask for their models in one order."""
@@ -36,7 +40,13 @@ class Loaded:
         with self._lock:
             if size <= self._room:
                 self._room -= size
-                self._waiting.setdefault(card.fingerprint(weights), []).append(run)
+                self._waiting.setdefault(card.fingerprint(weights), []).append((size, run))
+
+    def clear(self) -> None:
+        """Let go of all that wait: memory is short."""
+        with self._lock:
+            self._room += sum(size for models in self._waiting.values() for size, _ in models)
+            self._waiting.clear()
 
 
 _LOADED: ContextVar[Loaded | None] = ContextVar("loaded", default=None)

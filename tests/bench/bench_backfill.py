@@ -80,7 +80,7 @@ def make(lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked:
 
 @contextlib.contextmanager
 def in_extractors() -> Iterator[list[float]]:
-    """Seconds of each chunk of rows that an extractor gave: reading, decoding and computing."""
+    """Seconds of each chunk of rows that an extractor gave: loading, reading, decoding and computing."""
     took: list[float] = []
 
     def timed(*arguments: Any, **named: Any) -> Iterator[Any]:
@@ -164,6 +164,6 @@ if __name__ == "__main__":
         wanted = days(int(sys.argv[1]))
         lake = Lake.create(Path(folder) / "lake")
         for day in wanted:
-            bring(lake, {day: {f"{day}-{row}": f"курс {day} и {row}" for row in range(MANY_ROWS)}})
+            bring(lake, {day: {f"{day}-{row}": f"курс{day:%j}х{row} и ещё" for row in range(MANY_ROWS)}})
         make(lake, wanted, CHEAP)
     tell_peak()

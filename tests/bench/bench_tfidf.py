@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tasks.extractors import get
 from tasks.extractors.artefact import split, unpack
-from tasks.extractors.lemmas import lemma, lemmas
+from tasks.extractors.lemmas import _remembered, lemmas
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.fitting import fitted
 
@@ -71,7 +71,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _remembering(texts: list[str]) -> list[list[str]]:
-    lemma.cache_clear()
+    _remembered.cache_clear()
     return [lemmas(text) for text in texts]
 
 

@@ -143,10 +143,10 @@ def test_days_that_the_lake_has_not_are_named(lake: Lake, what: tuple[str, ...])
 def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def child(flow: Flow[..., None], key: str, **parameters: Any) -> None:
+    def child(flow: Flow[..., None], key: str, **parameters: Any) -> bool:
         if not lake.releases():
             features(lake.uri, DAYS[0], ["sentiment_mini"])
-        run_child(flow, key, **parameters)
+        return run_child(flow, key, **parameters)
 
     monkeypatch.setattr(flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
     monkeypatch.setattr(flows.backfill, "run_child", child)

@@ -78,3 +78,27 @@ def test_a_child_of_a_backfill_pays_no_more_than_the_backfill_has_left(
         backfill.backfill_days(str(otzyv.lake), orders, budget=16, spent=spent)
     made = otzyv.opened().read(get("text_openai").card.table, columns=["status"])["status"].to_pylist()
     assert sorted(made) == ended
+
+
+def test_what_a_dead_child_may_have_paid_counts_as_spent(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def dies(*_: object, spent: float, **__: object) -> bool:
+        told.append(spent)
+        return False
+
+    monkeypatch.setattr(backfill, "run_child", dies)
+    with serving() as server:
+        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "200"}
+        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        otzyv.write("first.jsonl", [review("a", "Отлично")])
+        otzyv.run(extractors="text_openai")  # tells what a row costs
+        otzyv.write("second.jsonl", [review("b", "Ужасно", "2026-03-02")])
+        otzyv.run()
+        request = backfill.Backfill(extractors=[backfill.ExtractorName("text_openai")])
+        with pytest.raises(backfill.BackfillIncomplete) as left:
+            backfill.backfill(str(otzyv.lake), request)
+    money = left.value.report.plan.money
+    assert money
+    assert told == [0, money, 2 * money]

@@ -18,7 +18,7 @@ from tests.tasks.extractors.contents import contents
 
 
 class Counted:
-    """An extractor that counts how often it is loaded, and fails on a text that says so."""
+    """An extractor that counts how often it is loaded, and fails on texts that say so."""
 
     def __init__(self, **fields: Any) -> None:
         said: dict[str, Any] = {"name": "made_up", "version": 1, "modality": "text", "dim": 1} | fields
@@ -31,6 +31,8 @@ class Counted:
         def run(texts: Sequence[str]) -> np.ndarray[Any, Any]:
             if "беда" in texts:
                 raise ValueError
+            if "много" in texts:
+                raise MemoryError
             return np.ones((len(texts), 1), np.float32)
 
         return run
@@ -98,6 +100,15 @@ def test_models_beyond_the_room_are_loaded_again(tmp_path: Path, monkeypatch: py
             for model in models:
                 model.day("а", weights=weights)
     assert [model.loads for model in models] == [1, 3]
+
+
+def test_models_that_wait_give_way_where_memory_is_short() -> None:
+    waits, needs = Counted(), Counted(name="another")
+    with loaded():
+        waits.day("а")
+        needs.day("много")
+        waits.day("а")
+    assert waits.loads == 2
 
 
 def test_threads_may_share_the_place() -> None:

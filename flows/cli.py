@@ -380,11 +380,14 @@ def forget(review: str | None, author: str | None, lake: str, as_json: bool) -> 
 @json_option
 def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> None:
     """Print rows of a table; a vector as its dimension, norm and first values."""
-    from flows.console import show_rows
+    from flows.console import other_release, show_rows
     from tasks.lake import Lake
 
     opened = Lake(lake)
-    show_rows(opened, _known(partial(opened.table, table), "TABLE"), day, limit, as_json=as_json)
+    known = _known(partial(opened.table, table), "TABLE")
+    show_rows(opened, known, day, limit, as_json=as_json)
+    if day and (note := other_release(opened, known, day)):
+        click.echo(note, err=True)
 
 
 @main.command(epilog="otzyv schema sentiment_mini")

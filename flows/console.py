@@ -251,6 +251,23 @@ def show_rows(lake: Lake, table: Table, day: date | None, limit: int, *, as_json
         click.echo("\n" + "\n".join(f"{name + ':':<{longest + 1}} {cell}" for name, cell in row.items()))
 
 
+def other_release(lake: Lake, table: Table, day: date) -> str | None:
+    """What to say where readers of a day see a table otherwise than its newest publication is, or not at all."""
+    from tasks.lake.releases import SHOWN
+
+    files = lake.snapshot(table).of(day)
+    if "review_id" not in table.keys or not files:
+        return None
+    release = lake.releases([day]).get(day)
+    if release is None:
+        return f"the newest publication; readers see no release of {day}"
+    seen = release.by_name.get(table.name)
+    if seen and {*seen.files} == {file.path for file in files}:
+        return None
+    without = "" if seen else f", which is without {table.name}"
+    return f"the newest publication; readers see release {release.release_id[:SHOWN]} of {day}{without}"
+
+
 def _plain(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 

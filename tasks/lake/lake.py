@@ -98,7 +98,7 @@ class Lake:
 
     def frame(
         self,
-        days: Sequence[date] | None,
+        days: Sequence[date | str] | date | str | None,
         tables: Sequence[str],
         kind: Literal["pandas", "arrow"] = "pandas",
         *,
@@ -107,6 +107,7 @@ class Lake:
     ) -> pd.DataFrame | pa.Table:
         """Released rows of one or more tables, joined by review_id; all released days where ``days`` is None.
 
+        Days are dates, or texts such as ``2026-03-01``; one day, and one table's name, may stand alone.
         One table comes as it is. Of several, columns are named ``table.column``; a table with a row per attachment
         gives a list per review, in the order of its positions, or with ``pool="mean"`` the mean of its vectors and
         numbers. ``release``: what readers see, or the id of one release (or its first digits), as it was or as it is
@@ -114,7 +115,8 @@ class Lake:
         MixedFingerprints if the days of a table were made by different models. Both name the days. Without ``days``,
         those that were released without a table lack its rows.
         """
-        chosen = self._chosen(days, tables, release)
+        tables = [tables] if isinstance(tables, str) else tables
+        chosen = self._chosen(_dates(days), tables, release)
         whole = self._frame([self.table(name) for name in tables], chosen, pool)
         return whole if kind == "arrow" else whole.to_pandas()
 
@@ -142,7 +144,8 @@ class Lake:
         missing = sorted(set(days or ()) - set(seen))
         if missing:
             named = ", ".join(str(day) for day in missing)
-            raise NotReleased(f"no release of {named}; released days: {_span(seen)}")
+            there = self.releases() if release == "latest" else seen
+            raise NotReleased(f"no release of {named}; released days: {_span(there)}")
         for name in tables:
             if "review_id" not in self.table(name).keys:
                 raise ValueError(f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it")
@@ -178,6 +181,18 @@ class Lake:
         known = [(release.day, release.by_name[table.name]) for release in chosen if table.name in release.by_name]
         files = [DataFile(path, 0, 0, day) for day, released in known for path in released.files]
         return read_table(self.storage, table, files)
+
+
+def _dates(days: Sequence[date | str] | date | str | None) -> list[date] | None:
+    if days is None:
+        return None
+    found = []
+    for day in [days] if isinstance(days, date | str) else days:
+        try:
+            found.append(day if type(day) is date else date.fromisoformat(day))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ValueError(f"{day!r} is not a day; give date(2026, 3, 1) or '2026-03-01'") from None
+    return found
 
 
 def _span(seen: Iterable[date]) -> str:

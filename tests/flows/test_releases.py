@@ -36,9 +36,13 @@ def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkey
     assert "held: 2026-03-01: clean_text: 50% of 2 texts are empty" in done.stderr
     assert approve in done.stderr
     assert [row["state"] for row in listed(otzyv)] == ["held", "current"]
+    show = ("show", "reviews", "--lake", otzyv.lake, "--day", "2026-03-01")
+    seen = listed(otzyv)[1]["release_id"]
+    assert command(*show).stderr == f"the newest publication; readers see release {seen[:12]} of 2026-03-01\n"
     assert "2026-03-01 is held: clean_text: 50% of 2 texts are empty" in page(lake=otzyv.lake)
     assert command(*approve.split()[1:]).exit_code == 0
     assert [row["state"] for row in listed(otzyv)] == ["current", "superseded", "superseded"]
+    assert not command(*show).stderr
     assert set(otzyv.opened().frame(None, ["reviews"])["text"].fillna("")) == {"Отличный курс, спасибо!", ""}
     first = listed(otzyv)[-1]["release_id"]
     assert command("rollback", first[:12], "--lake", otzyv.lake).exit_code == 0

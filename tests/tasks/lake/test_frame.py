@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,21 @@ def test_attachments_are_pooled_over_those_that_have_features(tmp_path: Path) ->
         assert list(frame.loc[review_id, "image_toy.position"]) == sorted(range(len(alone.loc[review_id, "position"])))
     assert frame.loc[ids[2], "image_toy.embedding"] is None
     assert set(alone.index) == set(ids[:2])
+
+
+def test_days_are_dates_or_their_texts_and_others_are_named_with_those_there_are(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    for day in DAYS[:2]:
+        put(lake, TEXTS, rows(TEXTS, 1, day))
+        release_day(lake.storage, day, [TEXTS])
+    wanted = lake.frame([DAYS[0]], ["text_toy"], "arrow")
+    for days in ([str(DAYS[0])], str(DAYS[0]), DAYS[0]):
+        assert lake.frame(days, "text_toy", "arrow").equals(wanted)
+    for wrong in ("1 марта", datetime(2026, 3, 1), 20260301):  # noqa: DTZ001
+        with pytest.raises(ValueError, match=r"is not a day; give date\(2026, 3, 1\)"):
+            lake.frame([wrong], ["text_toy"])  # type: ignore[list-item]
+    with pytest.raises(NotReleased, match=f"no release of 2031-01-01; released days: {DAYS[0]} to {DAYS[1]}"):
+        lake.frame("2031-01-01", "text_toy")
 
 
 def test_a_release_is_read_by_its_id_whatever_came_after(tmp_path: Path) -> None:

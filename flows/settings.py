@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
-from tasks.extractors.settings import ExtractorSettings, WrongSettings
+from tasks.extractors.settings import ExtractorSettings, OpenAISettings, OwnModel, WrongSettings
 from tasks.lake.maintain import Keep
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS
@@ -58,6 +60,17 @@ class Settings(ExtractorSettings):
             raise ValueError(f"no column {', '.join(map(repr, unknown))}; there are: {', '.join(COLUMNS)}")
         return mapping
 
+    @field_validator("cron")
+    @classmethod
+    def _known_cron(cls, cron: str) -> str:
+        from prefect.client.schemas.schedules import CronSchedule
+
+        try:
+            CronSchedule(cron=cron)
+        except ValidationError:
+            raise ValueError(f"{cron!r} is no cron line; for three o'clock each day write '0 3 * * *'") from None
+        return cron
+
     @property
     def constants(self) -> dict[str, Any]:
         """What is fixed when a lake is made, as far as it was set and not left to the defaults."""
@@ -82,11 +95,22 @@ class Settings(ExtractorSettings):
         return SecretStr(path.read_text())
 
 
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "verdict": Limits,
+    "maintain": Keep,
+    "openai": OpenAISettings,
+    "extractors": OwnModel,
+}
+_OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_HOME", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
+"""Variables that are read elsewhere: the file, the model store, by infra/prefect.yaml, and by tests."""
+
+
 def load() -> Settings:
     """The settings as the environment and the file have them. Raises WrongSettings, which tells no secret."""
     file = os.environ.get("OTZYV_SETTINGS")
     if file and not Path(file).is_file():
         raise WrongSettings(f"no file {file} (OTZYV_SETTINGS)")
+    _check_names(os.environ)
     try:
         return Settings()
     except ValidationError as error:
@@ -97,8 +121,19 @@ def load() -> Settings:
         raise WrongSettings(f"{error}; in the environment a table is written as JSON") from None
 
 
+def _check_names(environment: Iterable[str]) -> None:
+    """Raises WrongSettings for a variable that only looks like a setting, so that none is mistyped unseen."""
+    known = {f"OTZYV_{name.upper()}" for name in Settings.model_fields} | _OTHERS
+    for name in sorted(environment):
+        if name.upper().startswith("OTZYV_") and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), sorted(known), 1)
+            meant = f"is {near[0]} meant?" if near else f"there are: {', '.join(sorted(known))}"
+            raise WrongSettings(f"no setting is in the environment variable {name}; {meant}")
+
+
 def _said(wrong: Any) -> str:
     name = ".".join(map(str, wrong["loc"]))
     if wrong["type"] == "extra_forbidden":
-        return f"no setting {name!r}; there are: {', '.join(Settings.model_fields)}"
+        model = _TABLES[wrong["loc"][0]] if len(wrong["loc"]) > 1 else Settings
+        return f"no setting {name!r}; there are: {', '.join(model.model_fields)}"
     return f"{name}: {wrong['msg'].removeprefix('Value error, ')}"

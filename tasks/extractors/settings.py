@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -156,5 +157,7 @@ def extractor_settings() -> ExtractorSettings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise WrongSettings(f"settings, [{place}]: {first['msg'].removeprefix('Value error, ')}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise WrongSettings(f"settings: {os.environ.get('OTZYV_SETTINGS')} is not TOML: {error}") from error
     except (OSError, ValueError) as error:
         raise WrongSettings(f"settings: {error}") from error

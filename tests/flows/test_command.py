@@ -203,7 +203,9 @@ SETTINGS = {
     "mapping": ("[mapping]\nbody = 'text'", "mapping: no column 'body'; there are: review_id", "attachments"),
     "mode": ("source_mode = 'all'", "source_mode: ", "'append' or 'snapshot'"),
     "secret": ("author_key = 'geheim'", "author_key: ", "at least 8"),
-    "no TOML": ("timezone = UTC", "is not TOML", "line 1"),
+    "no TOML": ("timezone = UTC", "otzyv.toml is not TOML", "line 1"),
+    "in a table": ("[verdict]\nmin_rows = 3", "no setting 'verdict.min_rows'; there are: ", "fewest"),
+    "cron": ("cron = 'every day'", "cron: 'every day' is no cron line", "0 3 * * *"),
     "profile": ("profile = 'best'", "the setting profile", "there are: embedded"),
 }
 
@@ -235,6 +237,7 @@ def test_settings_that_are_not_there_or_are_not_the_lakes_are_refused(
     before = otzyv.files()
     for name, value, said in (
         ("OTZYV_SETTINGS", "nowhere.toml", "no file nowhere.toml"),
+        ("OTZYV_PROFLE", "standard", "variable OTZYV_PROFLE; is OTZYV_PROFILE meant?"),
         ("OTZYV_TIMEZONE", "Asia/Tokyo", "this lake was made with 'UTC'"),
         ("OTZYV_PRECISION", "f32", "this lake was made with 'bf16'"),
         ("OTZYV_AUTHOR_KEY", "another key", "Set OTZYV_AUTHOR_KEY to the lake's key"),

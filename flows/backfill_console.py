@@ -33,6 +33,7 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
             for day in plan.days
         ],
         "missing": plan.missing,
+        "missing_weights": dict(plan.missing_weights),
         "seconds": plan.seconds,
         "money": plan.money,
         "digest": plan.digest,
@@ -40,9 +41,11 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """A row for each table of each day that has something to do, and the sum. Standard error names missing days."""
-    if plan.note:
-        click.echo(plan.note, err=True)
+    """A row for each table of each day that has something to do, and the sum.
+
+    Standard error names days and weights that are not there.
+    """
+    _note(plan)
     if as_json:
         click.echo(json.dumps(plan_as_object(plan), ensure_ascii=False, default=str))
         return
@@ -66,8 +69,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
     """The plan, then how each of its tables ended."""
     if as_json:
-        if report.plan.note:
-            click.echo(report.plan.note, err=True)
+        _note(report.plan)
         said = {
             "plan": plan_as_object(report.plan),
             "outcomes": [asdict(outcome) for outcome in report.outcomes],
@@ -92,6 +94,13 @@ def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
             for outcome in report.outcomes
         ]
     )
+
+
+def _note(plan: Plan) -> None:
+    if plan.note:
+        click.echo(plan.note, err=True)
+    for name, cure in plan.missing_weights:
+        click.echo(f"{name}: its weights are not here. {cure}", err=True)
 
 
 def _show(rows: Sequence[Mapping[str, str]]) -> None:

@@ -19,6 +19,7 @@ from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import extract
 from tasks.extractors.registry import in_order
+from tasks.extractors.store import cure, present
 from tasks.features import configured, contents_of, former_days, inputs, reusable, run_key
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, text_contents
@@ -95,6 +96,7 @@ class Plan:
     """What was asked, and what it takes, day by day in the order the days would run.
 
     ``asked``: the days that were asked for, none where it was all; ``known``: those that the lake has.
+    ``missing_weights``: extractors that have something to compute and whose weights are not here, with what mends it.
     """
 
     lake: str
@@ -103,6 +105,7 @@ class Plan:
     days: tuple[DayPlan, ...]
     asked: tuple[date, ...]
     known: tuple[date, ...]
+    missing_weights: tuple[tuple[str, str], ...] = ()
 
     @property
     def work(self) -> tuple[DayPlan, ...]:
@@ -160,7 +163,9 @@ def plan(
         chosen &= {day for _, day in planner.failed}
     ordered = sorted(chosen, reverse=newest_first)
     plans = tuple(planner.plan(ordered, what))
-    return Plan(lake.uri, what, tuple(extractors), plans, tuple(days or ()), tuple(known))
+    computing = {table.table for day in plans for table in day.tables if table.contents}
+    missing = tuple(planner.missing_weights(computing))
+    return Plan(lake.uri, what, tuple(extractors), plans, tuple(days or ()), tuple(known), missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,13 @@ class _Planner:
         extractor, weights = configured(self.lake, extractor)
         card = extractor.card
         return _Made(extractor, weights, card.fingerprint(weights), self.lake.snapshot(card.table))
+
+    def missing_weights(self, computing: Set[str]) -> Iterator[tuple[str, str]]:
+        """Of these tables' extractors, those whose weights are not here, and what mends that; no file is read."""
+        for made in self.made:
+            name, weights = made.card.name, made.weights
+            if name in computing and weights and not made.card.fitted and not present(name, weights):
+                yield name, cure(name, weights, [file.name for file in weights.files])
 
     def plan(self, days: Sequence[date], what: What) -> Iterator[DayPlan]:
         """The days, as they would be made one after the other."""

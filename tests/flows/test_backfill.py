@@ -140,6 +140,20 @@ def test_days_that_the_lake_has_not_are_named(lake: Lake, what: tuple[str, ...])
     assert "no reviews of" not in command(*asked, "2026-03-01", "--to", "2026-03-03").stderr
 
 
+@pytest.mark.parametrize("what", [("plan",), ("backfill", "--dry-run")], ids=lambda what: what[0])
+def test_weights_that_a_plan_needs_and_that_are_not_here_are_named(
+    lake: Lake, what: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "empty"))
+    asked = (*what, "--lake", lake.uri, "--extractors", "text_rubert_tiny2,text_navec,image_resnet50")
+    said = command(*asked).stderr
+    assert "text_rubert_tiny2: its weights are not here. Run `otzyv models pull text_rubert_tiny2`, or put it" in said
+    assert "text_navec" not in said, "it comes with a package"
+    assert "image_resnet50" not in said, "it has nothing to compute"
+    told = json.loads(command(*asked, "--json").stdout)
+    assert [*(told if what == ("plan",) else told["plan"])["missing_weights"]] == ["text_rubert_tiny2"]
+
+
 def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ demo: $(STAMP)
 	@$(BIN)/otzyv demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 torture: $(STAMP)
 	@$(BIN)/python -m tests.faults --share $(SHARE)

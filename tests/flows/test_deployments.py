@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.schemas.automations import Automation
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
 from flows.deployments import CRASHED, SILENT, TAG, crashed, deploy
 from flows.settings import Settings
+from tasks.lake import Lake
 from tests.flows.served import Served
 
 OURS = f"{TAG} in a test"
@@ -72,16 +74,21 @@ def test_only_our_runs_crash_when_they_fall_silent_and_those_as_well_that_never_
         assert [state(client, run) for run in (taken, outer, inner, others)] == ["Crashed"] * 3 + ["Pending"]
 
 
-def test_serving_brings_an_older_automation_up_to_date_and_leaves_one_that_is(served: Served) -> None:
-    def told() -> list[dict[str, Any]]:
-        known: list[dict[str, Any]] = served.post("automations/filter")
-        return [each for each in known if each["name"] == CRASHED]
+def test_serving_brings_an_older_automation_up_to_date_and_leaves_one_that_is(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    lake, settings = Lake.create(tmp_path).uri, Settings(cron="0 0 1 1 *")
+    with get_client(sync_client=True) as client:
 
-    (first,) = told()
-    with temporary_settings({PREFECT_API_URL: f"{served.url}/api"}), get_client(sync_client=True) as client:
-        client.update_automation(first["id"], crashed("another", 2 * SILENT))
-        deploy(served.lake.uri, Settings())
-        (renewed,) = told()
-        deploy(served.lake.uri, Settings())
-    assert {**renewed["trigger"], "id": None} == {**first["trigger"], "id": None}
-    assert told() == [renewed], "it has not been written again"
+        def told() -> Automation:
+            (only,) = client.read_automations_by_name(CRASHED)
+            return only
+
+        deploy(lake, settings)
+        first = told()
+        client.update_automation(first.id, crashed("another", 2 * SILENT))
+        deploy(lake, settings)
+        renewed = told()
+        assert renewed.trigger == first.trigger
+        deploy(lake, settings)
+        assert told() == renewed, "it has not been written again"

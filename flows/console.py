@@ -343,21 +343,27 @@ def show_training(report: Report, *, as_json: bool) -> None:
 
 def show_fit(fitted: Fitted, lake: str, *, as_json: bool) -> None:
     """What was learned, from what, and whether it is in use."""
-    model, on = fitted.model, fitted.model.fitted_on
+    model = fitted.model
     if as_json:
         said = {**asdict(model), "new": fitted.new, "seconds": fitted.seconds}
         click.echo(json.dumps(said, ensure_ascii=False, default=str))
         return
     click.echo(f"{model.name} version {model.version}, {model.state}, sha256 {model.sha256}")
-    known = ("table", "table_version", "from", "to", "days", "rows", "most_contents", "version", "settings")
-    facts = ", ".join(f"{name} {value}" for name, value in on.items() if name not in known)
-    click.echo(f"learned from {on['rows']:,} rows of {on['table']}, {on['from']} to {on['to']}: {facts}")
+    click.echo(learned(model))
     if not fitted.new:
         click.echo("These bytes were learned before: nothing changed.")
     if model.state == "candidate":
         click.echo(f"next: otzyv promote {model.name} --version {model.version} --lake {lake}")
     else:
         click.echo(f"next: otzyv features --lake {lake} --extractors {model.name}")
+
+
+def learned(model: Model) -> str:
+    """What a version was learned from, and what only then can be told: a vocabulary's size, explained variance."""
+    on = model.fitted_on
+    known = ("table", "table_version", "from", "to", "days", "rows", "most_contents", "version", "settings")
+    facts = ", ".join(f"{name} {value}" for name, value in on.items() if name not in known)
+    return f"learned from {on['rows']:,} rows of {on['table']}, {on['from']} to {on['to']}: {facts}"
 
 
 def show_promoted(model: Model, *, as_json: bool) -> None:

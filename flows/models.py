@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from flows.console import screen
+from flows.console import learned, screen
 from schemas.tables import RUNS
 from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store
 from tasks.lake import Lake
+from tasks.lake.models import fitted
 from tasks.rates import FIGURES, rates
 
 _HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "contents/s")
@@ -38,13 +39,21 @@ def chosen(name: str) -> tuple[Card, ...]:
 
 
 def show(lake: Lake | None, *, as_json: bool) -> None:
-    """The table of all extractors, or the same as JSON."""
-    entries = [catalogue.entry(get(name).card) for name in names()]
+    """The table of all extractors, or the same as JSON; of a lake also what was learned from it."""
+    fits = fitted(lake.storage) if lake else []
+    entries = [catalogue.entry(get(name).card) for name in dict.fromkeys([*names(), *(fit.name for fit in fits)])]
     known = rates(lake.read(RUNS, columns=["table", *FIGURES])) if lake else {}
     measured = {table: 1 / rate.seconds for table, rate in known.items() if rate.seconds}
     if as_json:
-        rows = [{**asdict(entry), "contents_per_second": measured.get(entry.name)} for entry in entries]
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        rows = [
+            {
+                **asdict(entry),
+                "contents_per_second": measured.get(entry.name),
+                "fits": [asdict(fit) for fit in fits if fit.name == entry.name],
+            }
+            for entry in entries
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, default=str))
         return
     grid = Grid(*(Column(head, no_wrap=True) for head in _HEADS), "licence", Column("source", overflow="fold"))
     for entry in entries:
@@ -63,6 +72,8 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
     console = screen()
     console.width = max(console.width, _LEAST_WIDTH)
     console.print(grid)
+    for fit in fits:
+        console.print(f"{fit.name} version {fit.version}, {fit.state}: {learned(fit)}", soft_wrap=True)
     console.print(f"model store: {store.root()}", soft_wrap=True)
 
 

@@ -70,6 +70,10 @@ def test_the_components_of_pictures_are_made_of_the_table_of_the_pictures(otzyv:
     otzyv.run(extractors=source)
     fitted = json.loads(command("fit", name, "--lake", otzyv.lake, "--json").stdout)
     assert (fitted["state"], fitted["fitted_on"]["table"], fitted["fitted_on"]["rows"]) == ("current", source, 41)
+    listed = json.loads(command("models", "--lake", otzyv.lake, "--json").stdout)
+    assert [each["fits"][0]["fitted_on"] for each in listed if each["name"] == name] == [fitted["fitted_on"]]
+    told = f"explained_variance {fitted['fitted_on']['explained_variance']}"
+    assert told in command("models", "--lake", otzyv.lake).stdout
     tables = otzyv.run(extractors=f"{name},{source}")["tables"]  # in whatever order they are named
     assert tables[name]["status"] == tables[source]["status"] == {"ok": 40, "undecodable": 1}
     lake = otzyv.opened()

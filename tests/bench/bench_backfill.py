@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from flows.prefect_server import configure
+from schemas.tables import ATTACHMENTS
 from tasks import features as making
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
@@ -60,9 +63,8 @@ def days(count: int) -> list[date]:
 def sourced(place: Path, name: str, wanted: Sequence[date], reviews: int, images: int, *, edited: int = 0) -> Lake:
     """A lake that has brought in as many reviews a day; the first ``edited`` of each day were edited since."""
     folder = place / f"{name} source"
-    folder.mkdir(exist_ok=True)
-    (folder / "images").unlink(missing_ok=True)
-    (folder / "images").symlink_to(place / "images", target_is_directory=True)
+    if not folder.exists():  # linked: a symbolic link that leaves the source's folder is refused
+        shutil.copytree(place / "images", folder / "images", copy_function=os.link)
     for day in wanted:
         write_reviews(folder / f"{day}.jsonl", reviews, images=images, day=day, edited=edited)
     lake = Lake.create(place / name, Constants(author_key_check=key_check(KEY.get_secret_value())))
@@ -71,6 +73,8 @@ def sourced(place: Path, name: str, wanted: Sequence[date], reviews: int, images
 
 
 def make(lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked: Any) -> tuple[Outcome, ...]:
+    if images := lake.read(ATTACHMENTS, columns=["status"])["status"].to_pylist():
+        assert set(images) == {"ok"}
     request = Backfill(days=list(wanted), extractors=list(extractors), order="oldest first", **asked)
     report = backfill(lake.uri, request)
     if len(report.plan.work) != len(wanted):

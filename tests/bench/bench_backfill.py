@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from flows.prefect_server import configure
+from flows.prefect_server import configure, without_heartbeats
 from schemas.tables import ATTACHMENTS
 from tasks import features as making
 from tasks.lake import Lake
@@ -76,7 +76,8 @@ def make(lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked:
     if images := lake.read(ATTACHMENTS, columns=["status"])["status"].to_pylist():
         assert set(images) == {"ok"}
     request = Backfill(days=list(wanted), extractors=list(extractors), order="oldest first", **asked)
-    report = backfill(lake.uri, request)
+    with without_heartbeats():  # as the command does
+        report = backfill(lake.uri, request)
     if len(report.plan.work) != len(wanted):
         raise SystemExit(f"{len(report.plan.work)} days had something to do, not {len(wanted)}")
     return report.outcomes
@@ -123,7 +124,7 @@ def _beside_extractors(place: Path) -> Figure:
 
 
 def _little_changed(place: Path) -> Figure:
-    wanted = days(2)
+    wanted = days(5)
     lake = sourced(place, "changed", wanted, REVIEWS, IMAGES)
     with in_extractors() as first:
         made = make(lake, wanted, SIX)

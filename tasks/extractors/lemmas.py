@@ -6,17 +6,15 @@ import functools
 from importlib.metadata import version
 from typing import Any
 
+from tasks.extractors.vocabulary import LONGEST
+
 DICTIONARY = f"pymorphy3 {version('pymorphy3')}, dictionaries {version('pymorphy3-dicts-ru')}"
 """Another dictionary gives other lemmas, so this stands in the cards' settings."""
 
 
-_LONGEST = 64
-"""Longer words are not remembered, so that hostile text can't fill the memory."""
-
-
 def lemma(word: str) -> str:
     """The word's most likely dictionary form, with е for ё as everywhere in ``plain``; as it is where not Russian."""
-    return _remembered(word) if len(word) <= _LONGEST else _looked_up(word)
+    return _remembered(word) if len(word) <= LONGEST else _looked_up(word)
 
 
 def _looked_up(word: str) -> str:

@@ -83,6 +83,15 @@ def make(lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked:
     return report.outcomes
 
 
+def seconds(
+    lake: Lake, wanted: Sequence[date], extractors: Sequence[str], **asked: Any
+) -> tuple[float, tuple[Outcome, ...]]:
+    """How long a backfill took, and how it ended."""
+    start = time.perf_counter()
+    made = make(lake, wanted, extractors, **asked)
+    return time.perf_counter() - start, made
+
+
 @contextlib.contextmanager
 def in_extractors() -> Iterator[list[float]]:
     """Seconds of each chunk of rows that an extractor gave: loading, reading, decoding and computing."""
@@ -109,9 +118,7 @@ def _beside_extractors(place: Path) -> Figure:
     rest, whole = [], []
     for _ in range(3):
         with in_extractors() as took:
-            start = time.perf_counter()
-            make(lake, day, SIX, what="again")
-            whole.append(time.perf_counter() - start)
+            whole.append(seconds(lake, day, SIX, what="again")[0])
         rest.append(whole[-1] - sum(took))
     return Figure(
         "a day but for its extractors",
@@ -129,9 +136,7 @@ def _little_changed(place: Path) -> Figure:
     with in_extractors() as first:
         made = make(lake, wanted, SIX)
     sourced(place, "changed", wanted, REVIEWS, IMAGES, edited=REVIEWS // 100)
-    start = time.perf_counter()
-    remade = make(lake, wanted, SIX)
-    took = time.perf_counter() - start
+    took, remade = seconds(lake, wanted, SIX)
     rows = [sum(outcome.computed for outcome in ended) for ended in (made, remade)]
     return Figure(
         "a backfill of 1 % changed texts, of the first one's extractor time",
@@ -149,11 +154,7 @@ def _side_by_side(place: Path) -> Figure:
     make(lake, wanted, SIX)
     ratios = []
     for _ in range(3):
-        times = []
-        for at_once in (1, 2):
-            start = time.perf_counter()
-            make(lake, wanted, SIX, what="again", days_at_once=at_once)
-            times.append(time.perf_counter() - start)
+        times = [seconds(lake, wanted, SIX, what="again", days_at_once=at_once)[0] for at_once in (1, 2)]
         ratios.append(times[1] / times[0])
     return Figure(
         "two days at once, of the time of one after the other",

@@ -12,7 +12,7 @@ from flows.daily import daily
 from schemas.tables import RUNS
 from tasks.extractors import get
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.openai_server import DIM, KEY, serving
+from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving
 
 
 def test_a_run_ends_with_what_it_paid_and_shows_the_key_to_nobody(
@@ -22,12 +22,9 @@ def test_a_run_ends_with_what_it_paid_and_shows_the_key_to_nobody(
     where = ("--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "text_openai")
     monkeypatch.setenv("COLUMNS", "200")
     with serving() as server:
-        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "16"}
-        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        pay(monkeypatch, server, budget=16)
         done = command("run", *where)
-        said["budget"] = "200"
-        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+        pay(monkeypatch, server, budget=200)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
         refused = command("run", *where)
     assert done.exit_code == 0, done.output
@@ -44,6 +41,13 @@ def test_a_run_ends_with_what_it_paid_and_shows_the_key_to_nobody(
         assert key.encode() not in kept
 
 
+def pay(monkeypatch: pytest.MonkeyPatch, server: Embeddings, *, budget: int) -> None:
+    """Have text_openai ask this server, which takes one unit of money for each token."""
+    said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": str(budget)}
+    monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
 @pytest.mark.parametrize("job", ["daily", "backfill"])
 def test_a_budget_is_one_for_all_days_that_a_daily_run_or_a_backfill_makes(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, job: str
@@ -52,9 +56,7 @@ def test_a_budget_is_one_for_all_days_that_a_daily_run_or_a_backfill_makes(
     otzyv.write("reviews.jsonl", [review("a", "Отлично"), review("b", "Ужасно", "2026-03-02")])
     otzyv.run()
     with serving() as server:
-        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "16"}
-        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        pay(monkeypatch, server, budget=16)
         if job == "daily":
             daily(str(otzyv.lake), date(2026, 3, 2), [backfill.ExtractorName("text_openai")])
         else:
@@ -71,9 +73,7 @@ def test_a_child_of_a_backfill_pays_no_more_than_the_backfill_has_left(
     otzyv.write("reviews.jsonl", [review("a", "Отлично"), review("b", "Ужасно", "2026-03-02")])
     otzyv.run()
     with serving() as server:
-        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "200"}
-        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        pay(monkeypatch, server, budget=200)
         orders = [backfill.DayOrder(day=date(2026, 3, day), extractors=["text_openai"]) for day in (1, 2)]
         backfill.backfill_days(str(otzyv.lake), orders, budget=16, spent=spent)
     made = otzyv.opened().read(get("text_openai").card.table, columns=["status"])["status"].to_pylist()
@@ -89,9 +89,7 @@ def test_what_a_dead_child_may_have_paid_counts_as_spent(otzyv: Otzyv, monkeypat
 
     monkeypatch.setattr(backfill, "run_child", dies)
     with serving() as server:
-        said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1000000", "budget": "200"}
-        monkeypatch.setenv("OTZYV_OPENAI", json.dumps(said))
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        pay(monkeypatch, server, budget=200)
         otzyv.write("first.jsonl", [review("a", "Отлично")])
         otzyv.run(extractors="text_openai")  # tells what a row costs
         otzyv.write("second.jsonl", [review("b", "Ужасно", "2026-03-02")])

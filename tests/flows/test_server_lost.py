@@ -27,35 +27,31 @@ def test_a_run_whose_server_is_gone_for_good_says_so_in_a_line_and_the_next_one_
     otzyv: Otzyv,
 ) -> None:
     for _ in turns("Prefect's server gone from the start of a run to its end", 1, 1):
-        lose_the_server_and_run_again(otzyv)
+        otzyv.write("reviews.jsonl", [review(f"{day}/{n}", day=str(day)) for day in DAYS for n in range(5)])
+        command = [sys.executable, "-m", "flows.cli", "run", "--source", str(otzyv.source), "--lake", str(otzyv.lake)]
+        with (
+            Road(str(PREFECT_API_URL.value())) as road,
+            subprocess.Popen(
+                [*command, "--extractors", "sentiment_mini"],
+                cwd=HOME,
+                env={**os.environ, "PREFECT_API_URL": f"{road.url}/api", "PREFECT_CLIENT_MAX_RETRIES": "1"},
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as run,
+        ):
+            while not (otzyv.lake / "clean_text" / "_delta_log").exists():
+                assert run.poll() is None, run.communicate()
+                time.sleep(0.02)
+            road.cut()
+            _, said = run.communicate()
+        assert run.returncode == 1
+        *bars, line = said.splitlines()
+        assert line.startswith(f"Error: Prefect's server at {road.url}/api answers no more (ConnectError): ")
+        assert all("━" in bar for bar in bars), said
+        assert list(otzyv.opened().releases()) == DAYS[:1], "the day that had begun is published"
 
-
-def lose_the_server_and_run_again(otzyv: Otzyv) -> None:
-    otzyv.write("reviews.jsonl", [review(f"{day}/{n}", day=str(day)) for day in DAYS for n in range(5)])
-    command = [sys.executable, "-m", "flows.cli", "run", "--source", str(otzyv.source), "--lake", str(otzyv.lake)]
-    with (
-        Road(str(PREFECT_API_URL.value())) as road,
-        subprocess.Popen(
-            [*command, "--extractors", "sentiment_mini"],
-            cwd=HOME,
-            env={**os.environ, "PREFECT_API_URL": f"{road.url}/api", "PREFECT_CLIENT_MAX_RETRIES": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as run,
-    ):
-        while not (otzyv.lake / "clean_text" / "_delta_log").exists():
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.02)
-        road.cut()
-        _, said = run.communicate()
-    assert run.returncode == 1
-    *bars, line = said.splitlines()
-    assert line.startswith(f"Error: Prefect's server at {road.url}/api answers no more (ConnectError): ")
-    assert all("━" in bar for bar in bars), said
-    assert list(otzyv.opened().releases()) == DAYS[:1], "the day that had begun is published"
-
-    otzyv.run()
-    lake = otzyv.opened()
-    attempts = Counter((row["table"], row["day"]) for row in lake.read(RUNS).to_pylist())
-    assert attempts == {(table, day): 1 for table in ("clean_text", "sentiment_mini") for day in DAYS}
-    assert {day: release.sequence for day, release in lake.releases().items()} == dict.fromkeys(DAYS, 1)
+        otzyv.run()
+        lake = otzyv.opened()
+        attempts = Counter((row["table"], row["day"]) for row in lake.read(RUNS).to_pylist())
+        assert attempts == {(table, day): 1 for table in ("clean_text", "sentiment_mini") for day in DAYS}
+        assert {day: release.sequence for day, release in lake.releases().items()} == dict.fromkeys(DAYS, 1)

@@ -17,6 +17,10 @@ DEFAULTS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",  # it is stopped while it still writes events, and would tell
     "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",  # events that can't be sent are told whole
+    # One write a second instead of one for each state of a task: SQLite refuses a run that is begun between two writes,
+    # and Prefect's client then waits for two seconds.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1000",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the quality page's task stands in no flow
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_OFFLINE": "1",

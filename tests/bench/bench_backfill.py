@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from flows.prefect_server import configure, without_heartbeats
+from flows.backfill import Backfill, backfill
+from flows.ingest import ingest
+from flows.prefect_server import without_heartbeats
 from schemas.tables import ATTACHMENTS
 from tasks import features as making
+from tasks.ingest import Source
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
+from tasks.outcomes import Outcome
 from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak
 from tests.tasks.reviews import bring
-
-configure()  # before anything imports Prefect
-
-from flows.backfill import Backfill, backfill  # noqa: E402
-from flows.ingest import ingest  # noqa: E402
-from tasks.ingest import Source  # noqa: E402
-from tasks.outcomes import Outcome  # noqa: E402
 
 REVIEWS, IMAGES = 2_000, 333
 CHEAP = ("sentiment_mini", "text_navec")

@@ -18,8 +18,7 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from flows.prefect_server import configure
-from flows.run import RunReport
+from flows.run import RunReport, run
 from tasks.extractors import Card, Extractor, Run, Weights, get, registry
 from tasks.extractors.card import File
 from tasks.extractors.registry import Loader
@@ -73,9 +72,6 @@ def write_reviews(path: Path, rows: int, *, images: int = 0, day: date = DAY, ed
 
 
 def make_day(lake: Path, source: Path, extractors: Sequence[str] = EXTRACTORS) -> RunReport:
-    configure()  # before anything imports Prefect
-    from flows.run import run
-
     report = run(str(lake), extractors, source=Source(str(source)), author_key=KEY)
     if report.failed:
         raise RuntimeError("; ".join(report.failed))

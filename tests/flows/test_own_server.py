@@ -1,0 +1,29 @@
+"""A run that no server was started for starts Prefect's own, which keeps on record what ran."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.flows.command import Otzyv, review
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_task_of_a_run_is_on_record_when_its_server_has_stopped(otzyv: Otzyv, tmp_path: Path) -> None:
+    days = ("2026-03-01", "2026-03-02")
+    otzyv.write("reviews.jsonl", [review(day, day=day) for day in days])
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT)}
+    where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake), "--extractors", "sentiment_mini")
+    subprocess.run([sys.executable, "-m", "flows.cli", "run", *where], env=environment, capture_output=True, check=True)
+    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as server:
+        ran = Counter(server.execute("SELECT name, state_type FROM task_run").fetchall())
+    tasks = ("clean_text", "sentiment_mini", "record", "release", "artifact")
+    expected = {(f"{task} {day}", "COMPLETED"): 1 for day in days for task in tasks}
+    assert expected.items() <= ran.items()
+    assert {state for _, state in ran} == {"COMPLETED"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import secrets
 import tomllib
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
-from tasks.extractors.settings import ExtractorSettings, OpenAISettings, OwnModel, WrongSettings
+from tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, all_told, meant
 from tasks.lake.maintain import Keep
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS
@@ -95,12 +94,7 @@ class Settings(ExtractorSettings):
         return SecretStr(path.read_text())
 
 
-_TABLES: Mapping[str, type[BaseModel]] = {
-    "verdict": Limits,
-    "maintain": Keep,
-    "openai": OpenAISettings,
-    "extractors": OwnModel,
-}
+_TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "verdict": Limits, "maintain": Keep, "": Settings}
 _OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_HOME", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
 """Variables that are read elsewhere: the file, the model store, by infra/prefect.yaml, and by tests."""
 
@@ -114,7 +108,7 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise WrongSettings("; ".join(_said(wrong) for wrong in error.errors(include_input=False))) from None
+        raise WrongSettings(all_told(error, _TABLES)) from None
     except tomllib.TOMLDecodeError as error:
         raise WrongSettings(f"{file} is not TOML: {error}") from None
     except SettingsError as error:
@@ -123,17 +117,7 @@ def load() -> Settings:
 
 def _check_names(environment: Iterable[str]) -> None:
     """Raises WrongSettings for a variable that only looks like a setting, so that none is mistyped unseen."""
-    known = {f"OTZYV_{name.upper()}" for name in Settings.model_fields} | _OTHERS
+    known = sorted({f"OTZYV_{name.upper()}" for name in Settings.model_fields} | _OTHERS)
     for name in sorted(environment):
         if name.upper().startswith("OTZYV_") and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), sorted(known), 1)
-            meant = f"is {near[0]} meant?" if near else f"there are: {', '.join(sorted(known))}"
-            raise WrongSettings(f"no setting is in the environment variable {name}; {meant}")
-
-
-def _said(wrong: Any) -> str:
-    name = ".".join(map(str, wrong["loc"]))
-    if wrong["type"] == "extra_forbidden":
-        model = _TABLES[wrong["loc"][0]] if len(wrong["loc"]) > 1 else Settings
-        return f"no setting {name!r}; there are: {', '.join(model.model_fields)}"
-    return f"{name}: {wrong['msg'].removeprefix('Value error, ')}"
+            raise WrongSettings(f"no setting is in the environment variable {name}; {meant(name.upper(), known)}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 _NAME = re.compile(r"(text|image|audio)_[a-z0-9_]{1,50}")
@@ -149,15 +152,40 @@ class ExtractorSettings(BaseSettings):
         return (init_settings, env_settings, *toml)
 
 
+TABLES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "extractors": OwnModel}
+"""The keys of each table, or of each table in it."""
+
+
 def extractor_settings() -> ExtractorSettings:
     """What this process's settings say of extractors. Raises WrongSettings, in one line."""
     try:
         return ExtractorSettings()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise WrongSettings(f"settings, [{place}]: {first['msg'].removeprefix('Value error, ')}") from error
+        raise WrongSettings(f"settings: {all_told(error, TABLES)}") from error
     except tomllib.TOMLDecodeError as error:
         raise WrongSettings(f"settings: {os.environ.get('OTZYV_SETTINGS')} is not TOML: {error}") from error
     except (OSError, ValueError) as error:
         raise WrongSettings(f"settings: {error}") from error
+
+
+def all_told(error: ValidationError, tables: Mapping[str, type[BaseModel]]) -> str:
+    """What pydantic found wrong, each as ``setting: what is wrong``; of a key that is unknown in its table, what would
+    do. No value is shown.
+
+    ``tables``: as ``TABLES``, under "" the keys that stand in no table.
+    """
+    return "; ".join(_told(wrong, tables) for wrong in error.errors(include_input=False))
+
+
+def _told(wrong: ErrorDetails, tables: Mapping[str, type[BaseModel]]) -> str:
+    *table, key = map(str, wrong["loc"])
+    name = ".".join([*table, key])
+    if wrong["type"] == "extra_forbidden":
+        return f"no setting {name!r}; {meant(key, tables[table[0] if table else ''].model_fields)}"
+    return f"{name}: {wrong['msg'].removeprefix('Value error, ')}"
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Of a name that is not among those known: the one that is near to it, or all of them."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"is {near[0]} meant?" if near else f"there are: {', '.join(known)}"

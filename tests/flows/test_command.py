@@ -198,13 +198,15 @@ def test_only_debug_shows_where_an_error_came_from(otzyv: Otzyv, arguments: tupl
 
 
 SETTINGS = {
-    "unknown": ("time_zone = 'UTC'", "no setting 'time_zone'; there are: ", "timezone"),
+    "mistyped": ("time_zone = 'UTC'", "no setting 'time_zone'; ", "is timezone meant?"),
+    "unknown": ("where = 'here'", "no setting 'where'; there are: ", "timezone"),
     "time zone": ("timezone = 'Mars/Olympus'", "timezone: no time zone 'Mars/Olympus'", "Europe/Moscow"),
     "mapping": ("[mapping]\nbody = 'text'", "mapping: no column 'body'; there are: review_id", "attachments"),
     "mode": ("source_mode = 'all'", "source_mode: ", "'append' or 'snapshot'"),
     "secret": ("author_key = 'geheim'", "author_key: ", "at least 8"),
     "no TOML": ("timezone = UTC", "otzyv.toml is not TOML", "line 1"),
     "in a table": ("[verdict]\nmin_rows = 3", "no setting 'verdict.min_rows'; there are: ", "fewest"),
+    "in an extractor's table": ("[openai]\nprise = 1", "no setting 'openai.prise'; ", "is price meant?"),
     "cron": ("cron = 'every day'", "cron: 'every day' is no cron line", "0 3 * * *"),
     "profile": ("profile = 'best'", "the setting profile", "there are: embedded"),
 }

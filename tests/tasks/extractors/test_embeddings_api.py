@@ -270,10 +270,11 @@ def test_what_decides_the_vectors_decides_the_fingerprint(configure: Configure) 
         ({"base_url": "https://me:secret@api.example.org/v1"}, "OPENAI_API_KEY"),
         ({"base_url": "https://api.example.org:x/v1"}, "no address"),
         ({"budget": "-1"}, "greater than or equal to 0"),
-        ({"api_key": "secret"}, "api_key"),
+        ({"api_key": "secret"}, "no setting 'openai.api_key'; there are: base_url, model, "),
+        ({"max_token": 9}, "no setting 'openai.max_token'; is max_tokens meant?"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(configure: Configure, other: dict[str, str], said: str) -> None:
+def test_settings_that_cannot_be_are_refused_by_name(configure: Configure, other: dict[str, Any], said: str) -> None:
     configure(**other)
     with pytest.raises(WrongSettings, match=said) as refused:
         extractor_settings()

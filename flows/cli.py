@@ -749,7 +749,10 @@ def _names(extractors: str | None, profile: str | None, settings: Settings, lake
         chosen: tuple[str, ...] = _known(lambda: names(settings.profile if profile is None else profile), hint)
         return chosen
     given = [name.strip() for name in extractors.split(",") if name.strip()]
-    wanted = tuple(dict.fromkeys(name for one in given for name in (available(lake) if one == ALL else [one])))
+    there = available(lake, given) if ALL in given else None
+    for line in there.left_out if there else ():
+        click.echo(line, err=True)
+    wanted = tuple(dict.fromkeys(name for one in given for name in (there.names if there and one == ALL else [one])))
     if not wanted:
         raise click.BadParameter(f"name at least one of: {', '.join(names())}", param_hint="--extractors")
     for name in wanted:

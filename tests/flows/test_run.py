@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.tables import REVIEWS, RUNS
+from tasks.extractors import get, names
 from tests.flows.command import Otzyv, command, review
 
 ATTACHED = [{"kind": "image", "uri": "gone.png"}]
@@ -179,6 +181,42 @@ def test_days_do_not_depend_on_the_machines_time_zone(otzyv: Otzyv, monkeypatch:
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_all_available_names_what_it_leaves_out_and_what_brings_that(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review(f"r{n}", f"Курс номер {n % 3}, задачи и лекции") for n in range(9)])
+    where = ("--lake", otzyv.lake, "--extractors", "all-available")
+
+    def left_out(*arguments: str | Path) -> tuple[dict[str, list[str]], Any]:
+        """Of each kind the names that were left out; and the object that was printed for programs."""
+        done = command(*arguments, *where, "--json")
+        assert done.exit_code == 0, done.stderr
+        told = re.findall(r"^left out, ([^:]+): ([^;]+); (.+)$", done.stderr, re.M)
+        brings = {
+            "never fitted in this lake": f"`otzyv fit NAME --lake {otzyv.lake}`",
+            "weights not here": "`otzyv models pull NAME`",
+            "paid for": "the key in OPENAI_API_KEY",
+        }
+        assert [kind for kind, _, _ in told] == [*brings]  # a line of each
+        assert all(brings[kind] in how for kind, _, how in told)
+        return {kind: named.split(", ") for kind, named, _ in told}, json.loads(done.stdout)
+
+    def planned(said: Any) -> set[str]:
+        return {table["table"] for day in said["days"] for table in day["tables"]}
+
+    left, said = left_out("run", "--source", otzyv.source)
+    made = {*said["tables"]} - {"clean_text"}
+    assert sorted([*made, *(name for named in left.values() for name in named)]) == sorted(names())
+    assert left["never fitted in this lake"] == [name for name in names() if get(name).fit]
+    assert left["paid for"] == ["text_openai"]
+    assert made >= {*names("embedded")}
+    assert command("fit", "text_count", "--lake", otzyv.lake).exit_code == 0
+    later, said = left_out("plan")
+    assert {*left["never fitted in this lake"]} - {*later["never fitted in this lake"]} == {"text_count"}
+    assert planned(said) == {"clean_text", "text_count", *made}
+    named = command("plan", *where[:3], "all-available,text_openai", "--json")
+    assert planned(json.loads(named.stdout)) == {"clean_text", "text_count", *made, "text_openai"}
+    assert "paid for" not in named.stderr
 
 
 def test_json_alone_stands_on_standard_output_even_with_the_log_on(otzyv: Otzyv) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,11 @@ from tasks.lake import Lake
 from tasks.lake.releases import ReleasedTable
 from tasks.lake.snapshot import CorruptFile, DataFile, read_batches, read_table
 from tasks.quality.figures import flat_columns, measure
-from tasks.quality.verdict import Cloud, Limits, Measured, critical
+from tasks.quality.verdict import Cloud, Limits, Measured, Metrics, critical
 
 DAYS = 14
 """How many days back a day is compared with."""
+MeasureOne = Callable[[date, ReleasedTable], tuple[Metrics | None, Cloud | None]]
 
 
 def held(lake: Lake, day: date, limits: Limits, tables: Sequence[ReleasedTable]) -> str | None:
@@ -35,26 +37,35 @@ def held(lake: Lake, day: date, limits: Limits, tables: Sequence[ReleasedTable])
         if files and all(path in known for path in files)
     ]
     reference = max(seen, default=None)  # the day itself where readers see something of it
+    measure_one = cache(partial(_measure, lake))  # what a run left as it was is read once, for both sides
     before = None
     with suppress(CorruptFile):  # what readers had may be what this release is to mend
-        before = _measured(lake, reference, seen[reference].tables) if reference else None
-    said = critical(limits, _measured(lake, day, tables), before, usual, reviews=CLEAN_TEXT.name)
+        before = _measured(measure_one, reference, seen[reference].tables) if reference else None
+    said = critical(limits, _measured(measure_one, day, tables), before, usual, reviews=CLEAN_TEXT.name)
     return "; ".join(said) or None
 
 
-def _measured(lake: Lake, day: date, tables: Sequence[ReleasedTable]) -> Measured:
+def _measured(measure_one: MeasureOne, day: date, tables: Sequence[ReleasedTable]) -> Measured:
     figures: dict[str, Mapping[str, float]] = {}
     clouds = {}
     for released in tables:
-        table = definition(released.table)
-        if table is None:
-            continue
-        files = [DataFile(path, 0, 0, day) for path in released.files]
-        figures[table.name] = measure(table, read_table(lake.storage, table, files, flat_columns(table)))
-        for vector in (column.name for column in table.values if column.dim):
-            if cloud := _cloud(lake, table, files, vector):
-                clouds[table.name] = cloud
+        found, cloud = measure_one(day, released)
+        if found is not None:
+            figures[released.table] = found
+        if cloud is not None:
+            clouds[released.table] = cloud
     return Measured(figures, clouds, {released.table: released.fingerprint for released in tables})
+
+
+def _measure(lake: Lake, day: date, released: ReleasedTable) -> tuple[Metrics | None, Cloud | None]:
+    """The figures and the vectors of one table's day; None of a table that is not known here, or has no vectors."""
+    table = definition(released.table)
+    if table is None:
+        return None, None
+    files = [DataFile(path, 0, 0, day) for path in released.files]
+    figures = measure(table, read_table(lake.storage, table, files, flat_columns(table)))
+    clouds = [_cloud(lake, table, files, column.name) for column in table.values if column.dim]
+    return figures, next(filter(None, clouds), None)
 
 
 def definition(name: str) -> Table | None:

@@ -12,7 +12,8 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -286,15 +287,38 @@ def _validate(batch: Any, planned: Sequence[Planned], result_format: Any) -> lis
         plan.expectation.meta = {"check": i}
     suite = _library().ExpectationSuite("checks", expectations=[plan.expectation for plan in planned])
     try:
-        results = {
-            r.expectation_config.meta["check"]: r for r in batch.validate(suite, result_format=result_format).results
-        }
+        with _configured_once():
+            found = batch.validate(suite, result_format=result_format)
+        results = {r.expectation_config.meta["check"]: r for r in found.results}
     except Exception as error:
         if len(planned) > 1:  # one that breaks the whole suite must not hide the others' verdicts
             return [_validate(batch, [plan], result_format)[0] for plan in planned]
         _LOG.error("check %s of %r raised %s", planned[0].name, planned[0].column, type(error).__name__)
         results = {}
     return [_outcome(plan, results.get(i)) for i, plan in enumerate(planned)]
+
+
+@contextmanager
+def _configured_once() -> Iterator[None]:
+    """Within it each expectation builds its configuration once; the library asks for it some forty times.
+
+    That is a third and more of what the checks of a small day cost. Only one thread is ever in here.
+    """
+    from great_expectations.expectations.expectation import Expectation
+
+    built = Expectation.configuration
+    known: dict[int, tuple[Any, Any]] = {}
+
+    def configuration(expectation: Any) -> Any:
+        if id(expectation) not in known:  # kept beside it, or another expectation could get its id
+            known[id(expectation)] = expectation, built.fget(expectation)
+        return known[id(expectation)][1]
+
+    Expectation.configuration = property(configuration)
+    try:
+        yield
+    finally:
+        Expectation.configuration = built
 
 
 def _outcome(plan: Planned, result: Any) -> Outcome:

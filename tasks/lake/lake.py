@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -20,6 +19,9 @@ from tasks.lake.frame import Pool, attached, joined, per_review
 from tasks.lake.releases import Release
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_batches, read_table
 from tasks.lake.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class MixedFingerprints(RuntimeError):

@@ -227,7 +227,7 @@ def _check_files(storage: Storage, release: Release) -> None:
     """Raises NoSuchRelease if a file of the release is gone, or has not the size that the log tells."""
     told = f"release {release.release_id[:SHOWN]} of {release.day}"
     for table in (table for table in release.tables if table.files):
-        logged = logged_sizes(storage, table.table)
+        logged = logged_sizes(storage, table.table, table.files)
         for path in table.files:
             size = storage.size(path)
             if size is None:

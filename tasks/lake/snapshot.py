@@ -141,18 +141,25 @@ def published_in(storage: Storage, path: str) -> int | None:
     return None
 
 
-def logged_sizes(storage: Storage, name: str) -> dict[str, int]:
-    """Path -> bytes of a table's data files, of whatever version, as far as its log still tells."""
+def logged_sizes(storage: Storage, name: str, paths: Iterable[str]) -> dict[str, int]:
+    """Path -> bytes of these data files of a table, of whatever version, as far as its log still tells.
+
+    The newest entries are read first, and no more of them than are needed: a bucket answers one at a time.
+    """
     found: dict[str, int] = {}
+    wanted = set(paths)
     with suppress(DeltaError):
         actions = pa.table(DeltaTable(storage.at(name), storage_options=storage.options).get_add_actions(flatten=True))
-        found.update(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
-    for entry in storage.files(f"{name}/_delta_log"):
+        stand = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
+        found.update((f"{name}/{path}", size) for path, size in stand)
+    for entry in reversed(storage.files(f"{name}/_delta_log")):
+        if wanted <= found.keys():
+            break
         if (told := _ENTRY.search(entry)) and told[2] == "json":
             with suppress(ValueError):  # an entry that is cut off
                 added = (json.loads(line).get("add") for line in storage.read(entry).splitlines())
-                found.update({unquote(add["path"]): add["size"] for add in added if add})
-    return {f"{name}/{path}": size for path, size in found.items()}
+                found.update((f"{name}/{unquote(add['path'])}", add["size"]) for add in added if add)
+    return {path: size for path, size in found.items() if path in wanted}
 
 
 _ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")

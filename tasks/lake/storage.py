@@ -35,11 +35,24 @@ class StorageError(RuntimeError):
     """The lake's place can't be used as asked: names the place and what would work."""
 
 
+_MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|[\\\x00-\x1f\x7f-\x9f]|[^\x00-\ud7ff\ue000-\U0010ffff]|_delta_log(?=/|$)")
+"""What deltalake reads otherwise in a path than the file system does, however it is quoted."""
+
+
 def check_uri(uri: str) -> str:
     """The address of a lake, if it can be one. Raises StorageError."""
     if not uri or ("://" in uri and not uri.startswith("s3://")) or uri.rstrip("/") in ("s3:", "s3://"):
         raise StorageError(f"can't keep a lake at {uri!r}: give a folder or s3://bucket/path")
+    if found := _MISREAD.search(uri if uri.startswith("s3://") else str(_folder(uri))):
+        raise StorageError(
+            f"can't keep a lake at {uri!r}: deltalake does not take {found[0]!r} in a path; give a folder without it"
+        )
     return uri
+
+
+def _folder(text: str) -> Path:
+    """The folder itself, by whatever link or way around it is reached: one lake has one address."""
+    return Path(text).expanduser().resolve()
 
 
 class Storage:
@@ -56,7 +69,7 @@ class Storage:
             root = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme, allow_bucket_creation=False)
             self.fs = fs.SubTreeFileSystem(self.uri.removeprefix("s3://"), root)
         else:
-            self.root = Path(text).expanduser().absolute()
+            self.root = _folder(text)
             for place in (self.root, *self.root.parents):
                 if place.is_file():
                     raise StorageError(f"can't keep a lake at {text}: {place} is a file, and a lake is a folder")

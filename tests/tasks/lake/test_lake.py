@@ -143,3 +143,23 @@ def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
     put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
     with pytest.raises(LookupError, match=r"there are: .*text_toy"):
         lake.frame(None, ["text_tpy"])
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a\\b", "a\nb", "a\udcffb", "_delta_log/lake"])
+def test_a_folder_that_deltalake_would_misread_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="give a folder without it"):
+        Lake.create(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "курс №1", "#?&;'*[x]", "{day}"])
+def test_a_lake_lies_in_a_folder_of_any_other_name(tmp_path: Path, name: str) -> None:
+    lake = Lake.create(tmp_path / name)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    assert lake.read(TEXTS).num_rows == 6
+
+
+def test_a_lake_has_one_address_by_whatever_way_it_is_reached(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    (tmp_path / "link").symlink_to(tmp_path / "lake")
+    assert Lake(tmp_path / "link").uri == Lake(tmp_path / "lake" / ".." / "lake").uri == lake.uri

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tempfile
@@ -16,13 +15,14 @@ import pyarrow as pa
 import soundfile
 
 from tasks.extractors import get, names
-from tasks.extractors.card import AudioInput, File, Weights
+from tasks.extractors.card import AudioInput
 from tasks.extractors.decode_audio import decode_audio
 from tasks.extractors.sound import mfcc_statistics, spectrum
 from tasks.extractors.speech import WAV2VEC2, speech
 from tasks.extractors.store import MissingWeights, choose
 from tasks.extractors.torchvision_shim import load_torchvision
 from tests.bench.figure import Figure, alternate
+from tests.tasks.extractors.networks import random_weights
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 DIGITS, MODELS = SHARED / "data" / "audio" / "fsdd", SHARED / "models"
@@ -89,18 +89,11 @@ def _spectrum() -> Figure:
 def _wav2vec2() -> Figure:
     load_torchvision()
     import torch
-    from safetensors.torch import save_file
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
+    from transformers import Wav2Vec2Model
 
-    torch.manual_seed(0)
-    network = Wav2Vec2Model(Wav2Vec2Config()).eval()
     with tempfile.TemporaryDirectory() as root, patch.dict(os.environ, OTZYV_MODELS=root):
-        folder = Path(root) / WAV2VEC2.name
-        network.config.save_pretrained(folder)
-        save_file(network.state_dict(), folder / "model.safetensors")
-        names = ("model.safetensors", "config.json")
-        files = tuple(File(name, hashlib.sha256((folder / name).read_bytes()).hexdigest()) for name in names)
-        run = speech(WAV2VEC2, Weights("random", "0", "none", files))
+        run = speech(WAV2VEC2, random_weights(WAV2VEC2))
+        network = Wav2Vec2Model.from_pretrained(Path(root) / WAV2VEC2.name).eval()
     recordings = _recordings(16_000, 3, 7, 4)
 
     def ours() -> Floats:

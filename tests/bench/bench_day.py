@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import random
@@ -20,14 +19,12 @@ from pydantic import SecretStr
 
 from flows.run import RunReport, run
 from tasks.extractors import Card, Extractor, Run, Weights, get, registry
-from tasks.extractors.card import File
 from tasks.extractors.registry import Loader
 from tasks.ingest import Source
 from tests.bench.bench_images import photographs
-from tests.bench.bench_text import rubert, some_texts
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak
-from tests.tasks.extractors.networks import filled_at_random, published
+from tests.tasks.extractors.networks import random_weights
 
 DAY = date(2026, 3, 1)
 EXTRACTORS = ("sentiment_mini", "text_navec")
@@ -109,25 +106,14 @@ def _again() -> Figure:
 def random_networks(folder: Path) -> Iterator[list[str]]:
     """The profile's networks with random weights in a model store at ``folder``; the list tells who was loaded."""
     loads: list[str] = []
-    patched = {}
-    for name in PROFILE:
-        known = get(name)
-        patched[name] = Extractor(_card(known, folder), _noted(known.load, loads))
-    with patch.dict(os.environ, OTZYV_MODELS=str(folder)), patch.dict(registry._REGISTRY, patched):
-        yield loads
+    with patch.dict(os.environ, OTZYV_MODELS=str(folder)):
+        patched = {name: Extractor(_card(get(name).card), _noted(get(name).load, loads)) for name in PROFILE}
+        with patch.dict(registry._REGISTRY, patched):
+            yield loads
 
 
-def _card(known: Extractor, folder: Path) -> Card:
-    if known.card.backend != "openvino":
-        return known.card
-    if known.card.modality == "image":
-        return dataclasses.replace(known.card, weights=(published(known.card, filled_at_random(known.card), folder),))
-    place = folder / known.card.name
-    place.mkdir(parents=True)
-    rubert(place, some_texts()[0])
-    names = ("model.safetensors", "config.json", "tokenizer.json")
-    files = tuple(File(name, hashlib.sha256((place / name).read_bytes()).hexdigest()) for name in names)
-    return dataclasses.replace(known.card, weights=(Weights("a benchmark", "0", "none", files),))
+def _card(card: Card) -> Card:
+    return dataclasses.replace(card, weights=(random_weights(card),)) if card.backend == "openvino" else card
 
 
 def _noted(load: Loader, loads: list[str]) -> Loader:

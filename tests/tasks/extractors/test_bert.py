@@ -18,24 +18,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tokenizers
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.processors import TemplateProcessing
 
 from tasks.extractors.bert import RUBERT_TINY2 as RUBERT
 from tasks.extractors.bert import bert
-from tasks.extractors.card import Card, File, Weights
+from tasks.extractors.card import Card, Weights
 from tasks.extractors.store import MissingWeights, WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.networks import SHARED_RUBERT, files_in, save_tokenizer
 
 load_torchvision()
 from transformers import AutoTokenizer, BertConfig, BertForPreTraining, BertModel  # noqa: E402
 
-SHARED = Path(__file__).parents[4] / "shared" / "models" / "text_rubert_tiny2"
 TEXTS = (
     "Отличный курс! Большое вам спасибо, Артём.",
     "По-русски читать невозможно: ошибка на опечатке.",
@@ -66,10 +61,7 @@ class Made:
 
     @property
     def weights(self) -> Weights:
-        files = (self.folder / name for name in ("model.safetensors", "config.json", "tokenizer.json"))
-        return Weights(
-            "test", "1", "none", tuple(File(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files)
-        )
+        return files_in(self.folder, "model.safetensors", "config.json", "tokenizer.json")
 
     def run(self, texts: list[str], **changes: Any) -> np.ndarray:
         return _loaded(self, dataclasses.replace(self.card, **changes))(texts)
@@ -98,17 +90,7 @@ def save_network(folder: Path, config: BertConfig) -> None:
 
 
 def tiny(folder: Path) -> None:
-    letters = "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЖЗИКЛМНОПРСТУФХЧШЭЮЯabcdefghijklmnopqrstuvwxyz.,!:-"
-    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    words = [*special, "курс", "ужас", *letters, *("##" + letter for letter in letters)]
-    tokenizer = tokenizers.Tokenizer(WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=False)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    tokenizer.enable_padding(pad_token="[PAD]")  # as saved by someone who had used it so: it must not slow us down
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    words = save_tokenizer(folder, ["курс ужас"])
     config = BertConfig(
         vocab_size=len(words), hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96,
         max_position_embeddings=256,
@@ -118,10 +100,10 @@ def tiny(folder: Path) -> None:
 
 
 def real(folder: Path) -> None:
-    if not SHARED.is_dir():
+    if not SHARED_RUBERT.is_dir():
         pytest.skip("../shared with rubert-tiny2's tokenizer is not here")
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        (folder / name).write_bytes((SHARED / name).read_bytes())
+        (folder / name).write_bytes((SHARED_RUBERT / name).read_bytes())
     save_network(folder, BertConfig.from_json_file(folder / "config.json"))
 
 
@@ -267,11 +249,11 @@ def test_without_weights_the_error_names_the_file_its_place_and_the_command(
 
 
 def test_the_card_tells_the_truth_about_the_network() -> None:
-    if not SHARED.is_dir():
+    if not SHARED_RUBERT.is_dir():
         pytest.skip("../shared with rubert-tiny2's config is not here")
     with torch.device("meta"):
-        model = BertModel(BertConfig.from_json_file(SHARED / "config.json"), add_pooling_layer=False)
+        model = BertModel(BertConfig.from_json_file(SHARED_RUBERT / "config.json"), add_pooling_layer=False)
     assert RUBERT.parameters == sum(parameter.numel() for parameter in model.parameters())
     for file in RUBERT.weights[1].files[1:]:
-        content = (SHARED / file.name).read_bytes()
+        content = (SHARED_RUBERT / file.name).read_bytes()
         assert (file.sha256, file.bytes) == (hashlib.sha256(content).hexdigest(), len(content))

@@ -7,7 +7,6 @@ senses where the weights are in the model store.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,17 +19,11 @@ import torch
 from safetensors.torch import load_file
 
 from tasks.extractors.bert_words import TEXT_BERT_WORD, text_bert_word
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.registry import Extractor
+from tasks.extractors.card import Run
 from tasks.extractors.store import MissingWeights, choose
 from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import tiny
-from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the small network
-    test_a_row_is_the_same_alone_and_in_any_company,
-    test_different_contents_have_different_features,
-    test_hostile_company_changes_no_good_row,
-    test_the_output_is_what_the_card_promises,
-)
 
 load_torchvision()
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast  # noqa: E402
@@ -51,21 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def loaded(folder: Path, **changes: Any) -> Run:
-    files = tuple(
-        File(name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
-        for name in ("model.safetensors", "config.json", "tokenizer.json")
-    )
-    return text_bert_word(dataclasses.replace(CARD, **changes), Weights("test", "1", "none", files, folder=folder.name))
-
-
-@pytest.fixture(scope="module")
-def extractor(folder: Path) -> Extractor:
-    run = loaded(folder)
-
-    def known(card: Card, weights: Weights | None) -> Run:
-        return run
-
-    return Extractor(CARD, known)
+    files = files_in(folder, "model.safetensors", "config.json", "tokenizer.json", folder=folder.name)
+    return text_bert_word(dataclasses.replace(CARD, **changes), files)
 
 
 def rows(run: Run, *texts: str) -> list[dict[str, Any]]:

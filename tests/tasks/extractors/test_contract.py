@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from string import hexdigits
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +25,10 @@ from tasks.extractors.card import Card, File, Run, Weights
 from tasks.extractors.compute import sound_rows
 from tasks.extractors.loop import extract
 from tasks.extractors.registry import Extractor
-from tasks.extractors.store import MissingWeights, choose
 from tests.tasks.extractors.contents import Data, contents, good
-from tests.tasks.extractors.fitting import fitted, vectors
+from tests.tasks.extractors.fitting import vectors
+from tests.tasks.extractors.ready import Ready, ready
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "models"
 HEAVY = (
     "torch",
     "torchvision",
@@ -52,20 +56,32 @@ def card(request: pytest.FixtureRequest) -> Card:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def extractor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Extractor:
-    """One that is loaded once for all of its tests, and fitted first where it learns; skipped without its weights."""
-    found = get(request.param)
-    if found.card.backend == "api":
-        pytest.skip("it costs money; test_embeddings_api holds it to the same promises")
-    with pytest.MonkeyPatch.context() as patch:
-        if found.fit:
-            patch.setenv("OTZYV_MODELS", str(tmp_path_factory.mktemp("models")))
-        elif "OTZYV_MODELS" not in os.environ and SHARED.exists():
-            patch.setenv("OTZYV_MODELS", str(SHARED))
-        try:
-            run = found.load(found.card, fitted(found) if found.fit else choose(found.card))
-        except MissingWeights:
-            pytest.skip("its weights are not in the model store")
+def prepared(request: pytest.FixtureRequest) -> Iterator[Ready]:
+    with ready(request.param) as found:
+        yield found
+    gc.collect()  # the network, before there is another
+
+
+@pytest.fixture(scope="module")
+def extractor(prepared: Ready) -> Extractor:
+    """One that is loaded once for all of its tests."""
+    return kept(prepared.extractor, prepared.load())
+
+
+@pytest.fixture(scope="module")
+def together(extractor: Extractor) -> pa.Table:
+    """The rows of all its contents at once."""
+    return rows(extractor, datas_for(extractor.card))
+
+
+@pytest.fixture(scope="module")
+def another_process() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def kept(found: Extractor, run: Run) -> Extractor:
+    """The extractor with its function, which is loaded already."""
 
     def loaded(card: Card, weights: Weights | None) -> Run:
         return run
@@ -142,9 +158,8 @@ def test_the_card_is_complete(card: Card) -> None:
     assert all(set(file.sha256) <= set(hexdigits) for weights in card.weights for file in weights.files)
 
 
-def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
-    card = extractor.card
-    found = rows(extractor, datas_for(card))
+def test_the_output_is_what_the_card_promises(extractor: Extractor, together: pa.Table) -> None:
+    card, found = extractor.card, together
     assert found["status"].to_pylist() == ["ok"] * len(found)
     assert found.column_names == ["content_sha256", "status", *[column.name for column in card.value_columns]]
     assert sound_rows(found.select([c.name for c in card.value_columns]).combine_chunks().to_batches()[0]).all()
@@ -169,19 +184,45 @@ def test_the_output_is_what_the_card_promises(extractor: Extractor) -> None:
             assert max(values) <= column.high
 
 
-def test_different_contents_have_different_features(extractor: Extractor) -> None:
-    found = rows(extractor, datas_for(extractor.card))
-    values = {str(row[2:]) for row in zip(*[column.to_pylist() for column in found.columns], strict=True)}
-    assert len(values) == len(found)
+def test_different_contents_have_different_features(together: pa.Table) -> None:
+    values = {str(row[2:]) for row in zip(*[column.to_pylist() for column in together.columns], strict=True)}
+    assert len(values) == len(together)
 
 
-def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor) -> None:
+def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor, together: pa.Table) -> None:
     datas = datas_for(extractor.card)
-    together = rows(extractor, datas)
-    assert_equal(extractor, together, pa.concat_tables([rows(extractor, [data]) for data in datas]))
+    alone = pa.concat_tables([rows(extractor, [data]) for data in datas[:2]])
+    assert_equal(extractor, together.slice(0, 2), alone)
     backwards = rows(extractor, datas[::-1])
     assert_equal(extractor, together, backwards.take(list(range(len(datas)))[::-1]))
     assert rows(extractor, datas).equals(together)
+
+
+def test_another_process_gives_the_same_bytes(
+    prepared: Ready, together: pa.Table, another_process: ProcessPoolExecutor
+) -> None:
+    card = prepared.extractor.card
+    if card.name == "image_nasnetlarge":
+        pytest.skip("it takes a quarter of a minute to load; nasnetmobile is built of the same cells")
+    known = {name: os.environ[name] for name in os.environ if name.startswith(("OTZYV_", "OPENAI_"))}
+    there = another_process.submit(digest_of, card.name, prepared.weights, datas_for(card), known)
+    assert there.result() == digest(together)
+
+
+def digest_of(name: str, weights: Weights | None, datas: Sequence[Data], environment: Mapping[str, str]) -> str:
+    """In a process of its own: load the extractor and compute the contents."""
+    with patch.dict(os.environ, environment):
+        found = get(name)
+        told = digest(rows(kept(found, found.load(found.card, weights)), datas))
+    gc.collect()
+    return told
+
+
+def digest(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 HOSTILE: dict[str, tuple[Data, ...]] = {
@@ -191,7 +232,7 @@ HOSTILE: dict[str, tuple[Data, ...]] = {
 }
 
 
-def test_hostile_company_changes_no_good_row(extractor: Extractor) -> None:
+def test_hostile_company_changes_no_good_row(extractor: Extractor, together: pa.Table) -> None:
     modality = extractor.card.modality
     hostile = HOSTILE.get(modality, HOSTILE["text"])
     if extractor.card.reads:
@@ -200,7 +241,7 @@ def test_hostile_company_changes_no_good_row(extractor: Extractor) -> None:
     mixed = rows(extractor, [*hostile[:2], datas[0], *hostile[2:], *datas[1:]])
     assert set(mixed["status"].to_pylist()) <= set(STATUSES)
     places = [2, *range(len(hostile) + 1, len(mixed))]
-    assert_equal(extractor, rows(extractor, datas), mixed.take(places))
+    assert_equal(extractor, together, mixed.take(places))
 
 
 @pytest.mark.parametrize("modality", ["plain", "image", "audio"])

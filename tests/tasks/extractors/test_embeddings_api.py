@@ -23,7 +23,6 @@ from tasks.extractors.compute import ExtractorFailed, Unavailable
 from tasks.extractors.loop import extract
 from tasks.extractors.settings import WrongSettings, extractor_settings
 from tasks.extractors.spending import charged, spending
-from tests.tasks.extractors import test_contract as contract
 from tests.tasks.extractors.contents import contents
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving, vector
 
@@ -82,15 +81,6 @@ def configure(server: Embeddings, clock: Clock, monkeypatch: pytest.MonkeyPatch)
 
 def rows(texts: Sequence[str]) -> pa.Table:
     return pa.Table.from_batches(list(extract(get("text_openai"), None, contents(texts))))
-
-
-def test_it_keeps_what_every_extractor_promises(configure: Configure) -> None:
-    extractor = get("text_openai")
-    contract.test_the_card_is_complete(extractor.card)
-    contract.test_the_output_is_what_the_card_promises(extractor)
-    contract.test_different_contents_have_different_features(extractor)
-    contract.test_a_row_is_the_same_alone_and_in_any_company(extractor)
-    contract.test_hostile_company_changes_no_good_row(extractor)
 
 
 def test_each_distinct_text_is_asked_for_once_in_batches(configure: Configure, server: Embeddings) -> None:

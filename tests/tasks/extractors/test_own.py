@@ -21,19 +21,21 @@ from safetensors.torch import load_file, save_file
 
 from flows.cli import main
 from tasks.extractors import get, names
-from tasks.extractors.card import Card, ImageInput, Run, Weights
+from tasks.extractors.card import Card, ImageInput, Weights
 from tasks.extractors.registry import Extractor
 from tasks.extractors.settings import WrongSettings
 from tasks.extractors.store import MissingWeights, WrongWeights, choose
 from tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
+    kept,
     test_a_row_is_the_same_alone_and_in_any_company,
     test_different_contents_have_different_features,
     test_hostile_company_changes_no_good_row,
     test_the_card_is_complete,
     test_the_fingerprint_is_stable_and_tells_what_decides_the_output,
     test_the_output_is_what_the_card_promises,
+    together,
 )
 
 load_torchvision()
@@ -153,12 +155,7 @@ def card(request: pytest.FixtureRequest, named: Path) -> Card:
 @pytest.fixture(scope="module", params=OWN)
 def extractor(request: pytest.FixtureRequest, named: Path) -> Extractor:
     found = get(request.param)
-    run = found.load(found.card, choose(found.card))
-
-    def loaded(card: Card, weights: Weights | None) -> Run:
-        return run
-
-    return Extractor(found.card, loaded)
+    return kept(found, found.load(found.card, choose(found.card)))
 
 
 def loaded(name: str, **changes: Any) -> Any:

@@ -6,7 +6,6 @@ The published weights can't be had here: what is tested is a small BERT with fix
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,23 +17,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.registry import Extractor
 from tasks.extractors.sentiment_bert import LABELS, RUBERT, classifier
 from tasks.extractors.store import WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import TEXTS, tiny
-from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the small network
-    test_a_row_is_the_same_alone_and_in_any_company,
-    test_different_contents_have_different_features,
-    test_hostile_company_changes_no_good_row,
-    test_the_output_is_what_the_card_promises,
-)
 
 load_torchvision()
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification  # noqa: E402
 
 CARD = dataclasses.replace(RUBERT, settings=(("max_tokens", 200),))
+FILES = ("model.safetensors", "config.json", "tokenizer.json")
 ORDER = ("positive", "negative", "neutral")
 
 
@@ -75,23 +68,8 @@ def network(folder: Path) -> Any:
     return made
 
 
-def weights(folder: Path) -> Weights:
-    files = (folder / name for name in ("model.safetensors", "config.json", "tokenizer.json"))
-    return Weights("test", "1", "none", tuple(File(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files))
-
-
-@pytest.fixture(scope="module")
-def extractor(folder: Path, network: Any) -> Extractor:
-    run = classifier(CARD, weights(folder))
-
-    def loaded(card: Card, weights: Weights | None) -> Run:
-        return run
-
-    return Extractor(CARD, loaded)
-
-
 def test_probabilities_are_those_of_plain_transformers(folder: Path, network: Any) -> None:
-    found = classifier(CARD, weights(folder))(list(TEXTS))
+    found = classifier(CARD, files_in(folder, *FILES))(list(TEXTS))
     assert isinstance(found, pa.RecordBatch)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = []
@@ -110,9 +88,9 @@ def test_a_network_of_other_labels_or_without_its_classifier_is_refused(folder: 
     stored = load_file(folder / "model.safetensors")
     (folder / "config.json").write_text(config.replace('"neutral"', '"skip"'))
     with pytest.raises(WrongWeights, match="tells positive, negative, skip, not a bert that tells negative, neutral"):
-        classifier(CARD, weights(folder))
+        classifier(CARD, files_in(folder, *FILES))
     (folder / "config.json").write_text(config)
     save_file({name: stored[name] for name in stored if "classifier" not in name}, folder / "model.safetensors")
     with pytest.raises(WrongWeights, match=r"model\.safetensors does not hold the bert of config\.json"):
-        classifier(CARD, weights(folder))
+        classifier(CARD, files_in(folder, *FILES))
     save_file(stored, folder / "model.safetensors")

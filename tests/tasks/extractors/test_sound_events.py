@@ -7,7 +7,6 @@ layout, name by name in full size.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tasks.extractors.card import Card, File, Weights
+from tasks.extractors.card import Card, Weights
 from tasks.extractors.sound_events import AST, RENAMED, sound_events
 from tasks.extractors.store import WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.networks import files_in
 
 load_torchvision()
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel  # noqa: E402
@@ -56,9 +56,7 @@ def network(folder: Path) -> Any:
 
 
 def files(folder: Path) -> Weights:
-    names = ("model.safetensors", "config.json")
-    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    return Weights("made here", "1", "none", tuple(File(name, sha256) for name, sha256 in found.items()))
+    return files_in(folder, "model.safetensors", "config.json")
 
 
 def loaded(folder: Path, card: Card) -> Callable[[list[Floats]], Floats]:

@@ -7,7 +7,6 @@ published layout, name by name in full size, with fixed random weights.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,15 +17,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 from tasks.extractors.card import Card, File, Weights
 from tasks.extractors.speech import HUBERT, WAV2VEC2, speech
 from tasks.extractors.store import MissingWeights, WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
+from tests.tasks.extractors.networks import files_in, random_weights, save_speech
 
 load_torchvision()
-from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model  # noqa: E402
+from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model  # noqa: E402
 from transformers import Wav2Vec2FeatureExtractor as Preprocessor  # noqa: E402
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -56,24 +55,10 @@ def noise(length: int, seed: int = 0) -> Floats:
 
 
 def stored(folder: Path, network: Any, file: str = "model.safetensors") -> Weights:
-    """The network's files in the store, under the names that published checkpoints have."""
+    """The network's files in the store."""
     folder.mkdir(exist_ok=True)
-    network.config.save_pretrained(folder)
-    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-    tensors = dict(network.state_dict())
-    for new, was in old.items():
-        name = next(name for name in tensors if name.endswith(new))
-        tensors[name.replace(new, was)] = tensors.pop(name)
-    if file.endswith(".bin"):
-        torch.save(tensors, folder / file)
-    else:
-        save_file(tensors, folder / file)
-    return weights(folder, file)
-
-
-def weights(folder: Path, file: str) -> Weights:
-    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (file, "config.json")}
-    return Weights("made here", "1", "none", tuple(File(name, sha256) for name, sha256 in found.items()))
+    save_speech(folder, network.config, network.state_dict(), file)
+    return files_in(folder, file, "config.json")
 
 
 def expected(network: Any, samples: Floats) -> Floats:
@@ -179,19 +164,18 @@ def test_silence_has_a_finite_vector(small: tuple[Speech, Any, Weights]) -> None
 
 
 def test_the_published_network_loads_name_by_name(store: Path) -> None:
-    torch.manual_seed(0)
-    published = Wav2Vec2ForPreTraining(Wav2Vec2Config()).eval()
-    encoder = published.wav2vec2
+    random_weights(WAV2VEC2)
+    encoder = Wav2Vec2Model.from_pretrained(store, use_safetensors=False).eval()
     assert sum(p.numel() for p in encoder.parameters()) == WAV2VEC2.parameters
-    files = stored(store, published, "pytorch_model.bin")
-    size = (store / "pytorch_model.bin").stat().st_size
-    assert size == pytest.approx(WAV2VEC2.weights[0].files[0].bytes, abs=100_000)  # names and padding
     # What the published config.json holds beside today's settings.
     config = json.loads((store / "config.json").read_text())
     config |= {"architectures": ["Wav2Vec2ForPreTraining"], "freeze_feat_extract_train": True}
     config |= {"mask_channel_length": 10, "no_mask_time_overlap": False, "transformers_version": "4.7.0.dev0"}
     (store / "config.json").write_text(json.dumps(config))
-    run = loaded(dataclasses.replace(WAV2VEC2, backend="torch", precision="f32"), weights(store, files.files[0].name))
+    run = loaded(
+        dataclasses.replace(WAV2VEC2, backend="torch", precision="f32"),
+        files_in(store, "pytorch_model.bin", "config.json"),
+    )
     (store / "pytorch_model.bin").unlink()
     vector = run([noise(1_600)])[0]
     assert vector.shape == (WAV2VEC2.dim,)
@@ -223,13 +207,13 @@ def test_what_is_not_the_cards_network_is_refused_and_pickle_unread(store: Path,
     files = stored(store, good)
     torch.save(Bomb(), store / "pytorch_model.bin")
     with pytest.raises(WrongWeights, match=r"pytorch_model\.bin does not hold the network"):
-        speech(CARD, weights(store, "pytorch_model.bin"))
+        speech(CARD, files_in(store, "pytorch_model.bin", "config.json"))
     assert not (tmp_path / "ran").exists()
     with pytest.raises(WrongWeights, match="with 768 dimensions"):
         speech(WAV2VEC2, files)
-    other = stored(store, Wav2Vec2Model(Wav2Vec2Config(**{**SMALL, "num_hidden_layers": 1})))
+    stored(store, Wav2Vec2Model(Wav2Vec2Config(**{**SMALL, "num_hidden_layers": 1})))
     good.config.save_pretrained(store)
     with pytest.raises(WrongWeights, match=r"model\.safetensors does not hold"):
-        speech(CARD, weights(store, other.files[0].name))
+        speech(CARD, files_in(store, "model.safetensors", "config.json"))
     with pytest.raises(MissingWeights, match=r"audio_wav2vec2: no file missing\.bin"):
         speech(CARD, Weights("made here", "1", "none", (File("missing.bin", "0" * 64),)))

@@ -20,20 +20,23 @@ import torch
 from PIL import Image
 
 from tasks.extractors import get
-from tasks.extractors.card import Card, File, ImageInput, Run, Weights
+from tasks.extractors.card import Card, ImageInput, Run, Weights
 from tasks.extractors.decode import decode
 from tasks.extractors.store import WrongWeights, choose, locate
 from tasks.extractors.torchvision_shim import load_torchvision
 from tasks.extractors.vision import build, filled, vision
 from tasks.extractors.vision_cards import CARDS
 from tests.tasks.extractors.networks import (
-    Floats,  # fmt: skip
+    Floats,
     Pixels,
+    as_published,
     darknet_file,
     expected,
     filled_at_random,
     picture,
-    published,
+    published_name,
+    random_weights,
+    shapes,
 )
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -101,7 +104,7 @@ def test_golden_values_of_random_weights_in_the_published_format(card: Card, fol
     name, card = card.name, small(card.name)
     module = filled_at_random(card)
     pictures = [picture(96), picture(96, 1)]
-    vectors = embed(card, published(card, module, folder), pictures)
+    vectors = embed(card, random_weights(card), pictures)
     assert vectors.shape == (2, card.dim)
     assert vectors.dtype == np.float32
     assert_near(vectors, expected(card, module, pictures, normalisation(card)))
@@ -116,7 +119,7 @@ def test_what_torchvision_undoes_within_two_networks_is_not_done_in_the_first_pl
     module = filled_at_random(card)
     theirs = load_torchvision().models.googlenet(aux_logits=False, init_weights=False, transform_input=True).eval()
     theirs.load_state_dict(module.state_dict())
-    ours = embed(card, published(card, module, folder), [picture(96)])
+    ours = embed(card, random_weights(card), [picture(96)])
     from torchvision.transforms.v2 import Normalize
 
     assert_near(ours, expected(card, theirs, [picture(96)], Normalize(preset.mean, preset.std)))
@@ -133,7 +136,7 @@ def test_what_torchvision_undoes_within_two_networks_is_not_done_in_the_first_pl
 )
 def test_openvino_computes_the_same(name: str, precision: Any, least: float, folder: Path) -> None:
     card = small(name)
-    weights = published(card, filled_at_random(card), folder)
+    weights = random_weights(card)
     pictures = [picture(96, seed) for seed in range(9)]  # more than are computed at once
     fast = dataclasses.replace(card, backend="openvino", precision=precision)
     assert cosine(embed(fast, weights, pictures), embed(card, weights, pictures)) >= least
@@ -142,16 +145,7 @@ def test_openvino_computes_the_same(name: str, precision: Any, least: float, fol
 @each_network
 def test_the_published_layout_loads_name_by_name(card: Card, tmp_path: Path) -> None:
     settings = dict(card.settings)
-    options = dict(settings["options"])
-    if "aux_logits" in options:
-        options["aux_logits"] = True  # their files hold the heads for training
-    if card.name in ("image_inceptionresnetv2", "image_nasnetlarge"):
-        options["num_classes"] = 1001  # theirs a class for the background
-    was = dataclasses.replace(card, settings=tuple((settings | {"options": tuple(options.items())}).items()))
-    with torch.device("meta"):  # names and shapes alone
-        state = build(was).state_dict()
-    if card.name == "image_densenet201":
-        state = {_dotted(name): tensor for name, tensor in state.items()}
+    state = {published_name(name): tensor for name, tensor in shapes(as_published(card)).items()}
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     assert card.weights[0].files[0].about == pytest.approx(size, rel=0.01), "as large as what it holds, and a bit"
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
@@ -176,17 +170,11 @@ def build_on_meta(card: Card) -> list[tuple[str, torch.nn.Parameter]]:
         return list(build(card).named_parameters())
 
 
-def _dotted(name: str) -> str:
-    for part in ("norm1", "norm2", "conv1", "conv2"):
-        name = name.replace(f".{part}.", f".{part[:-1]}.{part[-1]}.") if "denselayer" in name else name
-    return name
-
-
 def test_a_darknet_file_is_read_in_the_order_it_was_written(tmp_path: Path) -> None:
     card = get("image_darknet19").card
     module = filled_at_random(card)
     path = tmp_path / "darknet19.weights"
-    data = darknet_file(module)
+    data = darknet_file(module.state_dict())
     path.write_bytes(data)
     ours = filled(card, path).state_dict()
     theirs = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith("conv19.")}
@@ -227,9 +215,8 @@ def test_an_inner_layer_is_what_leaves_it_averaged_over_the_picture(
 ) -> None:
     whole = small(name)
     module = filled_at_random(whole)
-    published(whole, module, folder)  # under the network's own name: one file for all of its layers
+    weights = random_weights(whole)  # under the network's own name: one file for all of its layers
     card = dataclasses.replace(whole.at(layer), backend=backend)
-    weights = Weights("made here", "1", "none", (File(whole.weights[0].files[0].name, ""),))
     seen: list[Floats] = []
     part = module.get_submodule(layer)
     part.register_forward_hook(lambda _, inputs, output: seen.append(output.mean(dim=(2, 3)).numpy()))

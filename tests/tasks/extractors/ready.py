@@ -1,0 +1,63 @@
+"""Any extractor with what it needs to be loaded, on a machine that has neither its weights nor a key for its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from tasks.extractors import get
+from tasks.extractors.card import Run, Weights
+from tasks.extractors.embeddings_api import KEY as KEY_NAME
+from tasks.extractors.registry import Extractor
+from tasks.extractors.store import choose, present
+from tests.tasks.extractors.fitting import fitted
+from tests.tasks.extractors.openai_server import DIM, KEY, serving
+
+SHARED = Path(__file__).parents[4] / "shared" / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An extractor, the weights to load it with, and what they are, for people."""
+
+    extractor: Extractor
+    weights: Weights | None
+    what: str
+
+    def load(self) -> Run:
+        return self.extractor.load(self.extractor.card, self.weights)
+
+
+@contextmanager
+def ready(name: str) -> Iterator[Ready]:
+    """Its own weights where they are here, else random ones; what it learned from the texts of tests; or a server on
+    loopback to ask. The environment says where all that is, as long as this lasts.
+    """
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
+        if "OTZYV_MODELS" not in os.environ and SHARED.is_dir():
+            os.environ["OTZYV_MODELS"] = str(SHARED)
+        found = get(name)
+        weights = choose(found.card)
+        if found.card.backend == "api":
+            with serving() as server:
+                said = {"base_url": server.url, "model": "toy", "dimensions": DIM, "price": "1", "budget": "1000"}
+                os.environ |= {KEY_NAME: KEY, "OTZYV_OPENAI": json.dumps(said)}
+                yield Ready(get(name), None, "a server on loopback, in the same process")
+        elif found.fit:
+            os.environ["OTZYV_MODELS"] = folder
+            yield Ready(found, fitted(found), "fitted")
+        elif weights is None:
+            yield Ready(found, None, "no weights")
+        elif present(found.card.name, weights):
+            yield Ready(found, weights, "real weights")
+        else:
+            from tests.tasks.extractors.networks import random_weights
+
+            os.environ["OTZYV_MODELS"] = folder
+            yield Ready(found, random_weights(found.card), "random weights")

@@ -97,10 +97,8 @@ def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
 
 
 def _note(plan: Plan) -> None:
-    if plan.note:
-        click.echo(plan.note, err=True)
-    for name, cure in plan.missing_weights:
-        click.echo(f"{name}: its weights are not here. {cure}", err=True)
+    for note in plan.notes:
+        click.echo(note, err=True)
 
 
 def _show(rows: Sequence[Mapping[str, str]]) -> None:

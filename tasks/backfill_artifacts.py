@@ -89,7 +89,7 @@ def _said(plan: Plan) -> str:
     released = sum(not any(table.why for table in day.tables) for day in plan.work)
     said = [f"{len(plan.work)} of {len(plan.days)} days have something to do"]
     said += [f"{released} of them are only to be released"] if released else []
-    return "; ".join([*said, plan.note] if plan.note else said)
+    return "; ".join([*said, *plan.notes])
 
 
 def _figure(value: float | None, digits: int) -> object:

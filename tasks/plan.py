@@ -125,10 +125,13 @@ class Plan:
         return tuple(sorted({*self.asked} - {*self.known}))
 
     @property
-    def note(self) -> str | None:
-        """What a person should know beside the figures: which days the lake has not, and which it has."""
-        if self.known and not self.missing:
-            return None
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know beside the figures: days that the lake has not, and weights that are not here."""
+        weights = [f"{name}: its weights are not here. {cure}" for name, cure in self.missing_weights]
+        return (*([self._days_note] if self.missing or not self.known else []), *weights)
+
+    @property
+    def _days_note(self) -> str:
         of = f" of {_spans(self.missing)}" if self.missing else ""
         there = f"it has {_spans(self.known)}" if self.known else "`otzyv ingest` brings some in"
         return f"no reviews{of} in {self.lake}; {there}"
@@ -136,7 +139,7 @@ class Plan:
     def check_days(self) -> None:
         """Raises NoSuchDays if days were asked for and the lake has none of them."""
         if self.asked and {*self.asked} == {*self.missing}:
-            raise NoSuchDays(self.note)
+            raise NoSuchDays(self._days_note)
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact, State
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled, Running
 from pydantic import ValidationError
 
@@ -47,6 +49,14 @@ def ask(**fields: object) -> Backfill:
 def children() -> int:
     with get_client(sync_client=True) as client:
         return sum(run.name.endswith("at once") for run in client.read_flow_runs(limit=200))
+
+
+def shown_plan() -> Artifact:
+    """The plan on the page of the backfill that showed one last."""
+    with get_client(sync_client=True) as client:
+        filters = ArtifactFilter(key=ArtifactFilterKey(any_=["backfill-plan"]))
+        (newest,) = client.read_artifacts(artifact_filter=filters, sort=ArtifactSort.UPDATED_DESC, limit=1)
+    return newest
 
 
 def states(report: BackfillReport) -> dict[str, int]:
@@ -152,6 +162,8 @@ def test_weights_that_a_plan_needs_and_that_are_not_here_are_named(
     assert "image_resnet50" not in said, "it has nothing to compute"
     told = json.loads(command(*asked, "--json").stdout)
     assert [*(told if what == ("plan",) else told["plan"])["missing_weights"]] == ["text_rubert_tiny2"]
+    if what != ("plan",):
+        assert "text_rubert_tiny2: its weights are not here. Run `otzyv models pull" in str(shown_plan().description)
 
 
 def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(

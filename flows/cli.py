@@ -647,6 +647,7 @@ def export(
     """
     from tasks.lake import Lake
     from tasks.lake.export import export as write
+    from tasks.plan import spans
 
     opened = Lake(lake)
     named = [name.strip() for name in tables.split(",") if name.strip()]
@@ -655,7 +656,7 @@ def export(
     wanted = _range(day, from_day, to_day)
     seen = opened.releases(wanted)
     if left := [each for each in wanted or () if each not in seen]:
-        click.echo(f"no release of {', '.join(map(str, left))}", err=True)
+        click.echo(f"no release of {spans(left)}", err=True)
     rows = write(opened, sorted(seen), named, out)
     if as_json:
         click.echo(json.dumps({"out": out, "rows": rows, "days": sorted(seen), "not_released": left}, default=str))

@@ -176,8 +176,8 @@ def show_report(report: RunReport, imports: float) -> None:
     console.print(f"lake: {Storage(report.lake).uri}", soft_wrap=True)
     if report.page:
         console.print(f"quality page: {report.page}", soft_wrap=True)
-    if report.days:
-        shown = [run.table for run in report.days[-1].tables][:2][-1]  # clean_text comes first
+    if made := [day for day in report.days if day.tables]:
+        shown = [run.table for run in made[-1].tables][:2][-1]  # clean_text comes first
         console.print(f"next: {_otzyv()} show {shown} --lake {report.lake} --limit 5", soft_wrap=True)
         console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
 
@@ -209,12 +209,13 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     from tasks.lake import Lake
 
     lake = Lake(report.lake)
-    rows = sum(file.rows for day in report.days for file in lake.snapshot(REVIEWS).of(day.day))
-    accepted = sum(accounting.accepted_on.get(day.day, 0) for day in report.days)
+    days = {day.day for day in report.days if day.tables}
+    rows = sum(file.rows for file in lake.snapshot(REVIEWS).files if file.day in days)
+    accepted = sum(accounting.accepted_on.get(day, 0) for day in days)
     counts = (rows, accepted, rows - accepted, accounting.quarantined)
     yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
     status = Counter(
-        status for day in report.days for status in lake.read(ATTACHMENTS, day.day, ["status"])["status"].to_pylist()
+        status for day in days for status in lake.read(ATTACHMENTS, day, ["status"])["status"].to_pylist()
     )
     yield "attachments", str(status.total()), "", "", "", "", _not_ok(status)
 

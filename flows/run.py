@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from flows import prefect_server
 from flows.features import DayFailed, DayReport, features
 from flows.ingest import ingest
-from schemas.tables import REVIEWS
+from schemas.tables import CLEAN_TEXT, REVIEWS
+from tasks.extractors import get
 from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.ingest import Accounting, Source
@@ -87,7 +88,7 @@ def run(
             accounting = ingest(lake, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
-        reports = tuple(_features(lake, day, extractors) for day in wanted) if extractors is not None else ()
+        reports = tuple(_made(lake, wanted, extractors)) if extractors is not None else ()
         runs = [run for day in reports for run in day.tables]
         page = quality_page(lake, accounting, {day.day: day.verdict for day in reports}, runs)
     empty = tuple(day for day in days or () if day not in known)
@@ -105,6 +106,14 @@ def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) 
     lake = Lake.create(uri, Constants(**constants, author_key_check=key_check(key)))
     lake.constants.check(constants)
     lake.constants.check_author_key(key)
+
+
+def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Iterator[DayReport]:
+    opened = Lake(lake)
+    tables = (REVIEWS, CLEAN_TEXT, *(get(name).card.table for name in extractors))
+    there = {day for table in tables for day in opened.snapshot(table).days} | {*opened.releases()}
+    for day in days:  # a day of nothing, neither now nor before, takes no flow
+        yield _features(lake, day, extractors) if day in there else DayReport(day, (), "unchanged")
 
 
 def _features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:

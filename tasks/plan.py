@@ -132,8 +132,8 @@ class Plan:
 
     @property
     def _days_note(self) -> str:
-        of = f" of {_spans(self.missing)}" if self.missing else ""
-        there = f"it has {_spans(self.known)}" if self.known else "`otzyv ingest` brings some in"
+        of = f" of {spans(self.missing)}" if self.missing else ""
+        there = f"it has {spans(self.known)}" if self.known else "`otzyv ingest` brings some in"
         return f"no reviews{of} in {self.lake}; {there}"
 
     def check_days(self) -> None:
@@ -408,7 +408,7 @@ class _Planner:
 _IDENTITY: Mapping[str, Reason] = {"weights": "weights", "weights_settings": "weights", "version": "code"}
 
 
-def _spans(days: Sequence[date]) -> str:
+def spans(days: Sequence[date]) -> str:
     """Days in their order, those that follow one another as one."""
     runs: list[list[date]] = []
     for day in days:

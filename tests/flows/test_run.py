@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.features import DayReport, features
 from schemas.tables import REVIEWS, RUNS
 from tasks.extractors import get, names
 from tests.flows.command import Otzyv, command, review
@@ -88,6 +91,26 @@ def test_a_day_without_reviews_is_told_and_leaves_nothing_behind(otzyv: Otzyv) -
     assert "no reviews on 2030-01-01: nothing was made for them; the lake has 2026-03-01" in done.stderr
     assert otzyv.opened().snapshot(RUNS).version == runs
     assert [str(day) for day in otzyv.opened().releases()] == ["2026-03-01"]
+
+
+def test_days_of_nothing_start_no_flow(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    otzyv.write("a.jsonl", [review("a"), review("b", day="2026-03-03")])
+    otzyv.run("--day", "2026-03-01")
+    started: list[date] = []
+
+    def noted(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
+        started.append(day)
+        return features(lake, day, extractors)
+
+    monkeypatch.setattr("flows.run.features", noted)
+    said = otzyv.run("--from", "2026-01-01", "--to", "2026-12-31")
+    assert [str(day) for day in started] == ["2026-03-01", "2026-03-03"]
+    assert len(said["days"]) == 365
+    monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
+    otzyv.write("a.jsonl", [review("a")])
+    otzyv.run("--allow-empty", "--from", "2026-03-02", "--to", "2026-03-03")
+    assert [str(day) for day in started[2:]] == ["2026-03-03"], "features of reviews that went are taken away"
+    assert otzyv.opened().read(otzyv.opened().table("sentiment_mini"))["review_id"].to_pylist() == ["a"]
 
 
 @pytest.mark.parametrize(("old", "new"), [("2026-03-01", "2026-03-03"), ("2026-03-03", "2026-03-01")])

@@ -214,9 +214,7 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     accepted = sum(accounting.accepted_on.get(day, 0) for day in days)
     counts = (rows, accepted, rows - accepted, accounting.quarantined)
     yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
-    status = Counter(
-        status for day in days for status in lake.read(ATTACHMENTS, day, ["status"])["status"].to_pylist()
-    )
+    status = Counter(status for day in days for status in lake.read(ATTACHMENTS, day, ["status"])["status"].to_pylist())
     yield "attachments", str(status.total()), "", "", "", "", _not_ok(status)
 
 

@@ -17,7 +17,7 @@ from tasks.features import run_key
 from tasks.lake import Lake, erase, models
 from tasks.lake.releases import ReleasedTable
 from tasks.lake.snapshot import DataFile
-from tasks.lake.suppression import keyed, suppress
+from tasks.lake.suppression import as_shown, keyed, keyed_author, suppress
 from tasks.release import made_of
 
 
@@ -49,14 +49,18 @@ def forget(lake_uri: str, author_key: str, *, review: str | None = None, author:
     of, unless they can't hold reviews: nobody can tell. A run of the same days that goes on meanwhile ends as
     superseded; an ingest that goes on meanwhile may bring them in again, so run this once more after it.
 
-    Raises WrongKey if authors were hashed with another key, CorruptFile where a table can't be read.
+    Raises ValueError where neither is named, WrongKey if authors were hashed with another key, CorruptFile where a
+    table can't be read.
     """
+    author = as_shown(author) if author else None
+    if not review and not author:
+        raise ValueError("name a review or an author: an empty name is nobody's")
     lake = Lake(lake_uri)
     lake.constants.check_author_key(author_key)
-    author_hash = keyed(author_key, author) if author is not None else None
+    author_hash = keyed_author(author_key, author) if author else None
     # First: from here on no ingest brings them in again.
     new = suppress(lake.storage, "author", author_hash) if author_hash else False
-    if review is not None:
+    if review:
         new = suppress(lake.storage, "review", keyed(author_key, review)) or new
     who = erase.theirs(lake, review, author, author_hash)
     tables = erase.tables(lake)

@@ -17,7 +17,7 @@ from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.blobs import put_blob
 from tasks.lake.quarantine import quarantine
-from tasks.lake.suppression import keyed, suppressed
+from tasks.lake.suppression import keyed, keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import Record, Refusal, SourceFile, fetch, files, read
@@ -100,7 +100,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        author = keyed(author_key, item.author) if item.author else None
+        author = keyed_author(author_key, item.author) if item.author else None
         if forgotten.covers(keyed(author_key, item.review_id), author):
             counts["suppressed"] += 1
             continue

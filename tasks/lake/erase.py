@@ -27,7 +27,7 @@ from tasks.lake.releases import ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
 from tasks.lake.snapshot import CorruptFile, DataFile, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
-from tasks.lake.suppression import leaves
+from tasks.lake.suppression import as_shown, leaves
 
 REMOVED = "removed: it spoke of a review that was forgotten"
 _NOBODYS = tuple(f"{table.name}/" for table in (RELEASES, QUALITY, MODELS))
@@ -60,8 +60,8 @@ def mentions(raw: bytes, said: Sequence[str]) -> bool:
     try:
         values = set(leaves(json.loads(raw, object_pairs_hook=list)))
     except (ValueError, RecursionError):
-        return any(_named(raw.decode(encoding, "replace"), said) for encoding in ("utf-8", "cp1251"))
-    return not values.isdisjoint(said)
+        return any(_named(as_shown(raw.decode(encoding, "replace")), said) for encoding in ("utf-8", "cp1251"))
+    return not (values | {*map(as_shown, values)}).isdisjoint(said)
 
 
 def _named(text: str, said: Sequence[str]) -> bool:
@@ -71,7 +71,7 @@ def _named(text: str, said: Sequence[str]) -> bool:
 
 def theirs(lake: Lake, review: str | None, author: str | None, author_hash: str | None) -> Theirs:
     """A review, or all that an author ever wrote, as far as any file still tells."""
-    found = {review} if review is not None else set()
+    found = {review} if review else set()
     if author_hash is not None:
         for file in data_files(lake, REVIEWS):
             rows = _columns(lake, REVIEWS, file, ["review_id", "author"])

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress as ignore
 from dataclasses import dataclass
@@ -29,13 +30,23 @@ class Suppressed:
         """Whether a refused record, as far as its bytes still tell, is of one of them."""
         if not self.entries:
             return False
-        return any(self.covers(hashed, hashed) for hashed in (keyed(key, value) for value in set(_said(raw))))
+        return any(self.covers(keyed(key, value), keyed_author(key, value)) for value in set(_said(raw)))
 
 
 def keyed(key: str, text: str) -> str:
     """HMAC-SHA256 of an author or a review's id under the lake's key: 64 hex digits."""
     # A refused record may hold half a surrogate pair, which is nobody's name.
     return hmac.new(key.encode(), text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def keyed_author(key: str, author: str) -> str:
+    """``keyed`` of an author, the same for every way that the same name may be written."""
+    return keyed(key, as_shown(author))
+
+
+def as_shown(name: str) -> str:
+    """A name as its reader sees it: й and и with a breve are one letter (NFC), blanks around it are none."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def suppressed(storage: Storage) -> Suppressed:
@@ -67,7 +78,7 @@ def _said(raw: bytes) -> Iterator[str]:
     except (ValueError, RecursionError):
         pass
     for encoding in ("utf-8", "cp1251"):
-        text = raw.decode(encoding, "replace")
+        text = as_shown(raw.decode(encoding, "replace"))
         yield from _WORD.findall(text)
         for quoted in _QUOTED.findall(text):
             with ignore(ValueError):

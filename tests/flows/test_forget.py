@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,32 @@ def test_an_author_is_gone_from_every_byte_and_the_others_are_as_they_were(otzyv
     assert others(otzyv) == before
     changed = {name for name in otzyv.files().keys() ^ files.keys() if name.split("/")[0] not in AFRESH}
     assert not changed, "the next run finds the days as it would have made them"
+
+
+def test_a_name_is_the_same_however_it_is_written(otzyv: Otzyv) -> None:
+    written = [unicodedata.normalize(form, f"{blank}Андрей Ёлкин") for form in ("NFC", "NFD") for blank in ("", " ")]
+    theirs = [review(f"theirs-{n}", author=name) for n, name in enumerate(written)]
+    broken = [json.dumps(r | {"rating": 9}, ensure_ascii=False).encode()[:end] for r in theirs for end in (None, -1)]
+    source = [*theirs, *broken, review("other", author="Андрей Елкин")]
+    otzyv.write("reviews.jsonl", source)
+    otzyv.run()
+    authors = otzyv.opened().read(REVIEWS).to_pylist()
+    assert len({row["author"] for row in authors if row["review_id"] != "other"}) == 1
+    said = json.loads(command("forget", "--author", written[0], "--lake", otzyv.lake, "--json").stdout)
+    assert said["reviews"] == 4
+    assert otzyv.opened().read(REVIEWS)["review_id"].to_pylist() == ["other"]
+    assert not otzyv.opened().read(QUARANTINE).num_rows
+    assert otzyv.run()["suppressed"] == len(source) - 1
+
+
+@pytest.mark.parametrize("who", ["--review", "--author"])
+def test_nobody_is_forgotten_by_an_empty_name(otzyv: Otzyv, who: str) -> None:
+    otzyv.write("reviews.jsonl", [review("a"), review("b", rating=9)])
+    otzyv.run()
+    before = otzyv.files()
+    refused = command("forget", who, "", "--lake", otzyv.lake)
+    assert (refused.exit_code, refused.stderr) == (1, "Error: name a review or an author: an empty name is nobody's\n")
+    assert otzyv.files() == before
 
 
 def adapted(store: Path, name: str, **said: object) -> None:

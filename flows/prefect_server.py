@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
@@ -28,7 +30,7 @@ DEFAULTS = {
 
 
 class NoServer(RuntimeError):
-    """The Prefect server that PREFECT_API_URL names can't be used."""
+    """Prefect's server can't be used: the one that PREFECT_API_URL names, or its own."""
 
 
 def configure(*, debug: bool = False, serving: bool = False) -> None:
@@ -44,6 +46,7 @@ def configure(*, debug: bool = False, serving: bool = False) -> None:
         os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "3")  # the server is near: a run need not wait for 10
         if os.environ["PREFECT_LOGGING_LEVEL"] == DEFAULTS["PREFECT_LOGGING_LEVEL"]:
             os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home", UserWarning)  # told where it matters
     if debug:
         os.environ["PREFECT_LOGGING_LEVEL"] = "DEBUG"
     else:
@@ -53,12 +56,14 @@ def configure(*, debug: bool = False, serving: bool = False) -> None:
 def start() -> float:
     """Start Prefect's in-process server unless PREFECT_API_URL points at one; returns the seconds it took.
 
-    Raises NoServer where that one does not answer, or refuses.
+    Raises NoServer where that one does not answer, or refuses, and where its own has no place for its database.
     """
     import httpx
     from prefect.client.orchestration import get_client
 
     clock = time.perf_counter()
+    if not os.environ.get("PREFECT_API_URL"):
+        _check_home()
     with get_client(sync_client=True) as client:
         try:
             client.hello().raise_for_status()
@@ -68,6 +73,24 @@ def start() -> float:
                 f"no Prefect server to be had at {client.api_url} ({said}): start it, or unset PREFECT_API_URL"
             ) from error
     return time.perf_counter() - clock
+
+
+def _check_home() -> None:
+    """Raises NoServer where the server would try in vain, for minutes, to write its database."""
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    database = settings.server.database.connection_url
+    if database is None or str(settings.home) not in database.get_secret_value():
+        return
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.home):
+            pass
+    except OSError as error:
+        raise NoServer(
+            f"Prefect can't keep its database in {settings.home} ({error.strerror}): set PREFECT_HOME elsewhere"
+        ) from error
 
 
 def named(error: Exception) -> Exception:

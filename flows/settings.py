@@ -18,6 +18,8 @@ from tasks.lake.maintain import Keep
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS
 
+SHORTEST_KEY = 8
+
 
 class Settings(ExtractorSettings):
     """What a run needs beside its command line."""
@@ -32,7 +34,7 @@ class Settings(ExtractorSettings):
     verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
-        None, min_length=8, description="secret that hashes authors; made at first use if not given"
+        None, min_length=SHORTEST_KEY, description="secret that hashes authors; made at first use if not given"
     )
 
     lake: str | None = Field(None, description="the lake that scheduled runs work on")
@@ -79,19 +81,40 @@ class Settings(ExtractorSettings):
         """The author key: from the environment, else one made once and kept in the home folder, for its owner only."""
         if self.author_key is not None:
             return self.author_key
-        path = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "otzyv" / "author.key"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.{os.getpid()}")
-            part.touch(mode=0o600)
-            part.write_text(secrets.token_hex(32))
-            try:
-                os.link(part, path)
-            except FileExistsError:
-                pass
-            finally:
-                part.unlink()
-        return SecretStr(path.read_text())
+        try:
+            path = _config_home() / "otzyv" / "author.key"
+            key = _made_once(path)
+        except (OSError, RuntimeError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise WrongSettings(
+                f"the author key can't be kept in the home folder ({said}): set OTZYV_AUTHOR_KEY"
+            ) from error
+        if len(key) < SHORTEST_KEY:
+            raise WrongSettings(
+                f"{path} holds no key of at least {SHORTEST_KEY} characters: bring it back, or set OTZYV_AUTHOR_KEY"
+            )
+        return SecretStr(key)
+
+
+def _config_home() -> Path:
+    """As the XDG Base Directory Specification has it: an empty or a relative path counts as none."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return folder if folder.is_absolute() else Path.home() / ".config"
+
+
+def _made_once(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part.touch(mode=0o600)
+        part.write_text(secrets.token_hex(32))
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_text().strip()
 
 
 _TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "verdict": Limits, "maintain": Keep, "": Settings}

@@ -45,6 +45,8 @@ def files(path: str | Path, day: date | None = None) -> list[SourceFile]:
     leftovers and logs), and linked folders are not entered. Raises SourceError if there is nothing to read, and if a
     file to read is a link or no regular file.
     """
+    if not str(path).strip():
+        raise SourceError("a source is a file or a folder, and none is named")  # not the folder where one happens to be
     path = Path(path)
     at = next((i for i, part in enumerate(path.parts) if "{day}" in part), None)
     if at is None:

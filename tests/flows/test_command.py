@@ -16,6 +16,7 @@ import pytest
 
 from flows.cli import main
 from flows.settings import load
+from tasks.extractors.settings import WrongSettings
 from tests.flows.command import Otzyv, command, review
 
 ROOT = Path(__file__).parents[2]
@@ -251,3 +252,27 @@ def test_settings_that_are_not_there_or_are_not_the_lakes_are_refused(
         assert said in done.stderr.splitlines()[-1]
         assert "another key" not in done.output
     assert otzyv.files() == before
+
+
+def test_the_author_key_is_kept_in_the_home_folder_alone_and_is_never_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OTZYV_AUTHOR_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    made = set()
+    for folder in ("", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+        made.add(load().key().get_secret_value())
+    assert len(made) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    key = tmp_path / "home" / ".config" / "otzyv" / "author.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.write_text(f"{made.pop()}\n")
+    assert not load().key().get_secret_value().endswith("\n")
+    key.write_text("\n")
+    with pytest.raises(WrongSettings, match=r"author.key holds no key.*OTZYV_AUTHOR_KEY"):
+        load().key()
+    monkeypatch.setenv("HOME", str(key))
+    with pytest.raises(WrongSettings, match=r"can't be kept.*Not a directory.*OTZYV_AUTHOR_KEY"):
+        load().key()

@@ -14,12 +14,23 @@ from tests.flows.command import Otzyv, review
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_task_of_a_run_is_on_record_when_its_server_has_stopped(otzyv: Otzyv, tmp_path: Path) -> None:
+def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_record(
+    otzyv: Otzyv, tmp_path: Path
+) -> None:
     days = ("2026-03-01", "2026-03-02")
     otzyv.write("reviews.jsonl", [review(day, day=day) for day in days])
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT)}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake), "--extractors", "sentiment_mini")
+    homeless = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", *where],
+        env=environment | {"PREFECT_HOME": str(otzyv.source / "reviews.jsonl" / "prefect")},
+        capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert homeless.returncode == 1
+    (said,) = homeless.stderr.strip().splitlines()
+    assert said.startswith("Error: Prefect can't keep its database in ")
+    assert said.endswith("(Not a directory): set PREFECT_HOME elsewhere")
     subprocess.run([sys.executable, "-m", "flows.cli", "run", *where], env=environment, capture_output=True, check=True)
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as server:
         ran = Counter(server.execute("SELECT name, state_type FROM task_run").fetchall())

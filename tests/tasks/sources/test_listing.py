@@ -95,3 +95,14 @@ def test_a_file_swapped_for_a_link_after_listing_is_not_followed(tmp_path: Path,
     inner.parent.symlink_to(tmp_path / "outside")
     with pytest.raises(SourceError, match="is a link"):
         list(read(file, mapping={}, timezone=UTC))
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_no_path_is_not_the_folder_where_one_happens_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    put(tmp_path / "a.jsonl", line())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="none is named"):
+        files(path)
+    assert names(".") == ["a.jsonl"]

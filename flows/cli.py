@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -75,11 +76,17 @@ def _raised_in(error: Exception) -> str:
     return modules[-1] if modules else ""
 
 
+def _finite(ctx: click.Context, param: click.Parameter, number: float | None) -> float | None:
+    if number is not None and not math.isfinite(number):
+        raise click.BadParameter(f"{number} is no amount of money", ctx, param)
+    return number
+
+
 def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
     from tasks.lake.storage import StorageError, check_uri
 
     try:
-        return uri and check_uri(uri)
+        return uri if uri is None else check_uri(uri)
     except StorageError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -259,7 +266,12 @@ def plan(
 @_what
 @click.option("--dry-run", is_flag=True, help="Show the plan and end.")
 @click.option("--days-at-once", type=click.IntRange(1, 16), default=1, show_default=True, help="Days side by side.")
-@click.option("--budget", type=click.FloatRange(min=0), help="Money for paid APIs; days that would pass it wait.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    callback=_finite,
+    help="Money for paid APIs; days that would pass it wait.",
+)
 @click.option("--oldest-first", is_flag=True, help="Begin with the oldest day instead of the newest.")
 @json_option
 def backfill(
@@ -397,9 +409,10 @@ def schema(table: str | None, as_json: bool) -> None:
     """Print the data dictionary: of one table, or the list of all."""
     from flows.console import show_schema
     from tasks.extractors import get
+    from tasks.extractors.registry import PCA
 
     tables = _tables()
-    if table and "@" in table:
+    if table and ("@" in table or table.startswith(PCA)):
         tables[table] = _known(partial(get, table), "TABLE").card.table
     show_schema(tables, table, as_json=as_json)
 

@@ -105,6 +105,9 @@ WRONG = {
     "source of no known kind": (["run", "--source", "SOURCE/notes.txt", "--lake", "LAKE"], 1, "files end in .jsonl"),
     "models of an odd place": (["models", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
     "lake at an odd place": (["run", "--source", "SOURCE", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
+    "lake without a name": (["plan", "--lake", ""], 2, "a folder or s3://bucket/path"),
+    "budget that is no number": (["backfill", "--lake", "LAKE", "--budget", "nan"], 2, "no amount of money"),
+    "components of no table": (["schema", "pca_x"], 2, "there are: sentiment_mini"),
     "no lake": (["features", "--lake", "LAKE"], 1, "`otzyv run --source PATH --lake"),
     "unknown extractor": (["features", "--lake", "LAKE", "--extractors", "image_clip"], 2, "there are: sentiment_mini"),
     "no extractor": (["features", "--lake", "LAKE", "--extractors", " ,"], 2, "name at least one of: sentiment_mini"),
@@ -180,6 +183,10 @@ def test_rows_and_plans_are_whole_at_any_width(otzyv: Otzyv, monkeypatch: pytest
         assert "…" not in planned.stdout
         for value in ("2026-03-01", "text_rubert_tiny2", "text_openai", "unknown", "new day", "money"):
             assert value in planned.stdout, columns
+
+
+def test_the_dictionary_has_the_tables_of_principal_components_too() -> None:
+    assert "pca_text_navec" in command("schema", "pca_text_navec").stdout
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -22,6 +22,10 @@ from tasks.lake.storage import Storage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Kind = Literal["pandas", "arrow"]
+"""What a frame comes as."""
 
 
 class MixedFingerprints(RuntimeError):
@@ -102,7 +106,7 @@ class Lake:
         self,
         days: Sequence[date | str] | date | str | None,
         tables: Sequence[str],
-        kind: Literal["pandas", "arrow"] = "pandas",
+        kind: Kind = "pandas",
         *,
         release: str = "latest",
         pool: Pool | None = None,
@@ -117,6 +121,9 @@ class Lake:
         MixedFingerprints if the days of a table were made by different models. Both name the days. Without ``days``,
         those that were released without a table lack its rows.
         """
+        for name, said, known in (("kind", kind, get_args(Kind)), ("pool", pool, (None, *get_args(Pool)))):
+            if said not in known:  # a notebook has no type checker
+                raise ValueError(f"no {name} {said!r}; there are: {', '.join(map(repr, known))}")
         tables = [tables] if isinstance(tables, str) else tables
         chosen = self._chosen(_dates(days), tables, release)
         whole = self._frame([self.table(name) for name in tables], chosen, pool)

@@ -65,6 +65,17 @@ def test_days_are_dates_or_their_texts_and_others_are_named_with_those_there_are
         lake.frame("2031-01-01", "text_toy")
 
 
+@pytest.mark.parametrize(
+    ("asked", "there"), [({"kind": "polars"}, "'pandas', 'arrow'"), ({"pool": "max"}, "None, 'mean'")]
+)
+def test_what_no_frame_can_come_as_is_refused(tmp_path: Path, asked: dict[str, str], there: str) -> None:
+    lake = Lake.create(tmp_path)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    release_day(lake.storage, DAYS[0], [TEXTS])
+    with pytest.raises(ValueError, match=f"there are: {there}"):
+        lake.frame(None, "text_toy", **asked)  # type: ignore[arg-type]
+
+
 def test_a_release_is_read_by_its_id_whatever_came_after(tmp_path: Path) -> None:
     lake = Lake.create(tmp_path)
     seen = {}

@@ -134,6 +134,8 @@ def load() -> Settings:
         raise WrongSettings(all_told(error, _TABLES)) from None
     except tomllib.TOMLDecodeError as error:
         raise WrongSettings(f"{file} is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise WrongSettings(f"{file} is not TOML: save it as UTF-8") from None
     except SettingsError as error:
         raise WrongSettings(f"{error}; in the environment a table is written as JSON") from None
 

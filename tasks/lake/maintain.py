@@ -35,15 +35,25 @@ _PAGE = re.compile(r"/\d{8}T\d{6}-[0-9a-f]{8}\.html$")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint")
 
 
+LONGEST = 36_500
+"""Days that anything is kept by its age: no lake is older, and dates end somewhere."""
+
+
 class Keep(BaseModel):
     """What maintenance leaves alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     releases: int = Field(3, ge=1, description="the newest releases of each day, beside the one that readers see")
-    days: int = Field(30, ge=0, description="releases, and what retired fits learned, younger than so many days")
-    page_days: int = Field(90, ge=0, description="quality pages younger than so many days; the newest stays anyway")
-    grace_hours: int = Field(24, ge=0, description="files younger than this: longer than any ingest or run may take")
+    days: int = Field(
+        30, ge=0, le=LONGEST, description="releases, and what retired fits learned, younger than so many days"
+    )
+    page_days: int = Field(
+        90, ge=0, le=LONGEST, description="quality pages younger than so many days; the newest stays anyway"
+    )
+    grace_hours: int = Field(
+        24, ge=0, le=24 * LONGEST, description="files younger than this: longer than any ingest or run may take"
+    )
 
 
 @dataclass(frozen=True, slots=True)

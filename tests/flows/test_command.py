@@ -213,6 +213,8 @@ SETTINGS = {
     "mode": ("source_mode = 'all'", "source_mode: ", "'append' or 'snapshot'"),
     "secret": ("author_key = 'geheim'", "author_key: ", "at least 8"),
     "no TOML": ("timezone = UTC", "otzyv.toml is not TOML", "line 1"),
+    "no UTF-8": ("webhook = '\udcff'", "otzyv.toml is not TOML", "save it as UTF-8"),
+    "beyond the calendar": ("[maintain]\ndays = 1000000000000", "maintain.days: ", "less than or equal to 36500"),
     "in a table": ("[verdict]\nmin_rows = 3", "no setting 'verdict.min_rows'; there are: ", "fewest"),
     "in an extractor's table": ("[openai]\nprise = 1", "no setting 'openai.prise'; ", "is price meant?"),
     "cron": ("cron = 'every day'", "cron: 'every day' is no cron line", "0 3 * * *"),
@@ -226,7 +228,7 @@ def test_wrong_settings_are_named_in_one_line_without_secrets(
 ) -> None:
     written_there, said, works = SETTINGS[case]
     file = otzyv.lake.with_name("otzyv.toml")
-    file.write_text(written_there)
+    file.write_text(written_there, errors="surrogateescape")
     monkeypatch.setenv("OTZYV_SETTINGS", str(file))
     monkeypatch.delenv("OTZYV_AUTHOR_KEY")
     done = command("run", "--source", otzyv.source, "--lake", otzyv.lake)

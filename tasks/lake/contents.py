@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.lake.blobs import read_blob
-from tasks.lake.reuse import Shelf
+from tasks.lake.reuse import SLICE, Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -41,8 +42,7 @@ class DayContents:
         digest = hashlib.sha256()
         for name in self.keys.column_names:
             digest.update(name.encode() + b"\0")
-            for value in self.keys.column(name).to_pylist():
-                digest.update(repr(value).encode() + b"\n")
+            digest.update("".join(f"{value!r}\n" for value in self.keys.column(name).to_pylist()).encode())
         return digest.hexdigest()
 
     def distinct(self) -> Iterator[tuple[str, int]]:
@@ -73,7 +73,8 @@ def text_contents(rows: pa.Table, column: str) -> DayContents:
     """The texts in a column of ``reviews`` or, where there is a status, of ``clean_text``."""
     rows = _sorted(rows, ["review_id"])
     texts = rows[column].combine_chunks()
-    sha = [_sha256(text) if (text := value.as_py()) is not None else None for value in texts]
+    parts = (texts.slice(start, SLICE).to_pylist() for start in range(0, len(texts), SLICE))  # never all at once
+    sha = [_sha256(text) if text is not None else None for text in chain.from_iterable(parts)]
     given = rows["status"].to_pylist() if "status" in rows.column_names else ["ok"] * rows.num_rows
     # A review without text is as empty as one whose text is blank; what cleaning could not make, nobody reads.
     status = ["empty" if s is None and g == "ok" else g for s, g in zip(sha, given, strict=True)]

@@ -7,11 +7,17 @@ label ``skip``, which ru-goemotions lacks. Text is put in the plain form that th
 A first fit knows too few words: of a review of a course a third is new to it. So the words start from navec's vectors
 (natasha's package, MIT; see sentiment_vectors.py). Five labels then need no more than five dimensions, for what
 fastText learns is a linear model whose rank is the number of its labels: after training, the input matrix is multiplied
-by the output matrix, which changes no prediction. That leaves 20 bytes a row, as few as quantization, and nothing lost.
+by the output matrix, which changes no prediction. That leaves 20 bytes a row, and nothing lost. Quantized, a row has 6,
+but the room this makes for more n-grams brings nothing.
+
+The written examples are judged as reviews are: praise that ends in thanks is positive, nothing but thanks is speech,
+praise and blame in balance are neutral. No two of them are nearly the same (a test holds it), so that what is held out
+is not learned from its double.
 
 Also tried by hand, without a gain: the sum of five seeds, word dropout (which lost 0.02 of macro-F1), rows with two
-labels where thanks come with praise, and, outside fastText, logistic regression on words and character n-grams (0.678
-where fastText has 0.676).
+labels where thanks come with praise, two or three examples of a label joined to a longer one, and, outside fastText,
+logistic regression on the same features (0.655 where fastText has 0.657), also with the weights of a negated word
+turned round in the features of "не" and that word (which lost 0.02 to 0.09).
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -76,47 +82,41 @@ class Settings:
     """fastText's settings, and how often a row of a kind is repeated (1.5: every second row twice)."""
 
     loss: Literal["ova", "softmax"] = "ova"
-    dim: int = 100
+    dim: int = 200
     epoch: int = 10
     lr: float = 0.05
     minn: int = 3
     maxn: int = 5
-    word_ngrams: int = 1
-    bucket: int = 40_000
-    vectors: float = 20
+    word_ngrams: int = 3
+    bucket: int = 150_000
+    vectors: float = 10
     """Mean length of navec's vectors that words start from; 0: start from noise."""
     extra: int = 22_000
     """How many words that no training text has are taken over from navec."""
-    negative: float = 1.5
+    negative: float = 1
+    neutral: float = 0.7
     speech: float = 2
     written: float = 4
-    quantize: bool = False
-    """Quantize, instead of multiplying the matrices."""
+    quantize: bool = True
+    """Keep 8 bits of a number, after multiplying the matrices."""
 
 
 _BASE = Settings()
-_NOISE = Settings(vectors=0, dim=16, lr=0.2, epoch=10, bucket=60_000)
 CANDIDATES = (
     _BASE,
-    Settings(vectors=12),
-    Settings(vectors=30),
-    Settings(epoch=15),
+    Settings(vectors=5),
+    Settings(dim=100, vectors=20),
+    Settings(vectors=0, dim=16, lr=0.2),
     Settings(lr=0.07),
     Settings(extra=0),
-    Settings(word_ngrams=2),
-    Settings(minn=2, maxn=4),
+    Settings(word_ngrams=1),
+    Settings(minn=2),
     Settings(minn=0, maxn=0),
+    Settings(written=2),
     Settings(written=8),
-    Settings(negative=1, speech=1),
-    _NOISE,
-    replace(_NOISE, minn=0, maxn=0),
-    replace(_NOISE, minn=2),
-    replace(_NOISE, word_ngrams=2, bucket=110_000),
-    replace(_NOISE, epoch=20),
-    replace(_NOISE, negative=1, speech=1),
-    replace(_NOISE, written=16),
-    replace(_NOISE, loss="softmax"),
-    replace(_NOISE, dim=64, quantize=True),
+    Settings(neutral=1),
+    Settings(negative=1.5),
+    Settings(quantize=False, bucket=40_000),
 )
 """What ``train`` compares."""
 
@@ -264,7 +264,7 @@ def _ru_goemotions(data: Sequence[Path]) -> Iterator[tuple[str, str, bool]]:
 
 def _repeated(rows: Sequence[Example], settings: Settings) -> list[Example]:
     chance = random.Random(0)  # noqa: S311  # the same rows each time
-    times = {"negative": settings.negative, "speech": settings.speech}
+    times = {"negative": settings.negative, "neutral": settings.neutral, "speech": settings.speech}
     repeated = []
     for row in rows:
         weight = settings.written if row.written else times.get(row.label, 1.0)
@@ -290,11 +290,10 @@ def _fit(rows: Sequence[Example], settings: Settings) -> Any:
             minCount=2 if settings.vectors else 1, pretrainedVectors=str(vectors) if settings.vectors else "",
             thread=1, seed=1, verbose=0,
         )  # fmt: skip
+    output = model.get_output_matrix()
+    model.set_matrices(model.get_input_matrix() @ output.T, np.eye(len(output)))
     if settings.quantize:
-        model.quantize(qnorm=True, thread=1)
-    else:
-        output = model.get_output_matrix()
-        model.set_matrices(model.get_input_matrix() @ output.T, np.eye(len(output)))
+        model.quantize(qnorm=True, dsub=1, thread=1)
     return model
 
 
@@ -354,7 +353,8 @@ def _card(report: Report, data: Sequence[Path], every: Sequence[Example]) -> dic
         ],
         "settings": dataclasses.asdict(report.settings),
         "held_out": {
-            "rule": "15 in 100 texts by their sha256, never trained on; comments with contradicting emotions left out",
+            "rule": "15 in 100 texts by their sha256, never trained on; comments with contradicting emotions left out; "
+            "no two written texts of a label share 0.6 of their character 3-grams, skip's noise aside",
             "ru_goemotions": dataclasses.asdict(report.held_out),
             "self_written": dataclasses.asdict(report.held_out_written),
         },
@@ -372,7 +372,8 @@ def _card(report: Report, data: Sequence[Path], every: Sequence[Example]) -> dic
                 for trial in report.tried
             ],
         },
-        "limits": "Learned from short comments machine-translated from English; skip and speech rest on few examples. "
+        "limits": "Learned from short comments machine-translated from English and from reviews that one hand wrote. "
+        "Irony, rare negations and long reviews that praise and blame are often misread; skip rests on few examples. "
         "Scores are one-vs-all: they need not sum to 1 and may reach 1.00001.",
     }
 

@@ -35,6 +35,8 @@ class StorageError(RuntimeError):
     """The lake's place can't be used as asked: names the place and what would work."""
 
 
+LISTINGS = 10
+"""How often a folder is listed again when it comes or goes meanwhile."""
 _MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|[\\\x00-\x1f\x7f-\x9f]|[^\x00-\ud7ff\ue000-\U0010ffff]|_delta_log(?=/|$)")
 """What deltalake reads otherwise in a path than the file system does, however it is quoted."""
 
@@ -96,19 +98,28 @@ class Storage:
         with self.fs.open_input_stream(path) as stream:
             return bytes(stream.read())
 
+    def _listed(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+        """What lies in a folder; nothing where it is not there."""
+        selector = fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
+        for _ in range(LISTINGS):
+            # Arrow takes a folder that comes, or one below that goes, while it lists for an error.
+            with suppress(FileNotFoundError):
+                return list(self.fs.get_file_info(selector))
+        return list(self.fs.get_file_info(selector))
+
     def files(self, folder: str, *, recursive: bool = False) -> list[str]:
         """Paths of the files in a folder, sorted; none where the folder is not there."""
-        infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=recursive, allow_not_found=True))
+        infos = self._listed(folder, recursive=recursive)
         return sorted(info.path for info in infos if info.type == fs.FileType.File)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Path -> bytes of the files in a folder; none where the folder is not there."""
-        infos = self.fs.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        infos = self._listed(folder)
         return {info.path: info.size for info in infos if info.type == fs.FileType.File}
 
     def folders(self) -> list[str]:
         """The folders in the root, sorted."""
-        infos = self.fs.get_file_info(fs.FileSelector("", allow_not_found=True))
+        infos = self._listed("")
         return sorted(info.path for info in infos if info.type == fs.FileType.Directory)
 
     def delete(self, path: str) -> None:
@@ -125,7 +136,7 @@ class Storage:
 
     def changed(self, folder: str) -> dict[str, float]:
         """Path -> time of the last change, in seconds since 1970, of the files in a folder and in those below it."""
-        infos = self.fs.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        infos = self._listed(folder, recursive=True)
         return {info.path: info.mtime.timestamp() for info in infos if info.type == fs.FileType.File}
 
     def changed_at(self, path: str) -> float:

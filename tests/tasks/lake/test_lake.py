@@ -80,6 +80,17 @@ def test_releases_of_one_day_made_at_once_leave_the_newest_state(tmp_path: Path)
     assert lake.frame(None, ["text_toy"], "arrow").num_rows == 6
 
 
+def test_a_folder_that_comes_while_it_is_listed_is_no_error(tmp_path: Path) -> None:
+    storage = Lake.create(tmp_path).storage
+    names = [f"folder-{number}" for number in range(300)]
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.map(Path.mkdir, [tmp_path / name for name in names])
+        for name in names:
+            while not (tmp_path / name).is_dir():
+                assert storage.sizes(name) == {}
+        list(coming)
+
+
 def test_releases_lie_in_few_files_and_none_is_forgotten(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(releases, "MOST_FILES", 3)
     for number in range(1, 9):

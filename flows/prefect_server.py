@@ -60,9 +60,10 @@ def start() -> float:
     """
     import httpx
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
 
     clock = time.perf_counter()
-    if not os.environ.get("PREFECT_API_URL"):
+    if not PREFECT_API_URL.value():  # nor does one of Prefect's profiles name a server
         _check_home()
     with get_client(sync_client=True) as client:
         try:

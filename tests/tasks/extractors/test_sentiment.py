@@ -62,7 +62,7 @@ def expected(library: Any, contents: Sequence[str]) -> tuple[np.ndarray, list[st
     return np.array(scores).reshape(-1, len(LABELS)), top
 
 
-def same(run: Run, library: Any, contents: Sequence[str]) -> None:
+def assert_same(run: Run, library: Any, contents: Sequence[str]) -> None:
     batch = run(contents)
     assert isinstance(batch, pa.RecordBatch)
     scores, top = expected(library, contents)
@@ -96,15 +96,15 @@ def test_memory_of_chunks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=150, deadline=None)
 @given(contents=st.lists(texts, max_size=8))
 def test_scores_and_labels_are_dostoevskys(run: Run, library: Any, contents: list[str]) -> None:
-    same(run, library, contents)
+    assert_same(run, library, contents)
 
 
 @pytest.mark.skipif(not REVIEWS.exists(), reason="real reviews are not there (../shared)")
 def test_scores_and_labels_are_dostoevskys_on_real_reviews(run: Run, library: Any) -> None:
     with REVIEWS.open(encoding="utf-8", newline="") as stream:
         reviews = [row["text"] for row in csv.DictReader(stream)]
-    same(run, library, reviews)
-    same(run, library, [text.lower().replace(",", " ").replace(".", " ") for text in reviews])
+    assert_same(run, library, reviews)
+    assert_same(run, library, [text.lower().replace(",", " ").replace(".", " ") for text in reviews])
 
 
 def test_a_batch_is_what_the_card_says(run: Run) -> None:

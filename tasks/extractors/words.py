@@ -86,7 +86,7 @@ def text_navec(card: Card, weights: Weights | None) -> Run:
 
 
 def _navec(path: Path) -> Navec:
-    """As navec's own ``load``, but without its tables for similarity: four fifths of the time and of the memory."""
+    """As navec's own ``load``, but without its tables for similarity: they cost 0.2 s and 60 MiB."""
     from navec.navec import META, PQ, PQ_, VOCAB, Meta, Navec, Tar, Vocab
 
     class Codes(PQ):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.extractors.card import Card
 from tasks.extractors.store import WrongWeights
 from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.undrawn import undrawn
 
 ENCODERS = (
     "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
@@ -31,7 +32,8 @@ def encoder(card: Card, files: Mapping[str, Path], dim: int | None) -> Any:
     config = configuration(card, files)
     if config.hidden_size != dim:
         raise WrongWeights(f"{card.name}: config.json gives {config.hidden_size} dimensions, the card {dim}")
-    model = transformers.MODEL_MAPPING[type(config)](config)
+    with undrawn():
+        model = transformers.MODEL_MAPPING[type(config)](config)
     model.pooler = None
     # Saved with its pre-training heads, the encoder's names begin with "bert."; the heads are not read.
     fill(model, card.name, files["model.safetensors"], f"{model.base_model_prefix}.")

@@ -17,6 +17,7 @@ from tasks.extractors.network import network
 from tasks.extractors.registry import register
 from tasks.extractors.store import WrongWeights, locate
 from tasks.extractors.tokens import INPUTS, tokenizer
+from tasks.extractors.undrawn import undrawn
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,8 @@ def _module(card: Card, files: Mapping[str, Path], labels: Sequence[str]) -> tor
         said = ", ".join(map(str, config.id2label.values()))
         raise WrongWeights(f"{card.name}: config.json is of a {config.model_type!r} that tells {said}, not a bert that "
                            f"tells {', '.join(labels)}")  # fmt: skip
-    model: Any = transformers.BertForSequenceClassification(config)
+    with undrawn():
+        model: Any = transformers.BertForSequenceClassification(config)
     fill(model, card.name, files["model.safetensors"])
     order = [config.label2id[label] for label in labels]
 

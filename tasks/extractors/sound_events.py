@@ -16,6 +16,7 @@ from tasks.extractors.network import network
 from tasks.extractors.registry import register
 from tasks.extractors.store import WrongWeights, locate
 from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.undrawn import undrawn
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +139,8 @@ def _module(card: Card, files: dict[str, Path]) -> tuple[ASTConfig, torch.nn.Mod
     config = ASTConfig.from_pretrained(files["config.json"], attn_implementation=register_attention())
     if config.model_type != ASTConfig.model_type or config.hidden_size != card.dim:
         raise WrongWeights(f"{card.name}: config.json is not of an AST with {card.dim} dimensions")
-    model = ASTModel(config).requires_grad_(False).eval()
+    with undrawn():
+        model = ASTModel(config).requires_grad_(False).eval()
     try:
         model.load_state_dict(_named_as_today(load_file(files["model.safetensors"]), f"{model.base_model_prefix}."))
     except Exception as error:  # safetensors and torch share no narrower class

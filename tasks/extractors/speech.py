@@ -16,6 +16,7 @@ from tasks.extractors.network import network
 from tasks.extractors.registry import register
 from tasks.extractors.store import WrongWeights, locate
 from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.undrawn import undrawn
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +131,8 @@ def _module(card: Card, files: Mapping[str, Path]) -> torch.nn.Module:
     config = AutoConfig.from_pretrained(files["config.json"], attn_implementation=register_attention())
     if config.model_type not in ("wav2vec2", "hubert") or config.hidden_size != card.dim:
         raise WrongWeights(f"{card.name}: config.json is not of a wav2vec2 or hubert with {card.dim} dimensions")
-    model = AutoModel.from_config(config).requires_grad_(False).eval()
+    with undrawn():
+        model = AutoModel.from_config(config).requires_grad_(False).eval()
     _fill(model, card.name, next(path for name, path in files.items() if name != "config.json"))
     shortest = 1
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):

@@ -1,0 +1,48 @@
+"""Networks made to be filled draw no weights of their own, and disturb no one who does."""
+
+from __future__ import annotations
+
+from threading import Barrier, Thread
+
+import torch
+from torch.nn import Linear, init
+
+from tasks.extractors.torchvision_shim import load_torchvision
+from tasks.extractors.undrawn import undrawn
+
+load_torchvision()
+from transformers import BertConfig, BertModel  # noqa: E402
+
+SHAPE = BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, vocab_size=9)
+
+
+def test_nothing_is_drawn_and_constants_are_set_as_ever() -> None:
+    before = torch.get_rng_state()
+    with undrawn():
+        model = BertModel(SHAPE)
+        assert torch.equal(init.constant_(torch.zeros(3), 2.0), torch.full((3,), 2.0))
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = BertModel(SHAPE)
+    assert not torch.equal(torch.get_rng_state(), before)
+    for name, tensor in model.state_dict().items():
+        if "LayerNorm" in name or name.endswith("bias"):
+            assert torch.equal(tensor, drawn.state_dict()[name]), name
+
+
+def test_who_makes_a_network_at_the_same_time_has_it_drawn() -> None:
+    begun, made = Barrier(2), Barrier(2)
+    flat = []
+
+    def draw() -> None:
+        begun.wait()
+        layer = Linear(4, 4)
+        flat.append(bool((layer.weight.std() == 0).item()))
+        made.wait()
+
+    thread = Thread(target=draw)
+    thread.start()
+    with undrawn():
+        begun.wait()
+        made.wait()
+    thread.join()
+    assert flat == [False]

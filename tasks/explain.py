@@ -208,7 +208,7 @@ def _contents(lake: Lake, release: Release, card: Card) -> DayContents:
         return vector_contents(lake.storage, card.reads.table, _files(release, card.reads.name), release.day)
     table = source(card.modality)
     return day_contents(
-        lake.storage, card.modality, release.day, Snapshot(table, -1, None, tuple(_files(release, table.name)))
+        lake.storage, card.modality, release.day, Snapshot(table, -1, tuple(_files(release, table.name)))
     )
 
 

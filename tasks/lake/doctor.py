@@ -27,7 +27,16 @@ from tasks.lake.blobs import blob_path
 from tasks.lake.lake import Lake
 from tasks.lake.publish import take_out
 from tasks.lake.releases import Release, current, lost
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, log_entry, read_table, torn_entries
+from tasks.lake.snapshot import (
+    CorruptFile,
+    DataFile,
+    Snapshot,
+    TornLog,
+    log_entry,
+    open_delta,
+    read_table,
+    torn_entries,
+)
 from tasks.lake.storage import ASIDE, CRC, TEMPORARY
 
 GRACE = 24 * 3600.0
@@ -199,11 +208,11 @@ def _set_aside(lake: Lake) -> Iterator[Finding]:
 
 def _orphans(lake: Lake, name: str, *, repair: bool, older: float) -> Iterator[Finding]:
     """Data files that no version has ever had, and no release. None where lost releases may have named them."""
-    handle, history = lake.snapshot(lake.table(name)).handle, _history(lake)
-    if handle is None or history is None or lost(lake.storage):
+    snapshot, history = lake.snapshot(lake.table(name)), _history(lake)
+    if snapshot.version < 0 or history is None or lost(lake.storage):
         return
-    known = {file.path for file in lake.snapshot(lake.table(name)).files}
-    known |= {f"{name}/{path}" for path in handle.vacuum(0, dry_run=True, enforce_retention_duration=False)}
+    gone = open_delta(lake.storage, snapshot).vacuum(0, dry_run=True, enforce_retention_duration=False)
+    known = {file.path for file in lake.snapshot(lake.table(name)).files} | {f"{name}/{path}" for path in gone}
     files = [path for path in lake.storage.changed(name) if path.endswith(".parquet") and "/_delta_log/" not in path]
     for releases in history.values():
         known |= {path for each in releases for table in each.tables for path in table.files}

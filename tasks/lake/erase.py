@@ -25,7 +25,7 @@ from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit
 from tasks.lake.releases import ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
-from tasks.lake.snapshot import CorruptFile, DataFile, open_snapshot, read_batches, read_table
+from tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
 from tasks.lake.suppression import as_shown, leaves
 
@@ -260,11 +260,11 @@ def _journaled(storage: Storage, path: str) -> list[str]:
 
 def shorten_log(lake: Lake, table: Table) -> None:
     """Begin the table's log with what stands now, so that no entry tells of former files."""
-    handle = open_snapshot(lake.storage, table).handle
-    if handle is None:
+    snapshot = open_snapshot(lake.storage, table)
+    if snapshot.version < 0:
         return
-    handle.create_checkpoint()
-    newest = f"{handle.version():020}"
+    open_delta(lake.storage, snapshot).create_checkpoint()
+    newest = f"{snapshot.version:020}"
     for path in lake.storage.files(f"{table.name}/_delta_log"):
         entry = path.rpartition("/")[2]
         if entry[:20].isdigit() and entry[:20] < newest:

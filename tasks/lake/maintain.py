@@ -23,7 +23,7 @@ from tasks.lake.blobs import BLOBS
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
 from tasks.lake.releases import Release, ReleasesLost, current, lost, made
-from tasks.lake.snapshot import DataFile, read_batches, read_table
+from tasks.lake.snapshot import DataFile, open_delta, read_batches, read_table
 from tasks.lake.storage import PAGES, TEMPORARY, Storage
 
 EVENTS = (RUNS, QUARANTINE, MODELS)
@@ -170,9 +170,11 @@ def _unnamed(lake: Lake, keep: Keep, before: Sequence[Release]) -> Iterator[str]
     """Data files that are in no version for long enough, and in no release."""
     found: list[str] = []
     for table in lake.tables():
-        handle = lake.snapshot(lake.table(table)).handle
-        if handle is not None:
-            gone = handle.vacuum(keep.grace_hours, dry_run=True, enforce_retention_duration=False, full=True)
+        snapshot = lake.snapshot(lake.table(table))
+        if snapshot.version >= 0:
+            gone = open_delta(lake.storage, snapshot).vacuum(
+                keep.grace_hours, dry_run=True, enforce_retention_duration=False, full=True
+            )
             found += [f"{table}/{path}" for path in gone]
     # Read after the files were listed: a release made meanwhile names only what stood in a version just now.
     named = {path for release in (*before, *_all(lake)) for table in release.tables for path in table.files}
@@ -234,13 +236,14 @@ def _fingerprints(lake: Lake, released: Sequence[Release]) -> Iterator[str]:
 
 def _shorten(lake: Lake, table: str) -> bool:
     """Put a table's state into a checkpoint once its log is long, and drop entries older than Delta keeps them."""
-    handle = lake.snapshot(lake.table(table)).handle
-    if handle is None:
+    snapshot = lake.snapshot(lake.table(table))
+    if snapshot.version < 0:
         return False
     log = lake.storage.files(f"{table}/_delta_log")
     last = max((int(found[1]) for path in log if (found := _CHECKPOINT.search(path))), default=0)
-    if handle.version() - last < MANY:
+    if snapshot.version - last < MANY:
         return False
+    handle = open_delta(lake.storage, snapshot)
     handle.create_checkpoint()
     handle.cleanup_metadata()
     return True

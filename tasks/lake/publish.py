@@ -31,6 +31,7 @@ from tasks.lake.snapshot import (
     WriteFailed,
     create_table,
     log_entry,
+    open_delta,
     open_snapshot,
     read_commit,
 )
@@ -207,13 +208,13 @@ def _swap(
 ) -> Outcome:
     """One commit, tried again while it is other days (than ``days``; None: all) that other writers change."""
     name = uuid.uuid4().hex
-    current = snapshot if snapshot.handle is not None else create_table(storage, snapshot.table)
+    current = snapshot if snapshot.version >= 0 else create_table(storage, snapshot.table)
     for attempt in range(ATTEMPTS):
         if _paths(current, days) != _paths(snapshot, days):
             _discard(storage, staged)
             return "superseded"
         try:
-            _transact(current, removed, staged, name)
+            _transact(storage, current, removed, staged, name)
         except Exception as error:
             # Opened before the entry is read: what lands in between shows as a newer version, never as another's.
             now = open_snapshot(storage, snapshot.table)
@@ -249,7 +250,9 @@ def _discard(storage: Storage, staged: Sequence[DataFile]) -> None:
             storage.delete(file.path)
 
 
-def _transact(snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile], name: str) -> None:
+def _transact(
+    storage: Storage, snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile], name: str
+) -> None:
     now = int(time.time() * 1000)
     prefix = f"{snapshot.table.name}/"
     actions: list[AddAction | RemoveAction] = [
@@ -262,8 +265,7 @@ def _transact(snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[
         )
         for file in staged
     ]
-    handle = snapshot.handle
-    assert handle is not None
+    handle = open_delta(storage, snapshot)
     schema = handle.schema()
     if schema != Schema.from_arrow(snapshot.table.arrow):
         raise OtherColumns(

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from schemas.table import Table
 from tasks.lake.storage import Storage
@@ -51,12 +52,11 @@ class DataFile:
 class Snapshot:
     """A table at the version it had when it was opened; commits through it are refused once that has changed.
 
-    Where nobody has written to the table yet there is none: version -1 and no handle. Reading makes no table.
+    Where nobody has written to the table yet the version is -1. Reading makes no table.
     """
 
     table: Table
     version: int
-    handle: DeltaTable | None
     files: tuple[DataFile, ...]
 
     def of(self, day: date | None) -> tuple[DataFile, ...]:
@@ -80,14 +80,39 @@ COMMIT, ACTIONS = "otzyv.commit", "otzyv.actions"
 """What a commit of ours says of itself: a name that no other has, and how many files it adds and removes."""
 
 
+LOGS = 64
+"""Of how many logs a process remembers which files they name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A table's log as it was listed. Equal ones are one: entries are never rewritten, and no two commits alike."""
+
+    version: int
+    sizes: tuple[tuple[str, int], ...]
+    newest: bytes
+
+
 def open_snapshot(storage: Storage, table: Table) -> Snapshot:
     """A table as it stands. Raises TornLog if an entry of its log is empty or not whole."""
-    _refuse_torn_log(storage, table.name)
-    try:
-        handle = DeltaTable(storage.at(table.name), storage_options=storage.options)
-    except TableNotFoundError:
-        return Snapshot(table, -1, None, ())
-    return Snapshot(table, handle.version(), handle, tuple(_files(table, handle)))
+    log = _read_log(storage, table.name)
+    while log:
+        try:
+            return Snapshot(table, log.version, _files(storage, table.name, table.partition, log))
+        except DeltaError:
+            before, log = log, _read_log(storage, table.name)
+            if log == before:  # else the log was shortened meanwhile
+                raise
+    return Snapshot(table, -1, ())
+
+
+def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
+    """deltalake's own view of a table that is there, at the snapshot's version and for one thread."""
+    return _open(storage, snapshot.table.name, snapshot.version)
+
+
+def _open(storage: Storage, name: str, version: int) -> DeltaTable:
+    return DeltaTable(storage.at(name), version=version, storage_options=storage.options)
 
 
 def create_table(storage: Storage, table: Table) -> Snapshot:
@@ -109,7 +134,7 @@ def create_table(storage: Storage, table: Table) -> Snapshot:
     except (OSError, DeltaError) as error:
         refused = WriteFailed(storage, table, error)
     made = open_snapshot(storage, table)
-    if made.handle is None and refused:
+    if made.version < 0 and refused:
         raise refused
     return made
 
@@ -165,18 +190,23 @@ def logged_sizes(storage: Storage, name: str, paths: Iterable[str]) -> dict[str,
 _ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)$")
 
 
-def _refuse_torn_log(storage: Storage, name: str) -> None:
-    """deltalake takes an empty entry for a version without changes, and one cut at a line's end for a whole one."""
-    sizes = storage.sizes(f"{name}/_delta_log")
-    log = _log(sizes)
-    for number, (version, path) in enumerate(log, 1):
-        newest = storage.read(path) if number == len(log) else None
-        if sizes[path] and (newest is None or _whole(newest, version)):
-            continue
-        raise TornLog(
-            f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({sizes[path]} bytes). If it is "
-            f"the newest, no acknowledged commit is in it: move that file away and run again"
-        )
+def _read_log(storage: Storage, name: str) -> _Log | None:
+    """A table's log, None where there is none. Raises TornLog.
+
+    deltalake takes an empty entry for a version without changes, and one cut at a line's end for a whole one.
+    """
+    sizes = {path: size for path, size in storage.sizes(f"{name}/_delta_log").items() if _ENTRY.search(path)}
+    if not sizes:
+        return None
+    last = max((path for path in sizes if path.endswith(".json")), default=None)
+    newest = storage.read(last) if last else b""
+    for version, path in _log(sizes):
+        if not sizes[path] or (path == last and not _whole(newest, version)):
+            raise TornLog(
+                f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({sizes[path]} bytes). If it "
+                f"is the newest, no acknowledged commit is in it: move that file away and run again"
+            )
+    return _Log(int(max(sizes).rpartition("/")[2][:20]), tuple(sorted(sizes.items())), newest)
 
 
 def torn_entries(storage: Storage, name: str) -> Iterator[tuple[int, bool]]:
@@ -209,15 +239,19 @@ def _whole(entry: bytes, version: int) -> bool:
     return told is None or int(told) == len(actions) - 1
 
 
-def _files(table: Table, handle: DeltaTable) -> Iterator[DataFile]:
-    actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
+@lru_cache(maxsize=LOGS)
+def _files(storage: Storage, name: str, partition: str | None, log: _Log) -> tuple[DataFile, ...]:
+    """The files that a log names; deltalake reads all of its entries for that, each time it opens a table."""
+    actions = pa.table(_open(storage, name, log.version).get_add_actions(flatten=True)).to_pydict()
     keys = _constant(actions, "run_key")
     prints = _constant(actions, "fingerprint")
-    days = actions.get(f"partition.{table.partition}", [None] * len(actions["path"]))
-    for path, size, rows, day, key, fingerprint in zip(
-        actions["path"], actions["size_bytes"], actions["num_records"], days, keys, prints, strict=True
-    ):
-        yield DataFile(f"{table.name}/{path}", size, rows, day, key, fingerprint)
+    days = actions.get(f"partition.{partition}", [None] * len(actions["path"]))
+    return tuple(
+        DataFile(f"{name}/{path}", size, rows, day, key, fingerprint)
+        for path, size, rows, day, key, fingerprint in zip(
+            actions["path"], actions["size_bytes"], actions["num_records"], days, keys, prints, strict=True
+        )
+    )
 
 
 def _constant(actions: dict[str, list[Any]], column: str) -> list[str | None]:

@@ -82,6 +82,12 @@ class Storage:
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Storage) and self.uri == other.uri
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
+
     def at(self, path: str) -> str:
         """The full address of a path, for people and for deltalake."""
         return f"{self.uri}/{path}"

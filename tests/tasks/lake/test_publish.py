@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -17,6 +21,7 @@ from schemas.sample import sample
 from schemas.table import Table
 from schemas.tables import CLEAN_TEXT, RUNS
 from tasks.lake import publish
+from tasks.lake import snapshot as snapshots
 from tasks.lake.publish import EmptyDay, append, commit, write_file
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_snapshot, read_table
 from tasks.lake.storage import Storage
@@ -116,15 +121,15 @@ def test_of_racing_writers_of_a_day_exactly_one_wins(storage: Storage, first: bo
         assert ids(storage, day) == wanted(1 + outcomes.index("published"))
 
 
-Fault = Callable[[Snapshot, Any, Any, str], None]
+Fault = Callable[[Storage, Snapshot, Any, Any, str], None]
 
 
-def lose_answer(snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
-    transact(snapshot, removed, files, name)
+def lose_answer(storage: Storage, snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
+    transact(storage, snapshot, removed, files, name)
     raise OSError("connection reset after the commit was written")
 
 
-def fail_before(snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
+def fail_before(storage: Storage, snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
     raise OSError("no space left on device")
 
 
@@ -165,6 +170,37 @@ def test_a_torn_log_is_found_before_rows_go_missing(storage: Storage, torn: byte
     newest.write_bytes(torn)
     with pytest.raises(TornLog, match="clean_text"):
         open_snapshot(storage, CLEAN_TEXT)
+
+
+def test_a_log_is_read_once_and_every_change_of_it_is_seen(storage: Storage, tmp_path: Path) -> None:
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    with patch.object(snapshots, "DeltaTable", wraps=DeltaTable) as opened:
+        assert ids(storage) == ids(Storage(tmp_path / "lake")) == wanted(1)
+    assert opened.call_count == 1
+
+    shutil.copytree(tmp_path / "lake", tmp_path / "as it was")
+    other = f"""if True:
+        from datetime import date
+        from tests.tasks.lake.test_publish import *
+        storage = Storage({str(storage.root)!r})
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2))"""
+    subprocess.run([sys.executable, "-c", other], check=True)
+    assert ids(storage) == wanted(2), "another process's commit"
+
+    shutil.rmtree(tmp_path / "lake")
+    shutil.copytree(tmp_path / "as it was", tmp_path / "lake")
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 3))
+    assert ids(storage) == wanted(3), "a lake restored from a copy, and then another second version"
+
+    newest = storage.root / f"clean_text/_delta_log/{2:020}.json"
+    whole = newest.read_bytes()
+    newest.write_bytes(b"")
+    with pytest.raises(TornLog):
+        ids(storage)
+    newest.unlink()
+    assert ids(storage) == wanted(1), "a torn entry taken away"
+    newest.write_bytes(whole)
+    assert ids(storage) == wanted(3), "and the whole one put back"
 
 
 def test_flipped_bits_in_a_data_file_are_never_read_as_data(storage: Storage) -> None:

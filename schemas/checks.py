@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +164,7 @@ class Outcome:
 def _judge(table: Table, keys: pa.Table, found: dict[tuple[str, str], list[Any]], wanted: pa.Table | None) -> Report:
     frame, missing = _frame(table, keys, found, wanted)
     with _LOCK:
-        planned = _plan(table, keys.num_rows, wanted)
+        planned = _plan(table, _alike(frame), wanted)
         outcomes = run(frame, planned)
     checks, failed = [], []
     for plan, outcome in zip(planned, outcomes, strict=True):
@@ -210,15 +210,24 @@ def _frame(
     return pd.DataFrame(columns, copy=False), missing
 
 
-def _plan(table: Table, rows: int, wanted: pa.Table | None) -> list[Planned]:
+def _alike(frame: Any) -> dict[str, str]:
+    """Each fact that is yes or no -> the first that says the same of all rows: most say yes of all."""
+    first: dict[bytes, str] = {}
+    flags = frame.select_dtypes(np.int8)
+    return {name: first.setdefault(flags[name].to_numpy().tobytes(), name) for name in flags}
+
+
+def _plan(table: Table, alike: Mapping[str, str], wanted: pa.Table | None) -> list[Planned]:
+    """The checks of a table. Those of facts that are alike share an expectation, which is then judged once."""
     gxe = _library().expectations
+    flags = {fact: gxe.ExpectColumnValuesToBeInSet(column=fact, value_set=[1]) for fact in set(alike.values())}
     keys = _joined(table)
     plan = [Planned("unique", keys, "table", gxe.ExpectColumnValuesToBeUnique(column="key.unique"))]
     if wanted is not None:
         count = wanted.num_rows
         plan += [
             Planned("row_count", "", "table", gxe.ExpectTableRowCountToEqual(value=count), count),
-            Planned("unexpected", keys, "table", _flag(gxe, "key.unexpected")),
+            Planned("unexpected", keys, "table", flags[alike["key.unexpected"]]),
             Planned("missing", keys, "table", _distinct(gxe, "key.missing", count), count),
         ]
     plan += [
@@ -227,7 +236,8 @@ def _plan(table: Table, rows: int, wanted: pa.Table | None) -> list[Planned]:
     for column in table.columns:
         for rule in derived.rules(column):
             fact = f"{column.name}.{rule}"
-            plan.append(Planned(rule, column.name, _kind(table, column, rule), _expectation(gxe, column, rule, fact)))
+            judged = flags[alike[fact]] if fact in alike else _expectation(gxe, column, rule, fact)
+            plan.append(Planned(rule, column.name, _kind(table, column, rule), judged))
     return plan
 
 
@@ -235,10 +245,6 @@ def _kind(table: Table, column: Column, rule: str) -> Kind:
     """A row check is one whose row can be kept as ``invalid``: its values are to blame, not its keys or lineage."""
     mendable = column.value or column.name == "status" or not table.values
     return "row" if mendable and rule != "required" else "table"
-
-
-def _flag(gxe: Any, fact: str) -> Any:
-    return gxe.ExpectColumnValuesToBeInSet(column=fact, value_set=[1])
 
 
 def _distinct(gxe: Any, fact: str, count: int) -> Any:
@@ -254,10 +260,8 @@ def _expectation(gxe: Any, column: Column, rule: str, fact: str) -> Any:
         return gxe.ExpectColumnValuesToBeBetween(
             column=fact, min_value=1 - UNIT_TOLERANCE, max_value=1 + UNIT_TOLERANCE
         )
-    if rule == "range":
-        low, high = _bound(column, column.low), _bound(column, column.high)
-        return gxe.ExpectColumnValuesToBeBetween(column=fact, min_value=low, max_value=high)
-    return _flag(gxe, fact)
+    low, high = _bound(column, column.low), _bound(column, column.high)
+    return gxe.ExpectColumnValuesToBeBetween(column=fact, min_value=low, max_value=high)
 
 
 def _bound(column: Column, bound: float | None) -> float | None:
@@ -270,14 +274,17 @@ def _bound(column: Column, bound: float | None) -> float | None:
 def run(frame: Any, planned: Sequence[Planned]) -> list[Outcome]:
     """Judge a pandas frame with a column ``row`` of row numbers; an outcome per planned check, in their order.
 
-    Verdicts first, then the row numbers of what failed only: naming rows costs several times as much.
+    Verdicts first, then the row numbers of what failed only: naming rows costs several times as much. An expectation
+    that several checks share is judged once.
     """
     batch = _frames().get_batch(batch_parameters={"dataframe": frame})
-    outcomes = _validate(batch, planned, "BOOLEAN_ONLY")
+    judged = list({id(plan.expectation): plan for plan in planned}.values())
+    outcomes = _validate(batch, judged, "BOOLEAN_ONLY")
     again = [i for i, outcome in enumerate(outcomes) if not outcome.success and not outcome.raised]
-    for i, named in zip(again, _validate(batch, [planned[i] for i in again], NAME_ROWS), strict=True):
+    for i, named in zip(again, _validate(batch, [judged[i] for i in again], NAME_ROWS), strict=True):
         outcomes[i] = Outcome(False, raised=True) if named.success else named
-    return outcomes
+    known = {id(plan.expectation): outcome for plan, outcome in zip(judged, outcomes, strict=True)}
+    return [known[id(plan.expectation)] for plan in planned]
 
 
 def _validate(batch: Any, planned: Sequence[Planned], result_format: Any) -> list[Outcome]:

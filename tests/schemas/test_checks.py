@@ -224,6 +224,16 @@ def test_a_check_that_raises_has_failed_and_hides_no_other() -> None:
         assert bad == Outcome(False, 2, (1, 3))
 
 
+def test_columns_that_fail_in_the_same_rows_are_each_named() -> None:
+    rows = sample(SENTIMENT, 30, seed=0).to_pylist()
+    for row in rows[3:5]:
+        row |= {"status": "ok", "positive": None, "negative": None}
+    report = check(SENTIMENT, pa.Table.from_pylist(rows, loose(SENTIMENT)))
+    failed = {f.column: f.keys for f in report.failed if f.name == "null_by_status"}
+    assert set(failed) == {"positive", "negative"}
+    assert all(keys == tuple((row["review_id"],) for row in rows[3:5]) for keys in failed.values())
+
+
 def test_threads_check_at_once_and_say_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     tables = [VECTORS, PICTURES, SENTIMENT] * 3
 

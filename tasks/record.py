@@ -15,7 +15,8 @@ from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.lake.publish import append, commit, write_file
-from tasks.quality.figures import flat_columns, measure
+from tasks.lake.releases import standing
+from tasks.measured import figures
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
 
@@ -50,13 +51,13 @@ def _measure(lake: Lake, day: date, runs: Sequence[TableRun]) -> None:
     rows = []
     for run in runs:
         table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
-        figures = measure(table, lake.read(table, day, flat_columns(table)))
+        found = dict(figures(lake.storage, table, standing(table, lake.snapshot(table).of(day)).files))
         if run.state == "published":  # what an earlier run published, that one has checked
-            figures |= {"checks.passed": float(run.checks_passed)}
-            figures |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}
+            found |= {"checks.passed": float(run.checks_passed)}
+            found |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}
         rows += [
             {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": day}
-            for metric, value in figures.items()
+            for metric, value in found.items()
         ]
     fresh = pa.Table.from_pylist(rows, schema=QUALITY.arrow)
     while True:

@@ -1,0 +1,53 @@
+"""What is measured of one table's day: its figures, and the cloud of its vectors."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.table import Table
+from tasks.lake.snapshot import DataFile, read_batches, read_table
+from tasks.lake.storage import Storage
+from tasks.quality.figures import flat_columns, measure
+from tasks.quality.verdict import Cloud, Metrics
+
+KEPT = 64
+"""Of how many tables' days a process remembers the figures: a run records them, and judges by them."""
+
+
+@lru_cache(maxsize=KEPT)
+def figures(storage: Storage, table: Table, files: tuple[str, ...]) -> Metrics:
+    """The figures of what lies in these files, which never change."""
+    return measure(table, read_table(storage, table, _data(files), flat_columns(table)))
+
+
+def cloud(storage: Storage, table: Table, files: tuple[str, ...]) -> Cloud | None:
+    """The vectors in these files; None if there are none.
+
+    Sums are kept, a batch at a time, so that memory does not grow with the day.
+    """
+    column = next((column.name for column in table.values if column.dim), None)
+    if column is None:
+        return None
+    rows, total, squares = 0, np.zeros(1), 0.0
+    for batch in read_batches(storage, table, _data(files), ["status", column]):
+        vectors = batch.column(column).filter(pc.equal(batch.column("status"), "ok"))
+        if len(vectors):
+            numbers = _matrix(vectors)
+            rows, total, squares = rows + len(numbers), total + numbers.sum(0), squares + np.vdot(numbers, numbers)
+    if not rows:
+        return None
+    mean = total / rows
+    return Cloud(rows, mean, float(np.sqrt(max(squares / rows - float(mean @ mean), 0.0))))
+
+
+def _data(files: tuple[str, ...]) -> list[DataFile]:
+    return [DataFile(path, 0, 0, None) for path in files]
+
+
+def _matrix(vectors: pa.ListArray) -> np.ndarray:
+    """(n, dim) float64 of lists of one length."""
+    return np.asarray(vectors.flatten().to_numpy(zero_copy_only=False), np.float64).reshape(len(vectors), -1)

@@ -29,6 +29,7 @@ from tasks.lake.snapshot import (
     DataFile,
     Snapshot,
     WriteFailed,
+    committed,
     create_table,
     log_entry,
     open_delta,
@@ -231,6 +232,7 @@ def _swap(
             break
     with suppress(FileNotFoundError):
         storage.sync(log_entry(snapshot.table.name, current.version + 1))
+    committed(storage, current, name, removed, staged)
     return "published"
 
 

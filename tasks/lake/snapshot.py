@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -80,8 +80,8 @@ COMMIT, ACTIONS = "otzyv.commit", "otzyv.actions"
 """What a commit of ours says of itself: a name that no other has, and how many files it adds and removes."""
 
 
-LOGS = 64
-"""Of how many logs a process remembers which files they name."""
+TABLES_KNOWN = 64
+"""Of how many tables a process remembers which files their logs name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def open_snapshot(storage: Storage, table: Table) -> Snapshot:
     log = _read_log(storage, table.name)
     while log:
         try:
-            return Snapshot(table, log.version, _files(storage, table.name, table.partition, log))
+            return Snapshot(table, log.version, _files(storage, table, log))
         except DeltaError:
             before, log = log, _read_log(storage, table.name)
             if log == before:  # else the log was shortened meanwhile
@@ -239,19 +239,45 @@ def _whole(entry: bytes, version: int) -> bool:
     return told is None or int(told) == len(actions) - 1
 
 
-@lru_cache(maxsize=LOGS)
-def _files(storage: Storage, name: str, partition: str | None, log: _Log) -> tuple[DataFile, ...]:
+_FILES: OrderedDict[tuple[Storage, str, str | None], tuple[_Log, tuple[DataFile, ...]]] = OrderedDict()
+"""By storage, table and partition: a table's log and what it names, as this process last read or wrote it."""
+
+
+def _files(storage: Storage, table: Table, log: _Log) -> tuple[DataFile, ...]:
     """The files that a log names; deltalake reads all of its entries for that, each time it opens a table."""
-    actions = pa.table(_open(storage, name, log.version).get_add_actions(flatten=True)).to_pydict()
+    known = _FILES.get((storage, table.name, table.partition))
+    if known and known[0] == log:
+        return known[1]
+    actions = pa.table(_open(storage, table.name, log.version).get_add_actions(flatten=True)).to_pydict()
     keys = _constant(actions, "run_key")
     prints = _constant(actions, "fingerprint")
-    days = actions.get(f"partition.{partition}", [None] * len(actions["path"]))
-    return tuple(
-        DataFile(f"{name}/{path}", size, rows, day, key, fingerprint)
+    days = actions.get(f"partition.{table.partition}", [None] * len(actions["path"]))
+    files = tuple(
+        DataFile(f"{table.name}/{path}", size, rows, day, key, fingerprint)
         for path, size, rows, day, key, fingerprint in zip(
             actions["path"], actions["size_bytes"], actions["num_records"], days, keys, prints, strict=True
         )
     )
+    _remember(storage, table, log, files)
+    return files
+
+
+def _remember(storage: Storage, table: Table, log: _Log, files: tuple[DataFile, ...]) -> None:
+    _FILES[storage, table.name, table.partition] = log, files
+    if len(_FILES) > TABLES_KNOWN:
+        with suppress(KeyError):  # another thread was faster
+            _FILES.popitem(last=False)
+
+
+def committed(
+    storage: Storage, before: Snapshot, name: str, removed: Iterable[DataFile], added: Iterable[DataFile]
+) -> None:
+    """Note what a table holds after the commit of that name, so that opening it need not read the log's entries."""
+    gone = {file.path for file in removed}
+    with suppress(OSError, TornLog):  # it is made: what else is wrong, the next to open the table will tell
+        log = _read_log(storage, before.table.name)
+        if log and log.version == before.version + 1 and name.encode() in log.newest:
+            _remember(storage, before.table, log, (*added, *(file for file in before.files if file.path not in gone)))
 
 
 def _constant(actions: dict[str, list[Any]], column: str) -> list[str | None]:

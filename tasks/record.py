@@ -16,6 +16,7 @@ from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.lake.publish import append, commit, write_file
 from tasks.lake.releases import standing
+from tasks.lake.snapshot import Snapshot, read_table
 from tasks.measured import figures
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
@@ -33,40 +34,41 @@ def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
     A table that a run published which then died is measured now.
     """
     lake = Lake(lake_uri)
-    quality = lake.read(QUALITY, day, ["table", "run_key"])
-    measured = set(zip(quality["table"].to_pylist(), quality["run_key"].to_pylist(), strict=True))
+    snapshot = lake.snapshot(QUALITY)
+    there = read_table(lake.storage, QUALITY, snapshot.of(day))
+    measured = set(zip(there["table"].to_pylist(), there["run_key"].to_pylist(), strict=True))
     unmeasured = [
         run
         for run in runs
         if run.state == "published"
         or (run.state == "unchanged" and run.rows and (run.table, run.run_key) not in measured)
     ]
-    if unmeasured:
-        _measure(lake, day, unmeasured)
+    fresh = pa.Table.from_pylist([row for run in unmeasured for row in _figures(lake, run)], schema=QUALITY.arrow)
+    while fresh.num_rows and not _renewed(lake, snapshot, there, fresh, day):
+        snapshot = lake.snapshot(QUALITY)
+        there = read_table(lake.storage, QUALITY, snapshot.of(day))
     if any(run.state != "unchanged" for run in runs):
         append(lake.storage, RUNS, pa.Table.from_pylist([_row(run) for run in runs], schema=RUNS.arrow))
 
 
-def _measure(lake: Lake, day: date, runs: Sequence[TableRun]) -> None:
-    rows = []
-    for run in runs:
-        table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
-        found = dict(figures(lake.storage, table, standing(table, lake.snapshot(table).of(day)).files))
-        if run.state == "published":  # what an earlier run published, that one has checked
-            found |= {"checks.passed": float(run.checks_passed)}
-            found |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}
-        rows += [
-            {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": day}
-            for metric, value in found.items()
-        ]
-    fresh = pa.Table.from_pylist(rows, schema=QUALITY.arrow)
-    while True:
-        snapshot = lake.snapshot(QUALITY)
-        there = lake.read(QUALITY, day)
-        kept = there.filter(pc.invert(pc.is_in(there["table"], pc.unique(fresh["table"]))))
-        file = write_file(lake.storage, QUALITY, day, pa.concat_tables([kept, fresh]))
-        if commit(lake.storage, snapshot, [day], [file] if file else []) == "published":
-            return
+def _figures(lake: Lake, run: TableRun) -> list[dict[str, object]]:
+    """Rows of ``quality`` for what a run published."""
+    table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
+    found = dict(figures(lake.storage, table, standing(table, lake.snapshot(table).of(run.day)).files))
+    if run.state == "published":  # what an earlier run published, that one has checked
+        found |= {"checks.passed": float(run.checks_passed)}
+        found |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}
+    return [
+        {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": run.day}
+        for metric, value in found.items()
+    ]
+
+
+def _renewed(lake: Lake, snapshot: Snapshot, there: pa.Table, fresh: pa.Table, day: date) -> bool:
+    """Put the fresh rows in the place of those of their tables; False if another run changed the day meanwhile."""
+    kept = there.filter(pc.invert(pc.is_in(there["table"], pc.unique(fresh["table"]))))
+    file = write_file(lake.storage, QUALITY, day, pa.concat_tables([kept, fresh]))
+    return commit(lake.storage, snapshot, [day], [file] if file else []) == "published"
 
 
 def _row(run: TableRun) -> dict[str, object]:

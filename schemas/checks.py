@@ -8,6 +8,7 @@ keys, names and counts, never a value. Its Data Docs are not used. Importing it 
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import threading
@@ -361,6 +362,9 @@ def _library() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations
         import great_expectations.expectations
+    # What libraries brought lies there until the process ends: hundreds of thousands of objects, through which the
+    # collector of garbage would look each time, for half a second.
+    gc.freeze()
     return great_expectations
 
 

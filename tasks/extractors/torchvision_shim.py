@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +34,5 @@ def load_torchvision() -> ModuleType:
         _libraries.append(library)
     import torchvision
 
-    gc.freeze()  # as in schemas/checks.py
     module: ModuleType = torchvision
     return module

@@ -12,11 +12,12 @@ DRAWS = frozenset({"uniform_", "normal_", "kaiming_uniform_"})
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Within it a new module's weights stay as they lie, in this thread alone: every one must then be loaded.
+    """Within it parameters are not drawn, in this thread alone: every one must then be loaded.
 
-    Drawing takes most of the time it takes to load a small network. Constants are set as ever, and so is what a module
-    computes for itself.
+    Drawing takes most of the time it takes to load a small network. Constants are set as ever, and so is what is no
+    parameter: ``trunc_normal_`` draws into tensors of its own until all lie within its bounds.
     """
+    from torch.nn import Parameter
     from torch.overrides import TorchFunctionMode
 
     class Undrawn(TorchFunctionMode):
@@ -25,7 +26,9 @@ def undrawn() -> Iterator[None]:
         ) -> Any:
             given = kwargs or {}
             if getattr(func, "__name__", None) in DRAWS:
-                return given["tensor"] if "tensor" in given else args[0]
+                drawn = given["tensor"] if "tensor" in given else args[0]
+                if isinstance(drawn, Parameter):
+                    return drawn
             return func(*args, **given)
 
     with Undrawn():

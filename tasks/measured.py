@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.table import Table
-from tasks.lake.snapshot import DataFile, read_batches, read_table
-from tasks.lake.storage import Storage
+from tasks.lake.snapshot import CorruptFile, DataFile, read_batches, read_table
+from tasks.lake.storage import Stamp, Storage
 from tasks.quality.figures import flat_columns, measure
 from tasks.quality.verdict import Cloud, Metrics
 
@@ -18,20 +18,30 @@ KEPT = 64
 """Of how many tables' days a process remembers the figures: a run records them, and judges by them."""
 
 
-@lru_cache(maxsize=KEPT)
 def figures(storage: Storage, table: Table, files: tuple[str, ...]) -> Metrics:
-    """The figures of what lies in these files, which never change."""
+    """The figures of what lies in these files. Raises CorruptFile where one is missing or damaged."""
+    try:
+        stamps = tuple(storage.stamp(path) for path in files)
+    except FileNotFoundError as error:
+        raise CorruptFile(str(error)) from error
+    return _figures(storage, table, files, stamps)
+
+
+@lru_cache(maxsize=KEPT)
+def _figures(storage: Storage, table: Table, files: tuple[str, ...], stamps: tuple[Stamp, ...]) -> Metrics:
     return measure(table, read_table(storage, table, _data(files), flat_columns(table)))
 
 
 def cloud(storage: Storage, table: Table, files: tuple[str, ...]) -> Cloud | None:
-    """The vectors in these files; None if there are none.
+    """The vectors in these files, of the first column that has some; None if there are none.
 
     Sums are kept, a batch at a time, so that memory does not grow with the day.
     """
-    column = next((column.name for column in table.values if column.dim), None)
-    if column is None:
-        return None
+    clouds = (_cloud(storage, table, files, column.name) for column in table.values if column.dim)
+    return next(filter(None, clouds), None)
+
+
+def _cloud(storage: Storage, table: Table, files: tuple[str, ...], column: str) -> Cloud | None:
     rows, total, squares = 0, np.zeros(1), 0.0
     for batch in read_batches(storage, table, _data(files), ["status", column]):
         vectors = batch.column(column).filter(pc.equal(batch.column("status"), "ok"))

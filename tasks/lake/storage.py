@@ -197,7 +197,7 @@ class Storage:
                     part.replace(self.root / stream.path)
                     if sync:
                         _sync(part.parent)
-                    _KNOWN[self._stamp(stream.path)] = stream.crc
+                    _KNOWN[self.stamp(stream.path)] = stream.crc
             finally:
                 part.unlink(missing_ok=True)
 
@@ -273,7 +273,7 @@ class Storage:
             data = self.read(path)
             found, source = isal_zlib.crc32(data), pa.BufferReader(data)
         else:
-            stamp = self._stamp(path)
+            stamp = self.stamp(path)
             if stamp not in _KNOWN:
                 _KNOWN[stamp] = _crc(self.root / path)
             found = _KNOWN[stamp]
@@ -284,9 +284,15 @@ class Storage:
             raise DamagedFile(f"{source.size()} bytes that are not those that were written")
         return source
 
-    def _stamp(self, path: str) -> tuple[str, int, int]:
-        stat = (self.root / path).stat()
-        return str(self.root / path), stat.st_size, stat.st_mtime_ns
+    def stamp(self, path: str) -> Stamp:
+        """What tells a file from one that was changed since. Raises FileNotFoundError."""
+        if not self.remote:
+            stat = (self.root / path).stat()
+            return self.at(path), stat.st_size, stat.st_mtime_ns
+        info = self.fs.get_file_info(path)
+        if info.type != fs.FileType.File:
+            raise FileNotFoundError(self.at(path))
+        return self.at(path), info.size, info.mtime_ns
 
 
 class DamagedFile(OSError):
@@ -318,8 +324,11 @@ class Written(io.RawIOBase):
 CRC = re.compile(r"-([0-9a-f]{8})\.(?:parquet|arrow)$")
 
 
-_KNOWN: dict[tuple[str, int, int], int] = {}
-"""CRC-32 of files on disk as this process wrote or last read them: path, size, time of change -> checksum."""
+Stamp = tuple[str, int, int]
+"""A file's address, its size and the time of its last change in nanoseconds since 1970."""
+
+_KNOWN: dict[Stamp, int] = {}
+"""CRC-32 of files on disk as this process wrote or last read them."""
 
 
 def _sync(place: Path) -> None:

@@ -17,9 +17,11 @@ from tasks.lake import Lake, releases
 from tasks.lake.erase import shorten_log
 from tasks.lake.lake import NotReleased
 from tasks.lake.releases import NoSuchRelease, Release, release_day
+from tasks.lake.snapshot import CorruptFile
 from tasks.lake.storage import Storage
 from tasks.plan import plan
 from tasks.quality.verdict import Limits
+from tasks.record import record
 from tasks.release import Verdict, _fits, release
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
@@ -107,6 +109,21 @@ def test_a_mended_rerun_releases_a_held_day(lake: Lake) -> None:
     bring(lake, {DAY: {"a": ""}}, edited=3)
     assert run(lake, limits=STRICT) == "held"
     assert run(lake, limits=Limits()) == "released", "the settings have been mended"
+
+
+@pytest.mark.parametrize("damaged", [True, False], ids=["damaged", "gone"])
+def test_a_table_that_was_damaged_after_it_was_measured_is_not_released(lake: Lake, damaged: bool) -> None:
+    bring(lake, {NEXT: {"c": "уже лучше"}}, edited=1)
+    runs = [make(lake, CLEANING, NEXT)]
+    record.fn(lake.uri, NEXT, runs)
+    (file,) = (Path(lake.storage.at(file.path)) for file in lake.snapshot(CLEAN_TEXT).of(NEXT))
+    if damaged:
+        file.write_bytes(file.read_bytes()[:-9] + b"something")
+    else:
+        file.unlink()
+    with pytest.raises(CorruptFile, match=file.name):
+        release.fn(lake.uri, NEXT, runs)
+    assert NEXT not in lake.releases()
 
 
 def test_a_rollback_stays_until_the_days_tables_change(lake: Lake) -> None:

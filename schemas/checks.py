@@ -8,7 +8,6 @@ keys, names and counts, never a value. Its Data Docs are not used. Importing it 
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import os
 import threading
@@ -261,8 +260,10 @@ def _expectation(gxe: Any, column: Column, rule: str, fact: str) -> Any:
         return gxe.ExpectColumnValuesToBeBetween(
             column=fact, min_value=1 - UNIT_TOLERANCE, max_value=1 + UNIT_TOLERANCE
         )
-    low, high = _bound(column, column.low), _bound(column, column.high)
-    return gxe.ExpectColumnValuesToBeBetween(column=fact, min_value=low, max_value=high)
+    if rule == "range":
+        low, high = _bound(column, column.low), _bound(column, column.high)
+        return gxe.ExpectColumnValuesToBeBetween(column=fact, min_value=low, max_value=high)
+    raise ValueError(f"{rule!r} is neither judged by its numbers nor a flag (int8)")
 
 
 def _bound(column: Column, bound: float | None) -> float | None:
@@ -362,9 +363,6 @@ def _library() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         import great_expectations
         import great_expectations.expectations
-    # What libraries brought lies there until the process ends: hundreds of thousands of objects, through which the
-    # collector of garbage would look each time, for half a second.
-    gc.freeze()
     return great_expectations
 
 

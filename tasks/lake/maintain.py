@@ -22,7 +22,7 @@ from tasks.lake import journal, models, reuse
 from tasks.lake.blobs import BLOBS
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit, write_file
-from tasks.lake.releases import Release, ReleasesLost, current, lost, made
+from tasks.lake.releases import Release, ReleasesLost, all_rows, by_day, current, lost, made
 from tasks.lake.snapshot import DataFile, open_delta, read_batches, read_table
 from tasks.lake.storage import PAGES, TEMPORARY, Storage
 
@@ -131,8 +131,8 @@ class _Removal:
 def _retire(lake: Lake, keep: Keep) -> int:
     """Leave in ``releases`` the rows of kept ones; returns how many have gone."""
     snapshot = lake.snapshot(RELEASES)
-    rows = read_table(lake.storage, RELEASES, snapshot.files)
-    kept = {release.release_id for releases in lake.history().values() for release in _kept(releases, keep)}
+    rows = all_rows(lake.storage, snapshot)
+    kept = {release.release_id for releases in by_day(rows).values() for release in _kept(releases, keep)}
     known = set(rows["release_id"].to_pylist())
     left = rows.filter(pc.is_in(rows["release_id"], pa.array(sorted(kept), pa.string())))
     if left.num_rows == rows.num_rows and len(snapshot.files) < MANY:

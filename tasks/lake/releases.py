@@ -82,20 +82,21 @@ def lost(storage: Storage) -> list[str]:
 
 def history(storage: Storage, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
     """All releases of each day that has any, oldest first; of all days where none are given."""
-    return _history(_all_rows(storage, open_snapshot(storage, RELEASES)), days)
+    return by_day(all_rows(storage, open_snapshot(storage, RELEASES)), days)
 
 
-def _all_rows(storage: Storage, snapshot: Snapshot) -> pa.Table:
+def all_rows(storage: Storage, snapshot: Snapshot) -> pa.Table:
     """The rows of ``releases``. Each file is read once: all of them are looked at for each day that is released."""
     return pa.concat_tables([RELEASES.arrow.empty_table(), *(_in_file(storage, file.path) for file in snapshot.files)])
 
 
-@lru_cache(maxsize=2 * MOST_FILES)
+@lru_cache(maxsize=MOST_FILES)
 def _in_file(storage: Storage, path: str) -> pa.Table:
     return read_table(storage, RELEASES, [DataFile(path, 0, 0, None)])
 
 
-def _history(rows: pa.Table, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
+def by_day(rows: pa.Table, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
+    """Rows of ``releases`` as ``history`` gives them."""
     if days is not None:
         rows = rows.filter(pc.is_in(rows["released_day"], pa.array(days, pa.date32())))
     found: dict[date, tuple[Release, ...]] = {}
@@ -134,7 +135,7 @@ def find(storage: Storage, release_id: str) -> Release:
 def released_files(storage: Storage, table: Table, day: date) -> Iterator[DataFile]:
     """The files of a table's day that any release has named and that are still there."""
     snapshot = open_snapshot(storage, RELEASES)
-    rows = _all_rows(storage, snapshot).select(["released_day", "tables"]).to_pylist()
+    rows = all_rows(storage, snapshot).select(["released_day", "tables"]).to_pylist()
     named = {
         path: known["fingerprint"]
         for row in rows
@@ -166,8 +167,8 @@ def release_day(
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
         snapshot = open_snapshot(storage, RELEASES)
-        rows = _all_rows(storage, snapshot)
-        releases = _history(rows, [day]).get(day, ())
+        rows = all_rows(storage, snapshot)
+        releases = by_day(rows, [day]).get(day, ())
         newest, last = releases[-1] if releases else None, made(releases)
         stand = {table.name: standing(table, open_snapshot(storage, table).of(day)) for table in tables}
         if newest is None and not any(table.files for table in stand.values()):
@@ -225,8 +226,8 @@ def _make_current(storage: Storage, release: Release, verdict: str, reason: str 
     _check_files(storage, release)
     while True:
         snapshot = open_snapshot(storage, RELEASES)
-        rows = _all_rows(storage, snapshot)
-        releases = _history(rows, [release.day])[release.day]
+        rows = all_rows(storage, snapshot)
+        releases = by_day(rows, [release.day])[release.day]
         if verdict == "approved" and releases[-1] != release:
             raise NoSuchRelease(f"{release.day} has another release than the one to approve; {_told(releases)}")
         new = _next(releases, release.day, release.tables, verdict, reason)
@@ -264,7 +265,7 @@ def retire(
         snapshot = open_snapshot(storage, RELEASES)
         kept: list[Release] = []
         retired = 0
-        for day, releases in _history(_all_rows(storage, snapshot)).items():
+        for day, releases in by_day(all_rows(storage, snapshot)).items():
             hit = {r.release_id for r in releases if any(holds(path) for table in r.tables for path in table.files)}
             ends = (current(releases), made(releases), releases[-1])
             going_on = {release.release_id for release in ends if release and hit}

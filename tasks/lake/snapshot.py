@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.table import Table
 from tasks.lake.storage import Storage
+
+T = TypeVar("T")
 
 
 class TornLog(RuntimeError):
@@ -95,20 +97,33 @@ class _Log:
 
 def open_snapshot(storage: Storage, table: Table) -> Snapshot:
     """A table as it stands. Raises TornLog if an entry of its log is empty or not whole."""
-    log = _read_log(storage, table.name)
-    while log:
-        try:
-            return Snapshot(table, log.version, _files(storage, table, log))
-        except DeltaError:
-            before, log = log, _read_log(storage, table.name)
-            if log == before:  # else the log was shortened meanwhile
-                raise
-    return Snapshot(table, -1, ())
+    found = _read(storage, table.name, lambda log: Snapshot(table, log.version, _files(storage, table, log)))
+    return found or Snapshot(table, -1, ())
 
 
 def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
-    """deltalake's own view of a table that is there, at the snapshot's version and for one thread."""
-    return _open(storage, snapshot.table.name, snapshot.version)
+    """deltalake's own view of a table at the snapshot's version, for one thread. Raises DeltaError if it is gone."""
+    name = snapshot.table.name
+    found = _read(storage, name, lambda _: _open(storage, name, snapshot.version))
+    if found is None:
+        raise TableNotFoundError(f"no table {name!r} any more: {storage.at(name)}")
+    return found
+
+
+def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
+    """What ``read`` makes of a table's log, begun anew where the log was shortened meanwhile; None where there is none.
+
+    Raises TornLog.
+    """
+    log = _read_log(storage, name)
+    while log:
+        try:
+            return read(log)
+        except DeltaError:
+            before, log = log, _read_log(storage, name)
+            if log == before:
+                raise
+    return None
 
 
 def _open(storage: Storage, name: str, version: int) -> DeltaTable:
@@ -239,13 +254,14 @@ def _whole(entry: bytes, version: int) -> bool:
     return told is None or int(told) == len(actions) - 1
 
 
-_FILES: OrderedDict[tuple[Storage, str, str | None], tuple[_Log, tuple[DataFile, ...]]] = OrderedDict()
-"""By storage, table and partition: a table's log and what it names, as this process last read or wrote it."""
+_FILES: dict[tuple[str, str, str | None], tuple[_Log, tuple[DataFile, ...]]] = {}
+"""By lake, table and partition: a table's log and what it names, as this process last read or wrote it."""
+_LOCK = threading.Lock()
 
 
 def _files(storage: Storage, table: Table, log: _Log) -> tuple[DataFile, ...]:
     """The files that a log names; deltalake reads all of its entries for that, each time it opens a table."""
-    known = _FILES.get((storage, table.name, table.partition))
+    known = _FILES.get((storage.uri, table.name, table.partition))
     if known and known[0] == log:
         return known[1]
     actions = pa.table(_open(storage, table.name, log.version).get_add_actions(flatten=True)).to_pydict()
@@ -263,10 +279,12 @@ def _files(storage: Storage, table: Table, log: _Log) -> tuple[DataFile, ...]:
 
 
 def _remember(storage: Storage, table: Table, log: _Log, files: tuple[DataFile, ...]) -> None:
-    _FILES[storage, table.name, table.partition] = log, files
-    if len(_FILES) > TABLES_KNOWN:
-        with suppress(KeyError):  # another thread was faster
-            _FILES.popitem(last=False)
+    place = (storage.uri, table.name, table.partition)
+    with _LOCK:
+        _FILES.pop(place, None)  # the newest goes to the end, so that the first is the one to forget
+        _FILES[place] = log, files
+        while len(_FILES) > TABLES_KNOWN:
+            del _FILES[next(iter(_FILES))]
 
 
 def committed(

@@ -11,19 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from schemas.sample import sample
 from schemas.table import Table
 from schemas.tables import CLEAN_TEXT, RUNS
-from tasks.lake import publish
+from tasks.lake import Lake, publish
 from tasks.lake import snapshot as snapshots
+from tasks.lake.erase import shorten_log
 from tasks.lake.publish import EmptyDay, append, commit, write_file
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_snapshot, read_table
+from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_delta, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
 DAY = date(2026, 3, 1)
@@ -172,22 +174,29 @@ def test_a_torn_log_is_found_before_rows_go_missing(storage: Storage, torn: byte
         open_snapshot(storage, CLEAN_TEXT)
 
 
+def commit_elsewhere(storage: Storage, seed: int) -> None:
+    """Another process makes these rows the day's."""
+    script = f"""if True:
+        from tests.tasks.lake.test_publish import *
+        storage = Storage({storage.uri!r})
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, {seed}))"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_a_log_is_read_once_and_every_change_of_it_is_seen(storage: Storage, tmp_path: Path) -> None:
     commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
     shutil.copytree(tmp_path / "lake", tmp_path / "as it was")
-    other = f"""if True:
-        from tests.tasks.lake.test_publish import *
-        storage = Storage({str(storage.root)!r})
-        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2))"""
-    subprocess.run([sys.executable, "-c", other], check=True)
+    commit_elsewhere(storage, 2)
     with patch.object(snapshots, "DeltaTable", wraps=DeltaTable) as opened:
-        assert ids(storage) == ids(Storage(tmp_path / "lake")) == wanted(2), "another process's commit"
+        assert ids(storage) == ids(Storage(tmp_path / "lake")) == wanted(2)
     assert opened.call_count == 1
 
+    log = storage.sizes("clean_text/_delta_log")
     shutil.rmtree(tmp_path / "lake")
     shutil.copytree(tmp_path / "as it was", tmp_path / "lake")
-    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 3))
-    assert ids(storage) == wanted(3), "a lake restored from a copy, and then another second version"
+    commit_elsewhere(storage, 3)
+    assert storage.sizes("clean_text/_delta_log") == log
+    assert ids(storage) == wanted(3), "a lake restored from a copy, and then another second version, as large"
 
     newest = storage.root / f"clean_text/_delta_log/{2:020}.json"
     whole = newest.read_bytes()
@@ -200,6 +209,49 @@ def test_a_log_is_read_once_and_every_change_of_it_is_seen(storage: Storage, tmp
     assert ids(storage) == wanted(3), "and the whole one put back"
 
 
+OPENINGS: dict[str, Callable[[Storage, Snapshot], Any]] = {
+    "its files": lambda storage, snapshot: open_snapshot(storage, snapshot.table),
+    "for a commit": lambda storage, snapshot: open_delta(storage, snapshot).version(),
+}
+
+
+@pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS.keys())
+def test_a_log_that_is_shortened_while_it_is_read_is_read_again(
+    storage: Storage, opening: Callable[[Storage, Snapshot], Any]
+) -> None:
+    lake = Lake.create(storage.uri)
+    for seed in (1, 2):
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, seed))
+    snapshot = open_snapshot(storage, CLEAN_TEXT)
+    before = opening(storage, snapshot)
+
+    def shortened(*arguments: Any, **named: Any) -> Any:
+        opened.side_effect = None
+        shorten_log(lake, CLEAN_TEXT)
+        raise DeltaError("an entry is not there")
+
+    snapshots._FILES.clear()
+    opened = Mock(wraps=DeltaTable, side_effect=shortened)
+    with patch.object(snapshots, "DeltaTable", opened):
+        assert opening(storage, snapshot) == before
+    assert opened.call_count > 1
+
+
+def test_what_others_commit_right_after_is_not_taken_for_ones_own(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_day, sync = DAY + timedelta(days=1), Storage.sync
+
+    def slowly(storage: Storage, path: str) -> None:
+        monkeypatch.setattr(Storage, "sync", sync)
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [next_day], staged(storage, 2, next_day))
+
+    monkeypatch.setattr(Storage, "sync", slowly)
+    commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
+    assert ids(storage) == wanted(1)
+    assert open_snapshot(storage, CLEAN_TEXT).days == (DAY, next_day)
+
+
 def test_what_a_process_knows_of_its_commits_is_what_their_log_tells(storage: Storage) -> None:
     for seed, day in enumerate([DAY, DAY + timedelta(days=1), DAY, DAY + timedelta(days=2), DAY], 1):
         commit(storage, open_snapshot(storage, CLEAN_TEXT), [day], staged(storage, seed, day))
@@ -207,7 +259,7 @@ def test_what_a_process_knows_of_its_commits_is_what_their_log_tells(storage: St
         for table, files in ((CLEAN_TEXT, (1, 2, 2, 3, 3)[seed - 1]), (RUNS, seed)):
             with patch.object(snapshots, "DeltaTable", side_effect=AssertionError("the log was read")):
                 known = open_snapshot(storage, table)
-            snapshots._FILES.pop((storage, table.name, table.partition))
+            snapshots._FILES.pop((storage.uri, table.name, table.partition))
             told = open_snapshot(storage, table)
             assert (known.version, set(known.files), len(known.files)) == (told.version, set(told.files), files)
 

@@ -203,12 +203,12 @@ class Storage:
 
     @contextmanager
     def _telling_full(self, path: str) -> Iterator[None]:
-        """An error that says no more can be written says where as well."""
+        """An error that says no more can be written says in which folder as well."""
         try:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
-                error.filename = self.at(path)
+                error.filename = self.at(path.rpartition("/")[0])
             raise
 
     def _part(self, home: Path | None) -> IO[bytes]:

@@ -23,13 +23,17 @@ KINDS = (".parquet", ".csv")
 def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: Path) -> int:
     """Write what ``Lake.frame`` would give into a file, day by day; returns the number of rows.
 
-    The file appears whole, or not at all. Raises what ``Lake.frame`` raises, and ValueError for another kind of file or
-    a folder that is not there.
+    The file appears whole, or not at all. Raises what ``Lake.frame`` raises, and ValueError for another kind of file, a
+    folder that is not there, or one of the lake itself.
     """
     if out.suffix not in KINDS:
         raise ValueError(f"can't write {out.name}: its name has to end in {' or '.join(KINDS)}")
     if not out.parent.is_dir():
         raise ValueError(f"can't write {out}: there is no folder {out.parent}")
+    if not lake.storage.remote and out.resolve().is_relative_to(lake.storage.root.resolve()):
+        raise ValueError(
+            f"can't write {out}: it would lie in the lake, where otzyv keeps its own files; name one outside"
+        )
     part = out.with_name(f".{out.name}.{uuid4().hex}.part")
     try:
         rows = _write(lake.frames(days, tables), part, plain if out.suffix == ".csv" else lambda rows: rows, out.suffix)

@@ -105,6 +105,8 @@ def test_an_export_as_parquet_holds_what_the_frame_holds(tmp_path: Path) -> None
         export(lake, None, ["reviews"], tmp_path / "out.xlsx")
     with pytest.raises(ValueError, match="no rows of reviews"):
         export(lake, None, ["quarantine"], tmp_path / "out.csv")
+    with pytest.raises(ValueError, match="would lie in the lake"):
+        export(lake, None, ["reviews"], Path(lake.uri) / "out.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "out.parquet"], "no half a file is left"
 
 

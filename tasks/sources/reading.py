@@ -119,7 +119,7 @@ def _choose(names: list[str], mapping: Mapping[str, str], file: str) -> dict[str
     return {ours: theirs for ours, theirs in chosen.items() if theirs in names}
 
 
-_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{1,20})?", re.ASCII)  # a spreadsheet set to Russian writes 4,5
 
 
 def _typed(cells: dict[str, str]) -> dict[str, object]:
@@ -127,7 +127,7 @@ def _typed(cells: dict[str, str]) -> dict[str, object]:
     values: dict[str, object] = dict(cells)
     rating, attachments = cells.get("rating"), cells.get("attachments")
     if rating and _NUMBER.fullmatch(rating):
-        values["rating"] = float(rating)
+        values["rating"] = float(rating.replace(",", "."))
     if attachments:
         try:
             values["attachments"] = jsonl.loads(attachments.encode())

@@ -43,11 +43,13 @@ cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=1
     mark=st.booleans(),
     delimiter=st.sampled_from([",", ";", "\t"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    rating=st.sampled_from(["4.5", "4,5"]),
 )
 def test_what_a_csv_writer_writes_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], line_end: str, mark: bool, delimiter: str, quoting: Any
-) -> None:
-    rows = [[f"r{i}", "2024-05-01", text, "4.5"] for i, text in enumerate(texts)]
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], line_end: str, mark: bool, delimiter: str, quoting: Any,
+    rating: str,
+) -> None:  # fmt: skip
+    rows = [[f"r{i}", "2024-05-01", text, rating] for i, text in enumerate(texts)]
     data = written([["review_id", "created_at", "text", "rating"], *rows], line_end, delimiter, quoting)
     found = read_bytes(tmp_path_factory.getbasetemp(), b"\xef\xbb\xbf" * mark + data, ending=".csv")
     assert [(one.review_id, one.text or "", one.rating) for one in found if isinstance(one, Record)] == [

@@ -17,9 +17,10 @@ from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.ingest import Source
 from tasks.lake import Lake
+from tasks.lake.publish import EmptyDay
 from tasks.missing_day import missing_day
 from tasks.plan import plan
-from tasks.sources import SourceError, files
+from tasks.sources import NothingThereError, SourceError, files
 
 
 class DaysFailed(RuntimeError):
@@ -50,10 +51,9 @@ def daily(
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     last = day or start.astimezone(zone).date() - timedelta(days=1)
     window = [last - timedelta(days=n) for n in range(catch_up)]
-    failed = []
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with spending(), loaded(), ours:  # one budget for all days, and every model once
-        _bring_in(lake, settings, window)
+        failed = _bring_in(lake, settings, window)
         if last not in Lake(lake).snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook)
 
@@ -68,18 +68,30 @@ def daily(
     return [work.day for work in planned.work]
 
 
-def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> None:
-    """Ingest the source, or of a source with a file for each day those of the window that are there."""
+def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str]:
+    """Ingest the source, or of a source with a file for each day those of the window that are there.
+
+    Returns what is wrong with days that can't be brought in, which must not keep the others from it.
+    """
     if settings.source is None:
-        return
-    days = [day for day in window if _there(settings.source, day)] if "{day}" in settings.source else None
-    if days is None or days:
-        ingest(lake, Source(settings.source, settings.source_mode, settings.mapping), settings.key(), days)
+        return []
+    source = Source(settings.source, settings.source_mode, settings.mapping)
+    if "{day}" not in source.path:
+        ingest(lake, source, settings.key())
+        return []
+    failed = []
+    for day in window:
+        try:
+            if _there(source.path, day):
+                ingest(lake, source, settings.key(), [day])
+        except (SourceError, EmptyDay) as failure:
+            failed.append(str(failure))
+    return failed
 
 
 def _there(path: str, day: date) -> bool:
     try:
         files(path, day)
-    except SourceError:
+    except NothingThereError:
         return False
     return True

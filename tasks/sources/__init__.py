@@ -4,15 +4,24 @@
         for record in read(file, mapping={"text": "body"}, timezone=ZoneInfo("UTC")):
             ...  # a Record, or a Refusal
 
-Errors: ``SourceError`` for a source or file that is not what it should be.
+Errors: ``SourceError`` for a source or file that is not what it should be, ``NothingThereError`` where there is none.
 """
 
 from tasks.sources.attachments import Attachment, fetch, resolve, sniff
 from tasks.sources.listing import ENDINGS, SourceFile, files
 from tasks.sources.reading import read
-from tasks.sources.record import COLUMNS, REASONS, REMEDIES, AttachmentRef, Record, Refusal, SourceError
+from tasks.sources.record import (
+    COLUMNS,
+    REASONS,
+    REMEDIES,
+    AttachmentRef,
+    NothingThereError,
+    Record,
+    Refusal,
+    SourceError,
+)
 
 __all__ = [
-    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Attachment", "AttachmentRef", "Record", "Refusal", "SourceError",
-    "SourceFile", "fetch", "files", "read", "resolve", "sniff",
+    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Attachment", "AttachmentRef", "NothingThereError", "Record",
+    "Refusal", "SourceError", "SourceFile", "fetch", "files", "read", "resolve", "sniff",
 ]  # fmt: skip

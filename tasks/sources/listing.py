@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tasks.sources.record import SourceError
+from tasks.sources.record import NothingThereError, SourceError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 """The endings that can be read, in upper or lower case."""
@@ -42,8 +42,8 @@ def files(path: str | Path, day: date | None = None) -> list[SourceFile]:
     lies above it is then the root. Without it the root is the folder, or the folder that the one file lies in.
 
     In a folder, names that begin with ``.`` or ``_`` are passed over (as other readers of data folders do: they are
-    leftovers and logs), and linked folders are not entered. Raises SourceError if there is nothing to read, and if a
-    file to read is a link or no regular file.
+    leftovers and logs), and linked folders are not entered. Raises NothingThereError if there is nothing to read,
+    and SourceError if a file to read is a link or no regular file.
     """
     if not str(path).strip():
         raise SourceError("a source is a file or a folder, and none is named")  # not the folder where one happens to be
@@ -59,7 +59,7 @@ def files(path: str | Path, day: date | None = None) -> list[SourceFile]:
         root = Path(*path.parts[:at])
         found = [file for one in _every_day(root, path.parts[at:]) for file in _below(root, one)]
         if not found:
-            raise SourceError(f"{path}: no such path for any day; {{day}} stands for a date such as 2024-05-01")
+            raise NothingThereError(f"{path}: no such path for any day; {{day}} stands for a date such as 2024-05-01")
     return sorted(found, key=lambda file: file.name)
 
 
@@ -68,13 +68,13 @@ def _below(root: Path, path: Path) -> Iterator[SourceFile]:
     if path.is_symlink():
         raise SourceError(f"{path} is a link; name the file or folder that it leads to")
     if not path.exists():
-        raise SourceError(f"{path} is not there; a source is a file or a folder of files {_endings()}")
+        raise NothingThereError(f"{path} is not there; a source is a file or a folder of files {_endings()}")
     if not path.is_dir():
         yield _file(root, path)
         return
     found = [_file(root, inner) for inner in _walk(path)]
     if not found:
-        raise SourceError(f"{path} holds no file to read; a source's files end in {_endings()}")
+        raise NothingThereError(f"{path} holds no file to read; a source's files end in {_endings()}")
     yield from found
 
 

@@ -94,6 +94,10 @@ class SourceError(Exception):
     """A source that can't be read as what it claims to be: says which file, what is wrong and what would work."""
 
 
+class NothingThereError(SourceError):
+    """A source where nothing lies, or nothing to read: it may be that it has not come yet."""
+
+
 class Fault(Exception):
     """Why one record is refused. ``what`` is one of the phrases above, said of ``column`` or of the whole record."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.daily import daily
+from flows.daily import DaysFailed, daily
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 
@@ -78,3 +78,19 @@ def test_a_missing_day_calls_the_webhook_and_the_other_days_are_made(
     arrive(tmp_path, LAST, "b")
     assert daily(lake.uri, day=LAST) == [LAST]
     assert len(calls) == 1
+
+
+def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_from_being_made(
+    lake: Lake, tmp_path: Path, calls: list[object]
+) -> None:
+    linked, broken, good = (LAST - timedelta(days=n) for n in range(3))
+    for day in (linked, broken, good):
+        arrive(tmp_path, day, f"r{day}")
+    file = tmp_path / "incoming" / f"{linked}.jsonl"
+    file.rename(tmp_path / "elsewhere.jsonl")
+    file.symlink_to(tmp_path / "elsewhere.jsonl")
+    (tmp_path / "incoming" / f"{broken}.jsonl").write_bytes(bytes(range(256)))
+    with pytest.raises(DaysFailed, match=f"{linked}.jsonl is a link.*{broken}.jsonl"):
+        daily(lake.uri, day=LAST)
+    assert sorted(lake.releases()) == [good]
+    assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"

@@ -100,11 +100,12 @@ def as_object(report: RunReport) -> dict[str, Any]:
 
 
 def notes(report: RunReport) -> Iterator[str]:
-    """What a person should know beside the figures: no record accepted, days without reviews or features, failures,
-    days held.
+    """What a person should know beside the figures: no record accepted, edits that do not say when they were made,
+    days without reviews or features, failures, days held.
     """
     if report.accounting:
         yield from _all_refused(report.lake, report.accounting)
+        yield from _undecided(report.accounting)
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
@@ -131,6 +132,15 @@ def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
         f"{count} of them because {reason}; {REMEDIES[REASONS[reason]]}"
     )
     yield f"next: {_otzyv()} show quarantine --lake {lake}"
+
+
+def _undecided(accounting: Accounting) -> Iterator[str]:
+    if count := accounting.undecided:
+        yield (
+            f"of {count} {'review' if count == 1 else 'reviews'} there are two states and no updated_at says which is "
+            "the newer, so one is kept that need not be it: give records updated_at, or, where a source holds all "
+            "reviews as they are now, set OTZYV_SOURCE_MODE=snapshot"
+        )
 
 
 def _held(report: RunReport) -> Iterator[str]:

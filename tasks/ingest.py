@@ -46,6 +46,8 @@ class Accounting:
     """The quarantined by the reason."""
     gone: int | None = None
     """Reviews that the source no longer holds and the lake has let go; None where the source is no snapshot."""
+    undecided: int = 0
+    """Reviews with two states of which neither is newer by updated_at: one of them is kept, always the same."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -136,6 +138,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         accepted_on=done.accepted_on,
         reasons=dict(reasons),
         gone=done.gone if scope is not None else None,
+        undecided=done.undecided,
     )
 
 

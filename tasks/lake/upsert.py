@@ -43,6 +43,8 @@ class Upserted:
     """Days that reviews brought in lay in before, whichever run has moved them."""
     gone: int = 0
     """Reviews that a snapshot does not hold and the lake held before."""
+    undecided: int = 0
+    """Reviews with two states of which neither is newer by updated_at, so that their digests chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Plan:
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
     gone: pa.Array
     left: tuple[date, ...]
+    undecided: int
 
 
 def upsert(
@@ -71,10 +74,10 @@ def upsert(
     committed before reviews, and both are decided from ``incoming`` alone, so a run that died in between is completed
     by running again.
     """
-    best = _best(incoming)
+    best, tied = _best(incoming)
     for _ in range(ATTEMPTS):
         attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
-        plan = _plan(storage, reviews_before, incoming, best, gone_from)
+        plan = _plan(storage, reviews_before, incoming, best, tied, gone_from)
         newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
         rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
         replaced = pa.concat_arrays([plan.current, plan.gone])
@@ -87,19 +90,30 @@ def upsert(
         else:
             accepted, days_changed = plan.accepted.total(), tuple(sorted(changed))
             others = incoming.num_rows - accepted
-            return Upserted(accepted, others, dict(plan.accepted), days_changed, plan.left, len(plan.gone))
+            gone, undecided = len(plan.gone), plan.undecided
+            return Upserted(accepted, others, dict(plan.accepted), days_changed, plan.left, gone, undecided)
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 
-def _best(incoming: pa.Table) -> dict[str, tuple[Rank, int]]:
+def _best(incoming: pa.Table) -> tuple[dict[str, tuple[Rank, int]], set[str]]:
+    """Of each id the rank and row of its newest state, and the ids with another state that is as new."""
     best: dict[str, tuple[Rank, int]] = {}
+    tied: set[str] = set()
     files = incoming["source_file"].to_pylist()
     for row, (review_id, rank) in enumerate(_ranks(incoming)):
         known = best.get(review_id)
         # The same record may come from several files: then the first name is kept, in whatever order they are read.
         if known is None or known[0] < rank or (known[0] == rank and files[row] < files[known[1]]):
             best[review_id] = (rank, row)
-    return best
+        if known is not None and _tied(known[0], rank):
+            tied.add(review_id)
+        elif known is not None and known[0][0] < rank[0]:
+            tied.discard(review_id)
+    return best, tied
+
+
+def _tied(one: Rank, other: Rank) -> bool:
+    return one != other and one[0] == other[0]
 
 
 def _ranks(rows: pa.Table) -> Iterator[tuple[str, Rank]]:
@@ -113,6 +127,7 @@ def _plan(
     before: Snapshot,
     incoming: pa.Table,
     best: dict[str, tuple[Rank, int]],
+    tied: set[str],
     gone_from: Collection[date] | None,
 ) -> _Plan:
     ids = pa.array(best.keys(), pa.string())
@@ -129,8 +144,11 @@ def _plan(
     accepted: Counter[date] = Counter()
     former: dict[str, tuple[date | None, str | None]] = {}
     days = incoming["day"]
+    undecided = 0
     for review_id, (rank, row) in best.items():
         mine, old = known.get(review_id, (None, None))
+        if mine is None or rank[0] >= mine[0]:
+            undecided += review_id in tied or (gone_from is None and mine is not None and _tied(rank, mine))
         if mine is not None and old is not None:
             # A snapshot is what the source holds: of two states as old as each other its own is the newer one.
             if rank < mine and (gone_from is None or rank[0] < mine[0]):
@@ -157,6 +175,7 @@ def _plan(
         pa.array(current, pa.string()),
         gone,
         tuple(sorted(left)),
+        undecided,
     )
 
 

@@ -134,6 +134,19 @@ def test_an_edit_costs_one_row_and_the_older_text_is_gone(otzyv: Otzyv) -> None:
     assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Иначе", "Один", "Три"]
 
 
+def test_an_edit_that_does_not_say_when_it_was_made_is_told_and_a_snapshots_counts(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("run", "--source", otzyv.source, "--lake", otzyv.lake)
+    otzyv.write("a.jsonl", [review("a", "Один"), review("b", "Два")])
+    assert "two states" not in command(*run).stderr
+    otzyv.write("a.jsonl", [review("a", "Иначе"), review("b", "Два")])
+    assert "of 1 review there are two states" in command(*run).stderr
+    monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
+    assert "two states" not in command(*run).stderr
+    assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Два", "Иначе"]
+
+
 def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
 ) -> None:

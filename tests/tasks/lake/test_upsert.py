@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.tables import ATTACHMENTS, REVIEWS
@@ -25,6 +25,10 @@ Written = tuple[str, int, int | None, str]
 """review_id, day of March, minute of the edit (None: never), text."""
 
 
+def digest(record: Written) -> str:
+    return "".join(map(str, record))
+
+
 def bring(lake: Lake, records: Iterable[Written], files: Sequence[str] | None = None, **options: object) -> Upserted:
     reviews, attachments = [], []
     for row, (review_id, day, edited, text) in enumerate(records):
@@ -35,7 +39,7 @@ def bring(lake: Lake, records: Iterable[Written], files: Sequence[str] | None = 
             | {"review_id": review_id, "text": text, "created_at": created, "updated_at": updated, "attachments": 1}
             | {
                 "source_file": files[row] if files else "made-up.jsonl",
-                "source_sha256": f"{review_id}{day}{edited}{text}",
+                "source_sha256": digest((review_id, day, edited, text)),
                 "day": created.date(),
             }
         )
@@ -66,7 +70,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 records = st.tuples(
-    st.sampled_from("abc"), st.integers(1, 3), st.one_of(st.none(), st.integers(0, 3)), st.sampled_from(["да", "нет"])
+    st.sampled_from("abc"), st.integers(1, 3), st.one_of(st.none(), st.integers(1, 3)), st.sampled_from(["да", "нет"])
 )
 
 
@@ -110,6 +114,24 @@ def test_a_moved_review_may_leave_its_day_empty(lake: Lake) -> None:
     bring(lake, [("a", 1, None, "старое")])
     bring(lake, [("a", 2, 1, "новое")])
     assert lake.snapshot(REVIEWS).days == (date(2026, 3, 2),)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(records, max_size=4), st.lists(records, min_size=1, max_size=6))
+@example([], [("a", 1, None, "да"), ("a", 1, None, "нет"), ("a", 1, 1, "да")])
+def test_reviews_are_counted_of_which_no_edit_time_tells_the_newest_state(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Written], then: list[Written]
+) -> None:
+    lake = Lake.create(tmp_path_factory.mktemp("lake"))
+    bring(lake, first)
+    kept = set(lake.read(REVIEWS)["source_sha256"].to_pylist())
+    known = {record for record in first if digest(record) in kept} | set(then)
+    wanted = 0
+    for name in {record[0] for record in then}:
+        newest = max((record[2] or 0) for record in known if record[0] == name)
+        states = {record for record in known if record[0] == name and (record[2] or 0) == newest}
+        wanted += len(states) > 1 and not states.isdisjoint(then)
+    assert bring(lake, then).undecided == wanted
 
 
 def test_an_older_record_that_arrives_late_changes_nothing(lake: Lake) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from tasks.sources.listing import SourceFile
 from tasks.sources.record import COLUMNS, Fault, Record, Refusal, SourceError, parse, refuse
 
 _BUFFER = 2**18
+_log = logging.getLogger(__name__)
 
 
 def read(file: SourceFile, *, mapping: Mapping[str, str], timezone: ZoneInfo) -> Iterator[Record | Refusal]:
@@ -35,6 +37,7 @@ def read(file: SourceFile, *, mapping: Mapping[str, str], timezone: ZoneInfo) ->
 
 def _jsonl(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> Iterator[Record | Refusal]:
     names = [(ours, mapping.get(ours, ours)) for ours in COLUMNS]
+    unseen, records = set(mapping.values()), 0
     with _opened(file) as stream:
         for offset, line, digest in jsonl.lines(stream, file.name):
             try:
@@ -43,10 +46,15 @@ def _jsonl(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> 
                 found = jsonl.loads(line)
                 if not isinstance(found, dict):
                     raise Fault("the record is not an object")
+                unseen, records = unseen and unseen - found.keys(), records + 1
                 values = {ours: found.get(theirs) for ours, theirs in names}
                 yield parse(values, timezone=timezone, source_file=file.name, offset=offset, raw=line)
             except Fault as fault:
                 yield refuse(file.name, offset, fault, line, digest)
+    for name in (
+        sorted(unseen) if records else ()
+    ):  # no error: writers of JSON leave out what is null, so a day may well have none of it
+        _log.warning("%s: no record has %r, which the mapping names; is it spelt so?", file.name, name)
 
 
 def _csv(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> Iterator[Record | Refusal]:

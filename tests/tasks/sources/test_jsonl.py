@@ -141,6 +141,18 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path) -> None:
     assert peak(3000) < 1.3 * peak(300)
 
 
+def test_a_column_of_the_mapping_that_no_record_has_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = line(body="Понравилось") + b"\n" + line(review_id="r2")
+    read_bytes(tmp_path, data, mapping={"text": "body", "author": "who"})
+    assert "no record has 'who'" in caplog.text
+    assert "body" not in caplog.text
+    caplog.clear()
+    read_bytes(tmp_path, b"\n", mapping={"text": "body"})
+    assert not caplog.text
+
+
 def test_renamed_columns_are_found_by_the_mapping(tmp_path: Path) -> None:
     data = json.dumps({"id": 7, "when": "2024-05-01", "body": "Текст", "text": "не то"}).encode()
     (found,) = read_bytes(tmp_path, data, mapping={"review_id": "id", "created_at": "when", "text": "body"})

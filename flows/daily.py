@@ -46,15 +46,16 @@ def daily(
         extractors: Tables to make; without any, those of the settings' profile.
         catch_up: How many days are looked at, the day itself included.
     """
-    settings = load()
-    zone = Lake(lake).constants.zone
+    settings, opened = load(), Lake(lake)
+    opened.check_sources()  # before the source makes anew just what of them it holds today
+    zone = opened.constants.zone
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     last = day or start.astimezone(zone).date() - timedelta(days=1)
     window = [last - timedelta(days=n) for n in range(catch_up)]
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with spending(), loaded(), ours:  # one budget for all days, and every model once
         failed = _bring_in(lake, settings, window)
-        if last not in Lake(lake).snapshot(REVIEWS).days:
+        if last not in opened.snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook)
 
         planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)

@@ -100,7 +100,9 @@ def run(
 def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> None:
     """Make the lake if there is none and records are to come in; refuse settings that are not the lake's."""
     if author_key is None:
-        Lake(uri).constants.check(constants)
+        opened = Lake(uri)
+        opened.constants.check(constants)
+        opened.check_sources()
         return
     key = author_key.get_secret_value()
     lake = Lake.create(uri, Constants(**constants, author_key_check=key_check(key)))

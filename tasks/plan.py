@@ -198,6 +198,7 @@ class _Planner:
     """The contents that a table's day will hold once it is made, where a day planned after it may take them over."""
 
     def __post_init__(self) -> None:
+        self.lake.check_sources()
         for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT):
             self.sources[table.name] = self.lake.snapshot(table)
         self.cleaning = self._made(CLEANING)

@@ -44,8 +44,8 @@ GRACE = 24 * 3600.0
 SOURCES = (REVIEWS.name, ATTACHMENTS.name, QUARANTINE.name)
 """Tables that an ingest makes."""
 
-What = Literal["torn log", "unreadable log", "orphan", "temporary file", "staged chunk", "missing file", "wrong size",
-               "wrong bytes", "set aside", "dead run"]  # fmt: skip
+What = Literal["torn log", "unreadable log", "missing table", "orphan", "temporary file", "staged chunk",
+               "missing file", "wrong size", "wrong bytes", "set aside", "dead run"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def examine(lake: Lake, *, repair: bool = False, deep: bool = False, grace: floa
     With ``repair`` each is mended as it is found, as far as nothing is lost by it.
     """
     yield from _set_aside(lake)
+    yield from _missing_tables(lake)
     for name in _tables(lake):
         logs = list(_log(lake, name, repair=repair))
         yield from logs
@@ -85,16 +86,31 @@ def _tables(lake: Lake) -> list[str]:
     return sorted(lake.tables(), key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
+def _missing_tables(lake: Lake) -> Iterator[Finding]:
+    """Tables whose folder or log is gone, although readers see rows of them."""
+    with suppress(TornLog, CorruptFile, DeltaError):  # damaged releases are told of themselves
+        for name, days in lake.lost().items():
+            made = f"otzyv features --lake {lake.uri} --from {days[0]} --to {days[-1]} --extractors {name}"
+            todo = f"bring it back from a backup, or: {_ingest(lake) if name in SOURCES else made}"
+            yield Finding("missing table", lake.storage.at(name), todo=todo)
+
+
 def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
-    """Entries that are empty or cut off. A newest one holds no commit that anybody was told of; it is moved aside."""
+    """Entries that are empty or cut off. The newest is moved aside: what a crash has cut off, nobody was told of."""
     for version, last in torn_entries(lake.storage, name):
         path = log_entry(name, version)
         if not last:
-            told = "commits after it were acknowledged: bring the file back from a backup, or make the table anew"
+            source = _ingest(lake) if name in SOURCES else f"otzyv backfill --lake {lake.uri}"
+            told = (
+                "commits after it were acknowledged: bring the file back from a backup, or make the table anew: "
+                f"move {lake.storage.at(name)} away, then {source}"
+            )
             yield Finding("torn log", lake.storage.at(path), todo=told)
         elif repair:
             aside = lake.storage.move(path, f"{ASIDE}/{path}-{time.time_ns()}")
-            yield Finding("torn log", lake.storage.at(path), f"moved to {aside}", "run again what wrote it", True)
+            again = f"; if no crash has cut it off, also: {_ingest(lake)}" if name in SOURCES else ""
+            told = f"run again what wrote it{again}"
+            yield Finding("torn log", lake.storage.at(path), f"moved to {aside}", told, True)
         else:
             yield Finding("torn log", lake.storage.at(path), todo=_repair(lake))
     if name not in lake.tables() or any(torn_entries(lake.storage, name)):
@@ -112,6 +128,7 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
     table = lake.table(name)
     snapshot = lake.snapshot(table)
     active = {file.path: file for file in snapshot.files}
+    shown = {path for _, release in _seen(lake) for each in release.tables for path in each.files}
     for file in active.values():
         what = _fault(lake, file.path, file.size, deep=deep)
         if what is None:
@@ -122,8 +139,9 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
             yield Finding(what, where, todo=todo)
             continue
         done = _retire(lake, lake.snapshot(table), file)
-        # What a source or a person brought can't be made from the lake: the doctor goes on saying so.
-        repaired = table.name not in (*SOURCES, RELEASES.name)
+        # What a source or a person brought can't be made from the lake, and readers see the file until the day is
+        # made anew: the doctor goes on saying so.
+        repaired = table.name not in (*SOURCES, RELEASES.name) and file.path not in shown
         yield Finding(what, where, done, _remake(lake, table, file.day), repaired)
     for day, release in _seen(lake):
         for path in release.by_name[name].files if name in release.by_name else ():
@@ -181,7 +199,7 @@ def _retire(lake: Lake, snapshot: Snapshot, file: DataFile) -> str:
 def _remake(lake: Lake, table: Table, day: date | None) -> str:
     """The command that makes a day of a table anew."""
     if table.name in SOURCES:
-        return f"otzyv run --source SOURCE --lake {lake.uri}"
+        return _ingest(lake)
     if table.name == RUNS.name:
         return "nothing: what those runs cost is not known any more"
     if table.name in (RELEASES.name, QUALITY.name) or day is None:
@@ -275,6 +293,10 @@ def _removed(lake: Lake, what: What, path: str, *, repair: bool) -> Finding:
         return Finding(what, lake.storage.at(path), todo=_repair(lake))
     lake.storage.delete(path)
     return Finding(what, lake.storage.at(path), "removed", repaired=True)
+
+
+def _ingest(lake: Lake) -> str:
+    return f"otzyv run --source SOURCE --lake {lake.uri}"
 
 
 def _repair(lake: Lake) -> str:

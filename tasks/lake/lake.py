@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from schemas.table import Column, Table
-from schemas.tables import TABLES
+from schemas.tables import ATTACHMENTS, REVIEWS, TABLES
 from tasks.lake import constants, releases
 from tasks.lake.constants import Constants
 from tasks.lake.frame import Pool, attached, joined, per_review
@@ -34,6 +34,10 @@ class MixedFingerprints(RuntimeError):
 
 class NotReleased(LookupError):
     """A day was asked for that no release makes visible."""
+
+
+class LostTable(RuntimeError):
+    """A table's log is gone, although readers see rows of it."""
 
 
 class Lake:
@@ -101,6 +105,26 @@ class Lake:
     def history(self, days: Sequence[date] | None = None) -> dict[date, tuple[Release, ...]]:
         """All releases of each day, held ones too, oldest first."""
         return releases.history(self.storage, days)
+
+    def lost(self) -> dict[str, list[date]]:
+        """Tables whose log is gone although readers see rows of them, and the days of which they do."""
+        there = self.tables()
+        found: dict[str, list[date]] = {}
+        for day, release in sorted(self.releases().items()):
+            for table in release.tables:
+                if table.files and table.table not in there:
+                    found.setdefault(table.table, []).append(day)
+        return found
+
+    def check_sources(self) -> None:
+        """Raises LostTable where the reviews or their attachments are lost: days made now would be empty ones."""
+        for table in (REVIEWS, ATTACHMENTS):
+            if self.snapshot(table).version < 0 and (days := self.lost().get(table.name)):
+                raise LostTable(
+                    f"there is no table {table.name!r} any more, although {len(days)} days with rows of it are "
+                    f"released: bring {self.storage.at(table.name)} back from a backup, or the reviews from their "
+                    f"source: otzyv run --source SOURCE --lake {self.uri}"
+                )
 
     def frame(
         self,

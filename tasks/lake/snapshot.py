@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class TornLog(RuntimeError):
-    """The last entry of a table's log is empty or cut off: rows would be missing without a word."""
+    """An entry of a table's log is empty or cut off: rows would be missing without a word."""
 
 
 class CorruptFile(RuntimeError):
@@ -119,9 +119,11 @@ def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
     while log:
         try:
             return read(log)
-        except DeltaError:
+        except DeltaError as error:
             before, log = log, _read_log(storage, name)
             if log == before:
+                for version, _ in torn_entries(storage, name):
+                    raise _torn(storage, name, log_entry(name, version)) from error
                 raise
     return None
 
@@ -217,11 +219,15 @@ def _read_log(storage: Storage, name: str) -> _Log | None:
     newest = storage.read(last) if last else b""
     for version, path in _log(sizes):
         if not sizes[path] or (path == last and not _whole(newest, version)):
-            raise TornLog(
-                f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({sizes[path]} bytes). If it "
-                f"is the newest, no acknowledged commit is in it: move that file away and run again"
-            )
+            raise _torn(storage, name, path)
     return _Log(int(max(sizes).rpartition("/")[2][:20]), tuple(sorted(sizes.items())), newest)
+
+
+def _torn(storage: Storage, name: str, path: str) -> TornLog:
+    return TornLog(
+        f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({storage.size(path)} bytes). "
+        f"otzyv doctor --lake {storage.uri} says what mends it"
+    )
 
 
 def torn_entries(storage: Storage, name: str) -> Iterator[tuple[int, bool]]:

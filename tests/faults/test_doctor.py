@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_a_torn_entry_with_acknowledged_commits_after_it_stays(lake: Lake) -> No
         assert "backup" in told.todo
     with pytest.raises(TornLog):
         lake.snapshot(TOY)
+    torn.write_bytes(b'{"commitInfo":{"timest')
+    with pytest.raises(TornLog, match=f"{torn.name}.*otzyv doctor"):
+        Lake(lake.uri).snapshot(TOY)
+
+
+@pytest.mark.parametrize("table", [REVIEWS, CLEAN_TEXT, TOY], ids=lambda table: table.name)
+def test_a_table_that_readers_see_and_that_is_gone_is_missed_until_it_is_made_anew(lake: Lake, table: Table) -> None:
+    shutil.rmtree(path(lake, f"{table.name}/_delta_log"))
+    (told,) = found(lake, repair=True)
+    assert (told.what, told.where, told.repaired) == ("missing table", lake.storage.at(table.name), False)
+    assert ("otzyv run" if table is REVIEWS else f"--extractors {table.name}") in told.todo
+    bring_and_make(lake.uri, 2)
+    assert found(lake, deep=True) == []
+    check_done(lake, 2)
 
 
 @pytest.mark.parametrize("fault", ["missing file", "wrong size", "wrong bytes"])
@@ -77,8 +92,10 @@ def test_a_damaged_day_is_made_anew_by_the_next_run(lake: Lake, table: object, f
     assert len(found(lake)) == (fault != "wrong bytes"), "bytes are read with --deep alone"
     assert [each.what for each in found(lake, deep=True)] == [fault]
     (mended,) = found(lake, repair=True, deep=True)
-    assert mended.repaired
+    assert mended.done
     assert f"--day {DAYS[0]}" in mended.todo
+    (seen,) = found(lake)
+    assert (seen.what, mended.repaired) == ("missing file", False), "readers see it until the day is made anew"
     bring_and_make(lake.uri, 2)
     assert found(lake, deep=True) == []
     check_done(lake, 2)

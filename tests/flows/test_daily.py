@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ import pytest
 from flows.daily import DaysFailed, daily
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
+from tasks.lake.lake import LostTable
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"
@@ -43,6 +45,9 @@ def test_after_a_downtime_every_day_of_the_window_is_made_and_no_older_one(lake:
     arrive(tmp_path, days[1], f"r{days[1]}", "late")
     assert daily(lake.uri, day=LAST, catch_up=3) == [days[1]]
     assert len(lake.frame([days[1]], ["clean_text"])) == 2
+    shutil.rmtree(Path(lake.uri, "reviews"))
+    with pytest.raises(LostTable, match="3 days"):
+        daily(lake.uri, day=LAST, catch_up=1)
 
 
 @pytest.fixture

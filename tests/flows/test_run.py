@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -145,6 +146,23 @@ def test_an_edit_that_does_not_say_when_it_was_made_is_told_and_a_snapshots_coun
     monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
     assert "two states" not in command(*run).stderr
     assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Два", "Иначе"]
+
+
+def test_a_lake_that_has_lost_its_reviews_makes_no_empty_days_and_takes_them_from_the_source_again(
+    otzyv: Otzyv,
+) -> None:
+    otzyv.write("a.jsonl", [review("a", "Один"), review("b", "Два", "2026-03-02")])
+    otzyv.run()
+    before = otzyv.opened().releases()
+    shutil.rmtree(otzyv.lake / "reviews")
+    for job in ("plan", "backfill", "features"):
+        refused = command(job, "--lake", otzyv.lake)
+        assert refused.exit_code == 1
+        assert "no table 'reviews' any more, although 2 days" in refused.output
+    assert otzyv.opened().releases() == before
+    said = otzyv.run()
+    assert [(table["rows"], table["computed"]) for table in said["tables"].values()] == [(2, 0), (2, 0)]
+    assert len(otzyv.opened().frame(None, ["reviews", "sentiment_mini"])) == 2
 
 
 def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(

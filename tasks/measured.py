@@ -20,11 +20,14 @@ KEPT = 64
 
 def figures(storage: Storage, table: Table, files: tuple[str, ...]) -> Metrics:
     """The figures of what lies in these files. Raises CorruptFile where one is missing or damaged."""
+    return _figures(storage, table, files, tuple(_stamp(storage, path) for path in files))
+
+
+def _stamp(storage: Storage, path: str) -> Stamp:
     try:
-        stamps = tuple(storage.stamp(path) for path in files)
+        return storage.stamp(path)
     except FileNotFoundError as error:
-        raise CorruptFile(str(error)) from error
-    return _figures(storage, table, files, stamps)
+        raise CorruptFile(storage, path, error) from error
 
 
 @lru_cache(maxsize=KEPT)

@@ -198,9 +198,9 @@ class Shelf:
         except FileNotFoundError as error:
             if path.endswith(".arrow"):
                 raise ChunkGone(f"{self._storage.at(path)}: another run of this day has ended meanwhile") from error
-            raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
+            raise CorruptFile(self._storage, path, error) from error
         except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptFile(f"{self._storage.at(path)}: {error}") from error
+            raise CorruptFile(self._storage, path, error) from error
 
     def _take(self, contents: Sequence[str | None], statuses: Sequence[str]) -> pa.Table:
         """Status and values for each content; a row without content keeps its own status and has null values."""

@@ -29,6 +29,10 @@ class TornLog(RuntimeError):
 class CorruptFile(RuntimeError):
     """A data file is missing, has the wrong size or fails its checksums."""
 
+    def __init__(self, storage: Storage, path: str, error: Exception) -> None:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        super().__init__(f"{storage.at(path)}: {said}; `otzyv doctor --deep --lake {storage.uri}` tells what mends it")
+
 
 class WriteFailed(OSError):
     """The environment refused a commit; the table is as it was. deltalake's own message in one line, with the place."""
@@ -334,7 +338,7 @@ def read_batches(
                     ]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         except (OSError, pa.ArrowInvalid) as error:
-            raise CorruptFile(f"{storage.at(file.path)}: {error}") from error
+            raise CorruptFile(storage, file.path, error) from error
 
 
 def read_table(

@@ -291,7 +291,7 @@ class Storage:
             return self.at(path), stat.st_size, stat.st_mtime_ns
         info = self.fs.get_file_info(path)
         if info.type != fs.FileType.File:
-            raise FileNotFoundError(self.at(path))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.at(path))
         return self.at(path), info.size, info.mtime_ns
 
 

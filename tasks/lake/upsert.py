@@ -15,7 +15,7 @@ from schemas.checks import check
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake.day import CheckFailed
-from tasks.lake.publish import FileWriter, commit
+from tasks.lake.publish import EmptyDay, FileWriter, commit
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -54,6 +54,8 @@ class _Plan:
     current: pa.Array
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
     gone: pa.Array
+    emptied: tuple[date, ...]
+    """Days that are left without any review as some of theirs are gone."""
     left: tuple[date, ...]
     undecided: int
 
@@ -78,12 +80,18 @@ def upsert(
     for _ in range(ATTEMPTS):
         attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
         plan = _plan(storage, reviews_before, incoming, best, tied, gone_from)
+        if plan.emptied and not allow_empty:
+            named = ", ".join(map(str, plan.emptied))
+            raise EmptyDay(
+                f"the source is a snapshot and holds no review of {named}, which has reviews now: nothing was changed. "
+                "If that is meant, say --allow-empty"
+            )
         newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
         rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
         replaced = pa.concat_arrays([plan.current, plan.gone])
         changed: set[date] = set()
         for before, fresh in ((attached_before, rows.select(ATTACHMENTS.names)), (reviews_before, plan.reviews)):
-            days = _replace(storage, before, replaced, fresh, allow_empty=allow_empty or not len(plan.gone))
+            days = _replace(storage, before, replaced, fresh)
             if days is None:
                 break
             changed |= days
@@ -133,11 +141,9 @@ def _plan(
     ids = pa.array(best.keys(), pa.string())
     names = ["review_id", "updated_at", "source_sha256", "day", "former_day", "source_file"]
     there = read_table(storage, REVIEWS, before.files, names)
-    gone = pa.array([], pa.string())
-    if gone_from is not None:
-        absent = pc.invert(pc.is_in(there["review_id"], ids))
-        in_scope = pc.is_in(there["day"], pa.array(list(gone_from), pa.date32()))
-        gone = there.filter(pc.and_(absent, in_scope))["review_id"].combine_chunks()
+    whole, scope = there, pa.array(list(gone_from or ()), pa.date32())
+    absent = pc.invert(pc.is_in(there["review_id"], ids))
+    gone = there.filter(pc.and_(absent, pc.is_in(there["day"], scope)))["review_id"].combine_chunks()
     there = there.filter(pc.is_in(there["review_id"], ids))
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
     current: list[str] = []
@@ -169,29 +175,37 @@ def _plan(
     files = pc.coalesce(pa.array(file, pa.string()), fresh["source_file"])
     fresh = fresh.set_column(fresh.column_names.index("source_file"), "source_file", files)
     left = {*was, *there["former_day"].unique().to_pylist()} - {None}
+    going = pc.is_in(whole["review_id"], gone)
+    staying = whole.filter(
+        pc.invert(pc.is_in(whole["review_id"], pa.concat_arrays([gone, pa.array(current, pa.string())])))
+    )
+    emptied = _days(whole.filter(going)) - _days(staying) - _days(fresh)
     return _Plan(
         accepted,
         fresh.select(REVIEWS.names).cast(REVIEWS.arrow),
         pa.array(current, pa.string()),
         gone,
+        tuple(sorted(emptied)),
         tuple(sorted(left)),
         undecided,
     )
 
 
-def _replace(
-    storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table, *, allow_empty: bool
-) -> set[date] | None:
+def _days(rows: pa.Table) -> set[date]:
+    return {*rows["day"].unique().to_pylist()}
+
+
+def _replace(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table) -> set[date] | None:
     """Take the replaced reviews' rows out of all days and put the fresh ones in, in one commit.
 
     Returns the days that changed, None if another writer was faster.
     """
     table = before.table
     there = read_table(storage, table, before.files, ["review_id", "day"])
-    touched = there.filter(pc.is_in(there["review_id"], replaced))["day"].unique().to_pylist()
+    touched = _days(there.filter(pc.is_in(there["review_id"], replaced)))
     staged: list[DataFile] = []
     changed: set[date] = set()
-    for day in sorted({*touched, *fresh["day"].unique().to_pylist()}):
+    for day in sorted(touched | _days(fresh)):
         old = read_table(storage, table, before.of(day))
         kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
         new = _sorted(table, pa.concat_tables([kept, fresh.filter(pc.equal(fresh["day"], pa.scalar(day)))]))
@@ -207,7 +221,7 @@ def _replace(
     if not changed:
         return changed
     # Alone: writers of other days may have brought the same review in, which is to stand in one day only.
-    outcome = commit(storage, before, sorted(changed), staged, allow_empty=allow_empty, alone=True)
+    outcome = commit(storage, before, sorted(changed), staged, allow_empty=True, alone=True)
     return changed if outcome == "published" else None
 
 

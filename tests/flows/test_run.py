@@ -169,7 +169,8 @@ def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
-    otzyv.write("a.jsonl", [review("a"), review("b"), review("c", day="2026-03-02")])
+    only = review("b", attachments=[{"kind": "image", "uri": "b.png"}])  # of its day; gone, it leaves a day of reviews
+    otzyv.write("a.jsonl", [review("a"), only, review("c", day="2026-03-02")])
     assert otzyv.run()["gone"] == 0
     otzyv.write("a.jsonl", [review("a"), review("c", day="2026-03-02")])
     said = otzyv.run()
@@ -179,7 +180,7 @@ def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     before = otzyv.files()
     refused = command("run", "--source", otzyv.source, "--lake", otzyv.lake)
     assert refused.exit_code == 1
-    assert "2026-03-02" in refused.stderr
+    assert "holds no review of 2026-03-02" in refused.stderr
     assert "--allow-empty" in refused.stderr
     assert otzyv.files() == before
     otzyv.run("--allow-empty")

@@ -155,7 +155,7 @@ def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothin
     days = lake.snapshot(REVIEWS).days
     bring(lake, [("a", 1, None, "раз")], gone_from=days)
     assert state(lake) == [("a", date(2026, 3, 1), "раз")]
-    with pytest.raises(EmptyDay):
+    with pytest.raises(EmptyDay, match="holds no review of 2026-03-01"):
         bring(lake, [], gone_from=days)
     assert state(lake) == [("a", date(2026, 3, 1), "раз")]
     bring(lake, [], gone_from=days, allow_empty=True)

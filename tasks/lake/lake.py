@@ -80,13 +80,15 @@ class Lake:
         folders = self.storage.folders()
         return tuple(name for name in folders if self.storage.files(f"{name}/_delta_log"))
 
-    def read(self, table: Table, day: date | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """The newest publication of a table, or of one day of it, released or not."""
+    def read(self, table: Table | str, day: date | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """The newest publication of a table, or of one day of it, released or not. A table's name stands for it."""
+        table = self.table(table) if isinstance(table, str) else table
         snapshot = self.snapshot(table)
         return read_table(self.storage, table, snapshot.files if day is None else snapshot.of(day), columns)
 
-    def head(self, table: Table, day: date | None, limit: int) -> pa.Table:
+    def head(self, table: Table | str, day: date | None, limit: int) -> pa.Table:
         """The first rows of the newest publication, without reading the rest."""
+        table = self.table(table) if isinstance(table, str) else table
         snapshot = self.snapshot(table)
         files = snapshot.files if day is None else snapshot.of(day)
         batches: list[pa.RecordBatch] = []

@@ -154,6 +154,15 @@ def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
     put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
     with pytest.raises(LookupError, match=r"there are: .*text_toy"):
         lake.frame(None, ["text_tpy"])
+    with pytest.raises(LookupError, match=r"there are: .*text_toy"):
+        lake.read("text_tpy")
+
+
+def test_a_tables_name_stands_for_it(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
+    assert lake.read("text_toy", DAYS[0]).equals(lake.read(TEXTS))
+    assert lake.head("text_toy", None, 2).equals(lake.read(TEXTS).slice(0, 2))
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a\\b", "a\nb", "a\udcffb", "_delta_log/lake"])

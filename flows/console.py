@@ -189,7 +189,8 @@ def show_report(report: RunReport, imports: float) -> None:
     if made := [day for day in report.days if day.tables]:
         shown = [run.table for run in made[-1].tables][:2][-1]  # clean_text comes first
         console.print(f"next: {_otzyv()} show {shown} --lake {report.lake} --limit 5", soft_wrap=True)
-        console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
+        if said["quarantined"] or any(run.invalid for day in made for run in day.tables):
+            console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
 
 
 def _grid(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> Grid:

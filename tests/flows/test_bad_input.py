@@ -196,6 +196,15 @@ def test_a_source_of_which_nothing_is_accepted_says_why_and_what_would_work(otzy
         assert "no record" not in command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).stderr
 
 
+def test_quarantine_is_pointed_to_where_something_was_refused(otzyv: Otzyv) -> None:
+    run = ("run", "--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "sentiment_mini")
+    for records, pointed in (([review("a")], False), ([review("a"), b"{"], True)):
+        otzyv.write("a.jsonl", records)
+        done = command(*run)
+        assert "next: otzyv show sentiment_mini" in done.stdout
+        assert ("otzyv show quarantine" in done.stdout) is pointed
+
+
 def test_a_source_without_records_makes_nothing(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [b"", b"  "])
     said = otzyv.run()

@@ -47,7 +47,7 @@ class _Group(_Command, click.Group):
     group_class = type
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn an error into one line on standard error and exit status 1; --debug shows where it came from."""
+        """Turn an error into one line on standard error and exit status 1 (2 for settings); --debug says more."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -57,8 +57,11 @@ class _Group(_Command, click.Group):
                 raise  # nobody reads on, as after `head`: click ends quietly
             if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
+            from tasks.extractors.settings import WrongSettings
+
             error = prefect_server.named(error)
-            raise click.ClickException(f"{'' if _worded(error) else f'{type(error).__name__}: '}{error}") from error
+            failure = click.UsageError if isinstance(error, WrongSettings) else click.ClickException
+            raise failure(f"{'' if _worded(error) else f'{type(error).__name__}: '}{error}") from error
 
 
 _OURS = ("tasks.", "flows.", "schemas.")
@@ -377,10 +380,11 @@ def forget(review: str | None, author: str | None, lake: str, as_json: bool) -> 
     """
     from flows.console import show_forgotten
     from tasks.forget import forget as erase
+    from tasks.lake import Lake
 
     if (review is None) == (author is None):
         raise click.UsageError("give either --review or --author")
-    key = _settings().key().get_secret_value()
+    key = _settings().key(Lake(lake).uri).get_secret_value()
     show_forgotten(erase(lake, key, review=review, author=author), lake, as_json=as_json)
 
 
@@ -731,12 +735,8 @@ def explain(review_id: str, lake: str, day: date | None, recompute: bool, as_jso
 
 def _settings() -> Settings:
     from flows.settings import load
-    from tasks.extractors.settings import WrongSettings
 
-    try:
-        return load()
-    except WrongSettings as error:
-        raise click.UsageError(f"settings: {error}") from error
+    return load()
 
 
 def _source(path: str, settings: Settings, allow_empty: bool) -> Source:
@@ -815,7 +815,7 @@ def _main_job(
             source=source,
             days=days,
             constants=settings.constants,
-            author_key=settings.key() if source else None,
+            author_key=settings.key(lake) if source else None,
         )
     if as_json:
         click.echo(json.dumps(console.as_object(report), ensure_ascii=False, default=str))

@@ -78,13 +78,13 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         return []
     source = Source(settings.source, settings.source_mode, settings.mapping)
     if "{day}" not in source.path:
-        ingest(lake, source, settings.key())
+        ingest(lake, source, settings.key(lake))
         return []
     failed = []
     for day in window:
         try:
             if _there(source.path, day):
-                ingest(lake, source, settings.key(), [day])
+                ingest(lake, source, settings.key(lake), [day])
         except (SourceError, EmptyDay) as failure:
             failed.append(str(failure))
     return failed

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict
 
-from tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, all_told, meant
+from tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
+from tasks.lake import constants
+from tasks.lake.constants import NoLake, WrongKey
 from tasks.lake.maintain import Keep
+from tasks.lake.storage import Storage
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS
 
@@ -77,23 +79,39 @@ class Settings(ExtractorSettings):
         """What is fixed when a lake is made, as far as it was set and not left to the defaults."""
         return self.model_dump(include={"timezone", "precision"}, exclude_unset=True)
 
-    def key(self) -> SecretStr:
-        """The author key: from the environment, else one made once and kept in the home folder, for its owner only."""
+    def key(self, lake: str) -> SecretStr:
+        """The author key for a lake: from the environment, else the one in the home folder, for its owner only.
+
+        It is made there once, but for a lake that was made with another: that raises WrongKey.
+        """
         if self.author_key is not None:
             return self.author_key
+        has_one = _keyed(lake)
         try:
             path = _config_home() / "otzyv" / "author.key"
-            key = _made_once(path)
+            key = "" if has_one and not path.exists() else _made_once(path)
         except (OSError, RuntimeError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             raise WrongSettings(
                 f"the author key can't be kept in the home folder ({said}): set OTZYV_AUTHOR_KEY"
             ) from error
+        if has_one and not key:
+            raise WrongKey(
+                f"the author key that this lake was made with is not here: bring it back to {path}, or set "
+                "OTZYV_AUTHOR_KEY to it"
+            )
         if len(key) < SHORTEST_KEY:
             raise WrongSettings(
                 f"{path} holds no key of at least {SHORTEST_KEY} characters: bring it back, or set OTZYV_AUTHOR_KEY"
             )
         return SecretStr(key)
+
+
+def _keyed(lake: str) -> bool:
+    try:
+        return bool(constants.read(Storage(lake)).author_key_check)
+    except NoLake:
+        return False
 
 
 def _config_home() -> Path:
@@ -124,20 +142,8 @@ _OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_HOME", "OTZYV_TORTURE", "OTZ
 
 def load() -> Settings:
     """The settings as the environment and the file have them. Raises WrongSettings, which tells no secret."""
-    file = os.environ.get("OTZYV_SETTINGS")
-    if file and not Path(file).is_file():
-        raise WrongSettings(f"no file {file} (OTZYV_SETTINGS)")
     _check_names(os.environ)
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise WrongSettings(all_told(error, _TABLES)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise WrongSettings(f"{file} is not TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise WrongSettings(f"{file} is not TOML: save it as UTF-8") from None
-    except SettingsError as error:
-        raise WrongSettings(f"{error}; in the environment a table is written as JSON") from None
+    return read(Settings, _TABLES)
 
 
 def _check_names(environment: Iterable[str]) -> None:
@@ -145,4 +151,6 @@ def _check_names(environment: Iterable[str]) -> None:
     known = sorted({f"OTZYV_{name.upper()}" for name in Settings.model_fields} | _OTHERS)
     for name in sorted(environment):
         if name.upper().startswith("OTZYV_") and name.upper() not in known:
-            raise WrongSettings(f"no setting is in the environment variable {name}; {meant(name.upper(), known)}")
+            raise WrongSettings(
+                f"settings: no setting is in the environment variable {name}; {meant(name.upper(), known)}"
+            )

@@ -9,12 +9,18 @@ import tomllib
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 _NAME = re.compile(r"(text|image|audio)_[a-z0-9_]{1,50}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -158,23 +164,34 @@ TABLES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "extractors":
 
 def extractor_settings() -> ExtractorSettings:
     """What this process's settings say of extractors. Raises WrongSettings, in one line."""
-    try:
-        return ExtractorSettings()
-    except ValidationError as error:
-        raise WrongSettings(f"settings: {all_told(error, TABLES)}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise WrongSettings(f"settings: {os.environ.get('OTZYV_SETTINGS')} is not TOML: {error}") from error
-    except (OSError, ValueError) as error:
-        raise WrongSettings(f"settings: {error}") from error
+    return read(ExtractorSettings, TABLES)
 
 
-def all_told(error: ValidationError, tables: Mapping[str, type[BaseModel]]) -> str:
-    """What pydantic found wrong, each as ``setting: what is wrong``; of a key that is unknown in its table, what would
-    do. No value is shown.
+S = TypeVar("S", bound=BaseSettings)
 
-    ``tables``: as ``TABLES``, under "" the keys that stand in no table.
+
+def read(settings: type[S], tables: Mapping[str, type[BaseModel]]) -> S:
+    """Settings as the environment and the file have them. Raises WrongSettings, in one line that tells no secret.
+
+    It names all that pydantic found wrong, each as ``setting: what is wrong``, and of a key that is unknown in its
+    table what would do. ``tables``: as ``TABLES``, under "" the keys that stand in no table.
     """
-    return "; ".join(_told(wrong, tables) for wrong in error.errors(include_input=False))
+    file = os.environ.get("OTZYV_SETTINGS")
+    if file and not Path(file).is_file():
+        raise WrongSettings(f"settings: no file {file} (OTZYV_SETTINGS)")
+    try:
+        return settings()
+    except ValidationError as error:
+        told = "; ".join(_told(wrong, tables) for wrong in error.errors(include_input=False))
+    except tomllib.TOMLDecodeError as error:
+        told = f"{file} is not TOML: {error}"
+    except UnicodeDecodeError:
+        told = f"{file} is not TOML: save it as UTF-8"
+    except OSError as error:
+        told = f"can't read {file}: {error.strerror}"
+    except SettingsError as error:
+        told = f"{error}; in the environment a table is written as JSON"
+    raise WrongSettings(f"settings: {told}")
 
 
 def _told(wrong: ErrorDetails, tables: Mapping[str, type[BaseModel]]) -> str:

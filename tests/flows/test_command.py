@@ -221,6 +221,9 @@ SETTINGS = {
     "profile": ("profile = 'best'", "the setting profile", "there are: embedded"),
 }
 
+OWN = ("no TOML", "no UTF-8", "in an extractor's table")
+"""Those that tell of extractors, or keep the file from being read at all: every command that knows extractors errs."""
+
 
 @pytest.mark.parametrize("case", SETTINGS)
 def test_wrong_settings_are_named_in_one_line_without_secrets(
@@ -231,12 +234,13 @@ def test_wrong_settings_are_named_in_one_line_without_secrets(
     file.write_text(written_there, errors="surrogateescape")
     monkeypatch.setenv("OTZYV_SETTINGS", str(file))
     monkeypatch.delenv("OTZYV_AUTHOR_KEY")
-    done = command("run", "--source", otzyv.source, "--lake", otzyv.lake)
-    assert done.exit_code == 2
-    line = done.stderr.splitlines()[-1]
-    assert said in line
-    assert works in line
-    assert "geheim" not in done.output
+    for arguments in (("run", "--source", otzyv.source, "--lake", otzyv.lake), *[("models",)][: case in OWN]):
+        done = command(*arguments)
+        assert done.exit_code == 2
+        line = done.stderr.splitlines()[-1]
+        assert said in line
+        assert works in line
+        assert "geheim" not in done.output
     assert not otzyv.lake.exists()
 
 
@@ -263,6 +267,22 @@ def test_settings_that_are_not_there_or_are_not_the_lakes_are_refused(
     assert otzyv.files() == before
 
 
+def test_no_key_is_made_for_a_lake_that_was_made_with_another(
+    otzyv: Otzyv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    otzyv.write("a.jsonl", [review("a", author="автор")])
+    ingest = ("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert command(*ingest).exit_code == 0
+    monkeypatch.delenv("OTZYV_AUTHOR_KEY")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for arguments in (ingest, ("forget", "--author", "автор", "--lake", otzyv.lake)):
+        done = command(*arguments)
+        assert done.exit_code == 1
+        assert f"bring it back to {tmp_path / 'config' / 'otzyv' / 'author.key'}" in done.stderr
+    command("forget", "--author", "автор", "--lake", tmp_path / "nowhere")
+    assert not (tmp_path / "config").exists()
+
+
 def test_the_author_key_is_kept_in_the_home_folder_alone_and_is_never_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,16 +292,16 @@ def test_the_author_key_is_kept_in_the_home_folder_alone_and_is_never_empty(
     made = set()
     for folder in ("", "relative"):
         monkeypatch.setenv("XDG_CONFIG_HOME", folder)
-        made.add(load().key().get_secret_value())
+        made.add(load().key(str(tmp_path / "lake")).get_secret_value())
     assert len(made) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     key = tmp_path / "home" / ".config" / "otzyv" / "author.key"
     assert key.stat().st_mode & 0o777 == 0o600
     key.write_text(f"{made.pop()}\n")
-    assert not load().key().get_secret_value().endswith("\n")
+    assert not load().key(str(tmp_path / "lake")).get_secret_value().endswith("\n")
     key.write_text("\n")
     with pytest.raises(WrongSettings, match=r"author.key holds no key.*OTZYV_AUTHOR_KEY"):
-        load().key()
+        load().key(str(tmp_path / "lake"))
     monkeypatch.setenv("HOME", str(key))
     with pytest.raises(WrongSettings, match=r"can't be kept.*Not a directory.*OTZYV_AUTHOR_KEY"):
-        load().key()
+        load().key(str(tmp_path / "lake"))

@@ -371,7 +371,7 @@ def test_a_wrong_setting_is_one_clear_line(case: str, tmp_path: Path, monkeypatc
     assert name in str(error.value)
     assert "\n" not in str(error.value)
     shown = CliRunner().invoke(main, ["models"])
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert shown.output == f"Error: {error.value}\n"
 
 

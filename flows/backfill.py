@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -26,6 +26,8 @@ from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from tasks.extractors import names
 from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
+from tasks.lake import Lake
+from tasks.lake.releases import waiting
 from tasks.outcomes import Outcome, outcomes
 from tasks.plan import DayPlan, Plan, plan
 
@@ -102,11 +104,16 @@ class DayOrder(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BackfillReport:
-    """The plan, and how each of its tables ended; ``left``: days of the plan that were not begun."""
+    """The plan, and how each of its tables ended; ``left``: days of the plan that were not begun, and why.
+
+    ``held``: days of the plan that wait for a person, whichever run held them, and why.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     left: tuple[date, ...] = ()
+    left_because: str = ""
+    held: Mapping[date, str] = field(default_factory=dict)
     dry_run: bool = False
 
     @property
@@ -121,9 +128,11 @@ class BackfillIncomplete(RuntimeError):
     def __init__(self, report: BackfillReport) -> None:
         self.report = report
         said = [f"{len(report.failed)} tables failed: {'; '.join(report.failed[:5])}"] if report.failed else []
-        said += (
-            [f"{len(report.left)} days were not begun: {', '.join(map(str, report.left[:5]))}"] if report.left else []
-        )
+        if report.left:
+            said.append(
+                f"{len(report.left)} days were not begun, as {report.left_because}: "
+                f"{', '.join(map(str, report.left[:5]))}"
+            )
         super().__init__(" and ".join(said))
 
 
@@ -143,19 +152,19 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     planned = plan(lake, extractors, request.asked, what=request.what, newest_first=request.order == "newest first")
     planned.check_days()
     show_plan(planned)
-    days = list(_within(request.budget, planned.work))
     if request.dry_run or not planned.work:
-        return BackfillReport(planned, dry_run=request.dry_run)
+        return BackfillReport(planned, held=_held(planned), dry_run=request.dry_run)
 
-    started, left, strikes, pace = datetime.now(UTC), days, 0, UNKNOWN_SECONDS
+    started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
     unknown = 0.0
     with spending(_decimal(request.budget)), loaded():  # shared by all children that run right here
         for number in count():
-            show_progress(1 - len(left) / max(1, len(days)))
-            if not left or strikes == STRIKES:
+            show_progress(1 - len(left) / len(planned.work))
+            spent = sum(outcome.money for outcome in made) + unknown
+            chunk = list(_chunk(_within(request.budget, spent, left), pace))
+            if not chunk or strikes == STRIKES:
                 break
-            chunk = list(_chunk(left, pace))
             orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in chunk]
             clock = time.monotonic()
             ended_well = run_child(
@@ -166,20 +175,27 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
                 again=request.what == "again",
                 days_at_once=request.days_at_once,
                 budget=request.budget,
-                spent=sum(outcome.money for outcome in made) + unknown,
+                spent=spent,
             )
             made = outcomes(lake, None, None, started)
             before, left = len(left), _left(lake, request, extractors, left, made)
             if not ended_well:  # nobody knows what it paid for the days that it did not end: all that was planned
-                unknown += sum(day.money or 0.0 for day in chunk if day in left)
+                still = {day.day for day in left}
+                prices = (day.money if day.money is not None else request.budget for day in chunk if day.day in still)
+                unknown += sum(price or 0.0 for price in prices)
             strikes = strikes + 1 if len(left) == before else 0
             if len(left) < before:
                 pace = (time.monotonic() - clock) / (before - len(left))
 
-    begun = {day.day for day in days} - {day.day for day in left}
-    over = {day.day for day in planned.work} - begun
-    report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)))
-    show_outcomes(report.outcomes)
+    over = {day.day for day in left}
+    begun = {day.day for day in planned.work} - over
+    because = f"what they ask for would pass the budget of {request.budget:g}" if request.budget is not None else ""
+    if strikes == STRIKES:
+        because = f"{STRIKES} runs in a row ended without having made one"
+    report = BackfillReport(
+        planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, _held(planned)
+    )
+    show_outcomes(report.outcomes, report.held)
     if report.failed or report.left:
         raise BackfillIncomplete(report)
     return report
@@ -220,20 +236,25 @@ def _decimal(budget: float | None) -> Decimal | None:
     return None if budget is None else Decimal(str(budget))
 
 
-def _within(budget: float | None, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
-    """The days that the budget suffices for; where money is at stake, a day whose price is not known is none.
+def _within(budget: float | None, spent: float, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
+    """The days that what is left of the budget suffices for.
 
-    Prices are those of days made one after the other. Where they are not, what a day costs more is never paid beyond
-    the budget either: such rows are left ``over_budget``.
+    Where that is none of those whose price is known, one whose price is not: then it tells what the others ask for.
+    What a day costs more than was planned is never paid beyond the budget: such rows are left ``over_budget``.
     """
-    spent = 0.0
+    if budget is None:
+        yield from days
+        return
+    first = next((day for day in days if day.money is None), None) if spent < budget else None
     for day in days:
-        if budget is None or (day.money is not None and spent + day.money <= budget):
-            spent += day.money or 0.0
+        if day.money is not None and spent + day.money <= budget:
+            spent, first = spent + day.money, None
             yield day
+    if first:
+        yield first
 
 
-def _chunk(days: Sequence[DayPlan], unknown: float) -> Iterator[DayPlan]:
+def _chunk(days: Iterable[DayPlan], unknown: float) -> Iterator[DayPlan]:
     """The next days, of about ten minutes of work together; ``unknown``: seconds of a day whose cost no run tells."""
     seconds = 0.0
     for day in days:
@@ -245,11 +266,18 @@ def _chunk(days: Sequence[DayPlan], unknown: float) -> Iterator[DayPlan]:
 
 def _left(
     lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], made: Sequence[Outcome]
-) -> list[DayPlan]:
-    """Days of which some table was not attempted (a daily run may make others), and that still have work to do."""
+) -> tuple[DayPlan, ...]:
+    """Days of which some table was not attempted (a daily run may make others), and that still have work to do.
+
+    They are planned anew, with what the days made meanwhile tell of their cost.
+    """
     attempted = {(outcome.table, outcome.day) for outcome in made}
     open_days = [day for day in days if any((table.table, day.day) not in attempted for table in day.tables)]
-    if request.what == "again" or not open_days:
-        return open_days
-    work = {day.day for day in plan(lake, extractors, [day.day for day in open_days], what=request.what).work}
-    return [day for day in open_days if day.day in work]
+    if not open_days:
+        return ()
+    newest_first = request.order == "newest first"
+    return plan(lake, extractors, [day.day for day in open_days], what=request.what, newest_first=newest_first).work
+
+
+def _held(planned: Plan) -> dict[date, str]:
+    return waiting(Lake(planned.lake).history([day.day for day in planned.days]))

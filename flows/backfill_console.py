@@ -13,7 +13,7 @@ from rich.table import Column
 from rich.table import Table as Grid
 
 from flows.backfill import BackfillReport
-from flows.console import fits, screen
+from flows.console import fits, held_notes, screen
 from tasks.plan import Plan
 
 _FIGURES = ("new", "changed", "reused", "gone")
@@ -26,7 +26,8 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
         "days": [
             {
                 "day": day.day,
-                "released": day.released,
+                "released": day.released and day.held is None,
+                "held": day.held,
                 "work": day.work,
                 "tables": [{**asdict(table), "computed": table.computed} for table in day.tables],
             }
@@ -43,7 +44,7 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """A row for each table of each day that has something to do, and the sum.
 
-    Standard error names days and weights that are not there.
+    Standard error names days and weights that are not there, and days that stay held.
     """
     _note(plan)
     if as_json:
@@ -70,10 +71,13 @@ def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
     """The plan, then how each of its tables ended."""
     if as_json:
         _note(report.plan)
+        _tell_held(report)
         said = {
             "plan": plan_as_object(report.plan),
             "outcomes": [asdict(outcome) for outcome in report.outcomes],
             "left": report.left,
+            "left_because": report.left_because or None,
+            "held": [{"day": day, "reason": reason} for day, reason in sorted(report.held.items())],
             "dry_run": report.dry_run,
         }
         click.echo(json.dumps(said, ensure_ascii=False, default=str))
@@ -94,10 +98,19 @@ def show_backfill(report: BackfillReport, *, as_json: bool) -> None:
             for outcome in report.outcomes
         ]
     )
+    _tell_held(report)
 
 
 def _note(plan: Plan) -> None:
-    for note in plan.notes:
+    staying = {day.day: day.held for day in plan.days if day.held and not day.work}
+    for note in (*plan.notes, *held_notes(plan.lake, staying)):
+        click.echo(note, err=True)
+
+
+def _tell_held(report: BackfillReport) -> None:
+    """Of the days that had something to do; the others were told with the plan."""
+    done = {day.day for day in report.plan.work} - {*report.left}
+    for note in held_notes(report.plan.lake, {day: why for day, why in report.held.items() if day in done}):
         click.echo(note, err=True)
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tasks.lake.models import Model
 
 
+MOST_HELD = 10
+"""Of how many days that are held the reasons are told."""
 WIDE = 1000
 """Characters of a line where nobody's screen limits it."""
 
@@ -103,6 +105,9 @@ def notes(report: RunReport) -> Iterator[str]:
     """What a person should know beside the figures: no record accepted, edits that do not say when they were made,
     days without reviews or features, failures, days held.
     """
+    from tasks.lake import Lake
+    from tasks.lake.releases import waiting
+
     if report.accounting:
         yield from _all_refused(report.lake, report.accounting)
         yield from _undecided(report.accounting)
@@ -118,7 +123,8 @@ def notes(report: RunReport) -> Iterator[str]:
         )
     for line in report.failed:
         yield f"failed: {line}"
-    yield from _held(report)
+    held = [day.day for day in report.days if day.verdict == "held"]
+    yield from held_notes(report.lake, waiting(Lake(report.lake).history(held)) if held else {})
 
 
 def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
@@ -143,16 +149,15 @@ def _undecided(accounting: Accounting) -> Iterator[str]:
         )
 
 
-def _held(report: RunReport) -> Iterator[str]:
-    from tasks.lake import Lake
-
-    held = [day.day for day in report.days if day.verdict == "held"]
-    known = Lake(report.lake).history(held) if held else {}
-    for day in held:
+def held_notes(lake: str, held: Mapping[date, str]) -> Iterator[str]:
+    """Days that wait for a person, why, and what lets readers see them."""
+    for day in sorted(held)[:MOST_HELD]:
         yield (
-            f"held: {day}: {known[day][-1].reason}. Readers keep what they had; if all is well: "
-            f"{_otzyv()} releases approve {day} --lake {report.lake}"
+            f"held: {day}: {held[day]}. Readers keep what they had; if all is well: "
+            f"{_otzyv()} releases approve {day} --lake {lake}"
         )
+    if len(held) > MOST_HELD:
+        yield f"{len(held) - MOST_HELD} more days are held: {_otzyv()} releases --lake {lake}"
 
 
 def _days(days: Sequence[date]) -> str:

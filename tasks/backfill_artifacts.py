@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from prefect import runtime, task
@@ -47,13 +48,18 @@ def show_progress(share: float) -> None:
 
 
 @task(name="show outcomes", task_run_name="show outcomes")
-def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """A row for each table of each day: how it ended, what it cost, and the run that made it."""
+def show_outcomes(outcomes: Sequence[Outcome], held: Mapping[date, str]) -> None:
+    """A row for each table of each day: how it ended, what it cost, and the run that made it; then the days that wait
+    for a person, and why.
+    """
     # The link stands before the figures: on a narrow page, Prefect's side panel covers what lies to the right.
     heads = ("day", "table", "link", "computed", "reused", "seconds", "money", "outcome")
     lines = [line(heads), line(["---"] * len(heads)), *map(_ended, outcomes[:MOST_ROWS])]
     if len(outcomes) > MOST_ROWS:
         lines += ["", f"and {len(outcomes) - MOST_ROWS} more"]
+    if held:
+        lines += ["", f"Held until somebody approves them, readers keep what they had ({len(held)} days):", ""]
+        lines += [f"- {day}: {cell(why)}" for day, why in sorted(held.items())[:MOST_ROWS]]
     # Markdown, since a table's cells hold no links.
     create_markdown_artifact("\n".join(lines), key="backfill-result", description="How each table of each day ended")
 

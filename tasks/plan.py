@@ -26,7 +26,7 @@ from tasks.lake.contents import DayContents, day_contents, source, text_contents
 from tasks.lake.journal import Journal
 from tasks.lake.models import identity_path
 from tasks.lake.releases import made as last_made
-from tasks.lake.releases import released_files, standing
+from tasks.lake.releases import released_files, standing, waiting
 from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
 from tasks.rates import FIGURES, rates
@@ -66,11 +66,15 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class DayPlan:
-    """One day: its tables, and whether the last run released or held them as they stand."""
+    """One day: its tables, and whether the last run released or held them as they stand.
+
+    ``held``: why its newest release waits for a person, None if it does not.
+    """
 
     day: date
     tables: tuple[TablePlan, ...]
     released: bool
+    held: str | None
 
     @property
     def work(self) -> bool:
@@ -204,6 +208,7 @@ class _Planner:
         self.cleaning = self._made(CLEANING)
         self.made = [self._made(get(name)) for name in in_order(self.names)]
         self.releases = self.lake.history()
+        self.waiting = waiting(self.releases)
         runs = self.lake.read(RUNS, columns=["table", *FIGURES, "day", "state", "started_at"])
         self.rates = rates(runs)
         self.failed = _failed(runs)
@@ -248,7 +253,7 @@ class _Planner:
                 continue
             tables.append(table)
             self._note(table, contents)
-        return DayPlan(day, tuple(tables), self._released(day))
+        return DayPlan(day, tuple(tables), self._released(day), self.waiting.get(day))
 
     def _failed(self, day: date) -> set[str]:
         """Tables whose last attempt failed, and those that they read."""
@@ -386,7 +391,8 @@ class _Planner:
             return 0.0, 0.0
         here = None if card.backend == "api" else 0.0  # what is computed on this machine asks for no money
         rate = self.rates.get(card.name)
-        return (rows * rate.seconds, rows * rate.money) if rate else (None, here)
+        # Rows for which the budget did not suffice have asked for nothing, and tell nothing of the price.
+        return (rows * rate.seconds, rows * rate.money or here) if rate else (None, here)
 
     def _released(self, day: date) -> bool:
         """Whether the day's tables stand as the last run released or held them.

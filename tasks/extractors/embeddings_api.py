@@ -93,6 +93,8 @@ TEXT_OPENAI = Card(
 def cost(card: Card, texts: Iterable[str]) -> float | None:
     """What the API will ask for these texts, in the settings' money; None where its tokens can't be counted here."""
     settings = _settings()
+    if settings is not None and not settings.price:
+        return 0.0
     count = _exact(settings) if settings else None
     if settings is None or count is None:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -114,6 +114,12 @@ def current(releases: Sequence[Release]) -> Release | None:
 def made(releases: Sequence[Release]) -> Release | None:
     """Of a day's releases, oldest first, the newest that no rollback made: the tables as the last run left them."""
     return next((release for release in reversed(releases) if release.verdict != "rolled back"), None)
+
+
+def waiting(known: Mapping[date, Sequence[Release]]) -> dict[date, str]:
+    """Days whose newest release is held, and why: readers keep what they had until a person has looked."""
+    newest = {day: releases[-1] for day, releases in known.items()}
+    return {day: str(release.reason) for day, release in newest.items() if not release.visible}
 
 
 def latest(storage: Storage, days: Sequence[date] | None = None) -> dict[date, Release]:

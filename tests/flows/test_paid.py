@@ -80,6 +80,28 @@ def test_a_child_of_a_backfill_pays_no_more_than_the_backfill_has_left(
     assert sorted(made) == ended
 
 
+def test_a_budget_where_no_price_is_known_yet_is_begun_with_one_day_that_tells(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = ("2026-03-01", "2026-03-02", "2026-03-03")
+    otzyv.write("reviews.jsonl", [review(day, f"{'отличный курс ' * 9}{day}", day) for day in days])
+    otzyv.run()
+    job = ("backfill", "--lake", otzyv.lake, "--extractors", "text_openai", "--budget")
+    with serving() as server:
+        pay(monkeypatch, server, budget=10_000)
+        none = command(*job, "0")
+        assert (none.exit_code, server.tokens) == (1, 0)
+        assert "3 days were not begun, as what they ask for would pass the budget of 0" in none.output
+        server.count = lambda text: 240
+        first = command(*job, "400")
+        assert (first.exit_code, server.tokens) == (1, 240)
+        assert "2 days were not begun, as what they ask for would pass the budget of 400" in first.output
+        assert command(*job, "600").exit_code == 0
+        assert server.tokens == 720
+    made = otzyv.opened().frame(None, ["text_openai"])
+    assert list(made["status"]) == ["ok"] * 3
+
+
 def test_what_a_dead_child_may_have_paid_counts_as_spent(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
 

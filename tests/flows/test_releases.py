@@ -56,6 +56,26 @@ def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkey
     )
 
 
+def test_a_backfill_tells_of_days_that_it_holds_and_of_those_that_stay_held(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_VERDICT", json.dumps({"fewest": 2, "empty": 0.4}))
+    otzyv.write("a.jsonl", [review("a"), review("b", ""), review("c", day="2026-03-02")])
+    assert command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).exit_code == 0
+    job = ("backfill", "--lake", otzyv.lake, "--extractors", "sentiment_mini")
+    first, then = command(*job), command(*job)
+    for done in (first, then):
+        assert done.exit_code == 0, "a day that waits for a person has not failed"
+        assert done.stderr.count("held: 2026-03-01: clean_text: 50% of 2 texts are empty") == 1
+    assert "0 of 2 days have something to do" in then.stdout
+    said = json.loads(command(*job, "--json").stdout)
+    assert [(day["day"], day["released"], bool(day["held"])) for day in said["plan"]["days"]] == [
+        ("2026-03-02", True, False),
+        ("2026-03-01", False, True),
+    ]
+    assert [each["day"] for each in said["held"]] == ["2026-03-01"]
+
+
 def test_programs_are_told_what_was_done(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def told(*arguments: object) -> Any:
         done = command(*map(str, arguments), "--lake", otzyv.lake, "--json")

@@ -162,11 +162,17 @@ async def _work(slots: int, *beside: Coroutine[Any, Any, None]) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONSAFEPATH"] = "1"
     workers = [ProcessWorker(DAYS, limit=slots), ProcessWorker(PARENTS)]
-    running = asyncio.gather(*(worker.start(printer=_quiet) for worker in workers), *beside)
+    working = [asyncio.ensure_future(each) for each in (*(one.start(printer=_quiet) for one in workers), *beside)]
+    running = asyncio.gather(*working)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.cancel)
-    await running
+    try:
+        await running
+    finally:  # which is when the first has ended: the others still talk with their runs' processes
+        for each in working:
+            each.cancel()
+        await asyncio.wait(working)
 
 
 def _quiet(*_: object) -> None:

@@ -65,7 +65,9 @@ def test_a_daily_run_finds_what_the_settings_name_from_where_serve_was_started(s
     ]
 
 
-def test_with_login_switched_on_runs_are_made_and_a_stranger_is_refused(tmp_path: Path) -> None:
+def test_with_login_switched_on_a_stranger_is_refused_runs_are_made_and_one_at_work_is_stopped_without_tracebacks(
+    tmp_path: Path,
+) -> None:
     login = "engineer:a password made up for tests"
     with serving(tmp_path, DAYS[:1], PREFECT_SERVER_API_AUTH_STRING=login) as served:
         for stranger in (httpx.Auth(), httpx.BasicAuth("engineer", "a guess")):
@@ -74,3 +76,7 @@ def test_with_login_switched_on_runs_are_made_and_a_stranger_is_refused(tmp_path
         orders = [{"day": str(DAYS[0]), "extractors": ["sentiment_mini"]}]
         served.completed(served.start("backfill days/backfill days", orders=orders))
         assert list(served.lake.releases()) == DAYS[:1]
+        last = served.start("backfill days/backfill days", orders=orders)
+        while served.run(last)["state_type"] in ("SCHEDULED", "PENDING"):
+            time.sleep(0.1)
+    assert "Traceback" not in served.told.read_text()

@@ -299,7 +299,7 @@ def backfill(
     from tasks.lake import Lake
 
     names = _names(extractors, profile, _settings(), lake)
-    Lake(lake)
+    uri = Lake(lake).uri
     chosen = _range(day, from_day, to_day) or []
     request = Backfill(
         from_day=chosen[0] if chosen else None,
@@ -316,7 +316,7 @@ def backfill(
     failure = None
     with console.progress(quiet=as_json), prefect_server.without_heartbeats():
         try:
-            report = run_backfill(lake, request)
+            report = run_backfill(uri, request)
         except BackfillIncomplete as error:
             report, failure = error.report, error
     show_backfill(report, as_json=as_json)
@@ -349,19 +349,20 @@ def serve(lake: str, port: int, check: bool) -> None:
 def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     """Find and mend what a crash or a bad disk can leave in a lake. Exit status 1 where something is left.
 
-    Runs that Prefect's server (PREFECT_API_URL) takes for running although their heartbeat is old count as well.
+    Runs on this lake that Prefect's server (PREFECT_API_URL) takes for running although they are dead count as well.
     """
     from flows.console import show_findings
     from tasks.lake import Lake
     from tasks.lake.doctor import examine
 
-    findings = list(examine(Lake(lake), repair=repair, deep=deep))
+    opened = Lake(lake)
+    findings = list(examine(opened, repair=repair, deep=deep))
     try:
         if os.environ.get("PREFECT_API_URL"):
             from tasks.dead_runs import dead_runs
 
             prefect_server.start()
-            findings += dead_runs(lake, repair=repair)
+            findings += dead_runs(opened.uri, repair=repair)
     finally:  # a server that can't be reached hides nothing of what was found and mended
         show_findings(findings, as_json=as_json)
     if not all(finding.repaired for finding in findings):
@@ -445,11 +446,12 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
     from flows.console import show_fit
     from flows.fit import fit as learn
     from tasks.fit import fitted
+    from tasks.lake import Lake
 
     _known(partial(fitted, name), "NAME")
     days = _range(day, from_day, to_day)
     prefect_server.start()
-    show_fit(learn(lake, name, *((days[0], days[-1]) if days else ())), lake, as_json=as_json)
+    show_fit(learn(Lake(lake).uri, name, *((days[0], days[-1]) if days else ())), lake, as_json=as_json)
 
 
 @main.command(epilog="otzyv promote text_tfidf --lake demo-lake --version 1")
@@ -489,12 +491,13 @@ def adapt(
     from flows import console
     from flows.adapt import adapt as go_on
     from tasks.adapt import adaptable
+    from tasks.lake import Lake
 
     _known(partial(adaptable, base), "--base")
     days = _range(day, from_day, to_day)
     prefect_server.start()
     with console.progress(quiet=as_json):
-        made = go_on(lake, base, name, days[0] if days else None, days[-1] if days else None, epochs)
+        made = go_on(Lake(lake).uri, base, name, days[0] if days else None, days[-1] if days else None, epochs)
     console.show_adapted(made, lake, as_json=as_json)
 
 

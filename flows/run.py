@@ -79,16 +79,16 @@ def run(
     if source is not None:
         for day in days if days and "{day}" in source.path else (None,):
             files(source.path, day)  # a wrong path makes no lake
-    _open(lake, constants or {}, author_key if source else None)
+    uri = _open(lake, constants or {}, author_key if source else None)  # in Prefect it is known by its whole address
     server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
     with prefect_server.without_heartbeats(), spending(), loaded():
         if source is not None and author_key is not None:
-            accounting = ingest(lake, source, author_key, days)
+            accounting = ingest(uri, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
-        reports = tuple(_made(lake, wanted, extractors)) if extractors is not None else ()
+        reports = tuple(_made(uri, wanted, extractors)) if extractors is not None else ()
         runs = [run for day in reports for run in day.tables]
         page = quality_page(lake, accounting, {day.day: day.verdict for day in reports}, runs)
     empty = tuple(day for day in days or () if day not in known)
@@ -97,17 +97,18 @@ def run(
     )
 
 
-def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> None:
+def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> str:
     """Make the lake if there is none and records are to come in; refuse settings that are not the lake's."""
     if author_key is None:
         opened = Lake(uri)
         opened.constants.check(constants)
         opened.check_sources()
-        return
+        return opened.uri
     key = author_key.get_secret_value()
     lake = Lake.create(uri, Constants(**constants, author_key_check=key_check(key)))
     lake.constants.check(constants)
     lake.constants.check_author_key(key)
+    return lake.uri
 
 
 def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Iterator[DayReport]:

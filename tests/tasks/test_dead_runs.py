@@ -8,10 +8,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from prefect import Flow, flow
+import pytest
+from prefect import Flow, State, flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.states import Running
+from prefect.states import Cancelling, Completed, Running
 
 import flows
 from tasks import dead_runs
@@ -19,14 +20,20 @@ from tasks.lake.doctor import Finding
 
 
 @flow(name="maintain")
-def nothing() -> None:
+def nothing(lake: str) -> None:
     """Is never run: its runs are only noted."""
 
 
-def running(beat: timedelta | None) -> UUID:
+@task
+def step() -> None:
+    """Is never run either."""
+
+
+def running(beat: timedelta | None, lake: str = "a-lake", within: UUID | None = None) -> UUID:
     """A run that the server takes for running, whose last heartbeat is so long ago."""
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(nothing, state=Running())
+        parent = client.create_task_run(step, within, dynamic_key=str(uuid4())).id if within else None
+        run = client.create_flow_run(nothing, parameters={"lake": lake}, state=Running(), parent_task_run_id=parent)
         if beat is not None:
             event = {
                 "event": "prefect.flow-run.heartbeat",
@@ -38,6 +45,11 @@ def running(beat: timedelta | None) -> UUID:
             }
             client._client.post("/events", json=[event]).raise_for_status()
         return run.id
+
+
+def turn(run: UUID, to: State) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run, to, force=True)
 
 
 def found(run: UUID, *, repair: bool = False) -> list[Finding]:
@@ -65,6 +77,48 @@ def test_a_run_without_a_heartbeat_for_minutes_is_marked_as_crashed(prefect_serv
     assert not found(dead)
     assert not found(alive)
     assert not found(unknown)
+
+
+def test_a_run_without_heartbeats_is_named_once_it_is_quiet_and_dead_once_it_was_cancelled(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = running(None)
+    part = running(None, within=command)
+    other = running(None, "another-lake")
+    monkeypatch.setattr(dead_runs, "QUIET", timedelta(0))
+    monkeypatch.setattr(dead_runs, "SILENT", timedelta(0))
+    (told,) = found(command, repair=True)
+    assert (told.repaired, state(command)) == (False, StateType.RUNNING)
+    assert f"prefect flow-run cancel {command}" in told.todo
+    assert not found(part), "of which the whole tells"
+    assert not found(other)
+    turn(command, Cancelling())
+    assert found(part)[0].todo == "otzyv doctor --lake a-lake --repair"
+    list(dead_runs.dead_runs("a-lake", repair=True))
+    assert {state(command), state(part)} == {StateType.CRASHED}
+    assert state(other) is StateType.RUNNING
+
+
+def test_what_goes_on_within_a_run_is_a_sign_of_its_life(prefect_server: None) -> None:
+    signs = []
+    with get_client(sync_client=True) as client:
+        inner = run = running(None)
+        for _ in range(3):
+            signs.append(dead_runs._last_sign(client, client.read_flow_run(run), datetime.now(UTC)))
+            inner = running(None, within=inner)
+    assert None not in signs
+    assert len(set(signs)) == 3
+    assert signs == sorted(signs)  # type: ignore[type-var]
+
+
+def test_a_run_within_one_that_has_ended_is_dead(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, other = running(None), running(None)
+    parts = [running(None, within=each) for each in (whole, other)]
+    turn(whole, Completed())
+    assert not found(parts[0]), "it may be about to end as well"
+    monkeypatch.setattr(dead_runs, "SILENT", timedelta(0))
+    assert found(parts[0], repair=True)[0].repaired
+    assert [state(part) for part in parts] == [StateType.CRASHED, StateType.RUNNING]
 
 
 def test_the_runs_of_every_flow_are_looked_at() -> None:

@@ -61,10 +61,18 @@ class _Group(_Command, click.Group):
 
             error = prefect_server.named(error)
             failure = click.UsageError if isinstance(error, WrongSettings) else click.ClickException
-            raise failure(f"{'' if _worded(error) else f'{type(error).__name__}: '}{error}") from error
+            raise failure(_told(error)) from error
 
 
 _OURS = ("tasks.", "flows.", "schemas.")
+
+
+def _told(error: Exception) -> str:
+    if _worded(error):
+        return str(error)
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _worded(error: Exception) -> bool:

@@ -38,6 +38,8 @@ def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: 
     try:
         rows = _write(lake.frames(days, tables), part, plain if out.suffix == ".csv" else lambda rows: rows, out.suffix)
         part.replace(out)
+    except PermissionError as error:
+        raise ValueError(f"can't write {out}: this user may not write in {out.parent}") from error
     finally:
         part.unlink(missing_ok=True)
     return rows

@@ -180,7 +180,7 @@ class Storage:
         file to it. ``sync``: it then survives a loss of power.
         """
         home = None if self.remote else (self.root / path).parent
-        with self._telling_full(path), self._part(home) as file:
+        with self._telling_where(path), self._part(home) as file:
             part = Path(file.name)
             try:
                 stream = Written(file)
@@ -202,11 +202,18 @@ class Storage:
                 part.unlink(missing_ok=True)
 
     @contextmanager
-    def _telling_full(self, path: str) -> Iterator[None]:
-        """An error that says no more can be written says in which folder as well."""
+    def _telling_where(self, path: str) -> Iterator[None]:
+        """An error that says no more can be written, or nothing at all, says in which folder."""
         try:
             yield
         except OSError as error:
+            place = Path(self.at(path)).parent
+            ours = error.filename and {place, *place.parents} & {Path(error.filename), Path(error.filename).parent}
+            if ours and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise StorageError(
+                    f"can't write to {place}: {(error.strerror or '').lower()}; let this user write there, or name a "
+                    "place where it can"
+                ) from error
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
                 error.filename = self.at(path.rpartition("/")[0])
             raise
@@ -234,10 +241,10 @@ class Storage:
             self.write(path, data)
             return True
         target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
-            with self._telling_full(path):
+            with self._telling_where(path):
+                target.parent.mkdir(parents=True, exist_ok=True)
                 part.write_bytes(data)
                 _sync(part)
             os.link(part, target)

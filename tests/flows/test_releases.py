@@ -93,6 +93,8 @@ def test_programs_are_told_what_was_done(otzyv: Otzyv, monkeypatch: pytest.Monke
     assert "<h1>Quality of 2026-03-01</h1>" in Path(told("quality")["page"]).read_text()
     out = tmp_path / "features.parquet"
     days = ("--from", "2026-03-01", "--to", "2026-03-02")
+    refused = command("export", "--tables", "reviews", "--lake", otzyv.lake, "--out", "/sys/x.csv")
+    assert "can't write /sys/x.csv: this user may not write in /sys" in refused.stderr
     assert told("export", "--tables", "reviews", "--out", out, *days) == {
         "out": str(out), "rows": 2, "days": ["2026-03-01"], "not_released": ["2026-03-02"],
     }  # fmt: skip

@@ -18,7 +18,7 @@ from tasks.lake.constants import Constants, NoLake, WrongKey, key_check
 from tasks.lake.lake import MixedFingerprints, NotReleased
 from tasks.lake.publish import commit, write_file
 from tasks.lake.releases import release_day
-from tasks.lake.storage import StorageError
+from tasks.lake.storage import Storage, StorageError
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=4, doc="four numbers")
@@ -150,6 +150,9 @@ def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
         Lake("ftp://place")
     with pytest.raises(ValueError, match="Europe/Moscow"):
         Lake.create(tmp_path, Constants("Mars/Olympus"))
+    for write in (Storage("/sys").write, Storage("/sys").write_new):  # where not even root may
+        with pytest.raises(StorageError, match=r"can't write to /sys/kernel: .* let this user write there"):
+            write("kernel/file", b"")
     lake = Lake.create(tmp_path)
     put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
     with pytest.raises(LookupError, match=r"there are: .*text_toy"):

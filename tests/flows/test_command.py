@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from flows.backfill import Backfill
 from flows.cli import main
 from flows.settings import load
 from tasks.extractors.settings import WrongSettings
@@ -81,6 +82,13 @@ def test_examples_and_the_readmes_commands_run(otzyv: Otzyv, monkeypatch: pytest
                 patch.setattr(one, "callback", lambda **_: None)
             done = command(*arguments)
         assert done.exit_code == 0, f"{line}: {done.output}"
+
+
+def test_the_readme_names_all_that_the_api_takes_for_a_backfill() -> None:
+    (named,) = re.findall(
+        r"takes `lake` and `request`, an object of(.*?), each of which", (ROOT / "README.md").read_text(), re.S
+    )
+    assert re.findall("`(.*?)`", named) == list(Backfill.model_fields)
 
 
 def test_the_readmes_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +163,8 @@ def test_an_error_of_a_place_or_of_nothing_there_is_a_sentence(otzyv: Otzyv) -> 
         ),
         (("export", *lake, "--tables", "reviews", "--out", "x.csv"), "no day of those asked for is released"),
         (("run", "--source", otzyv.source, "--lake", file), f"can't keep a lake at {file}: {file} is a file"),
+        (("run", "--source", otzyv.source, "--lake", "/sys/lake"), "can't write to /sys/lake: "),
+        (("models", "export", "text_navec", "--to", "/sys/x.tar"), "/sys/"),
         (("quality", *lake), f"no run has made a day in {otzyv.lake}; `otzyv features"),
         (("explain", "x", *lake), "no review 'x' in"),
     ):

@@ -65,6 +65,7 @@ class _Group(_Command, click.Group):
 
 
 _OURS = ("tasks.", "flows.", "schemas.")
+MOST_SAID = 300
 
 
 def _told(error: Exception) -> str:
@@ -72,7 +73,10 @@ def _told(error: Exception) -> str:
         return str(error)
     if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {error}"
+    said = str(error)
+    if type(error).__module__ == "_internal":  # deltalake's go on with their own stack
+        said = said.partition("\n")[0][:MOST_SAID]
+    return f"{type(error).__name__}: {said}"
 
 
 def _worded(error: Exception) -> bool:

@@ -41,6 +41,8 @@ from tasks.lake.storage import ASIDE, CRC, TEMPORARY
 
 GRACE = 24 * 3600.0
 """Seconds for which a file that belongs to nothing may be a run's that is still at work."""
+MOST_SAID = 300
+"""Characters of an error of deltalake's: it may go on for pages."""
 SOURCES = (REVIEWS.name, ATTACHMENTS.name, QUARANTINE.name)
 """Tables that an ingest makes."""
 
@@ -100,11 +102,7 @@ def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
     for version, last in torn_entries(lake.storage, name):
         path = log_entry(name, version)
         if not last:
-            source = _ingest(lake) if name in SOURCES else f"otzyv backfill --lake {lake.uri}"
-            told = (
-                "commits after it were acknowledged: bring the file back from a backup, or make the table anew: "
-                f"move {lake.storage.at(name)} away, then {source}"
-            )
+            told = f"commits after it were acknowledged: {_log_anew(lake, name)}"
             yield Finding("torn log", lake.storage.at(path), todo=told)
         elif repair:
             aside = lake.storage.move(path, f"{ASIDE}/{path}-{time.time_ns()}")
@@ -118,9 +116,9 @@ def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
     try:
         lake.snapshot(lake.table(name))
     except (TornLog, DeltaError) as error:
-        said = str(error).splitlines()[0]
+        said = str(error).splitlines()[0].partition(". otzyv doctor")[0][:MOST_SAID]
         where = lake.storage.at(f"{name}/_delta_log")
-        yield Finding("unreadable log", where, todo=f"bring it back from a backup ({type(error).__name__}: {said})")
+        yield Finding("unreadable log", where, todo=f"{_log_anew(lake, name)} ({said})")
 
 
 def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Finding]:
@@ -293,6 +291,12 @@ def _removed(lake: Lake, what: What, path: str, *, repair: bool) -> Finding:
         return Finding(what, lake.storage.at(path), todo=_repair(lake))
     lake.storage.delete(path)
     return Finding(what, lake.storage.at(path), "removed", repaired=True)
+
+
+def _log_anew(lake: Lake, name: str) -> str:
+    made = _ingest(lake) if name in SOURCES else f"otzyv backfill --lake {lake.uri}"
+    where = lake.storage.at(name)
+    return f"bring it back from a backup, or make the table anew: move {where} away, then {made}"
 
 
 def _ingest(lake: Lake) -> str:

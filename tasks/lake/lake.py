@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from schemas.table import Column, Table
 from schemas.tables import ATTACHMENTS, REVIEWS, TABLES
@@ -17,7 +15,7 @@ from tasks.lake import constants, releases
 from tasks.lake.constants import Constants
 from tasks.lake.frame import Pool, attached, joined, per_review
 from tasks.lake.releases import Release
-from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_batches, read_table
+from tasks.lake.snapshot import DataFile, Snapshot, open_newest, open_snapshot, read_batches, read_table
 from tasks.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -66,10 +64,9 @@ class Lake:
         """The definition of a table of this lake; an extractor's is read off the table itself."""
         if name in TABLES:
             return TABLES[name]
-        try:
-            handle = DeltaTable(self.storage.at(name), storage_options=self.storage.options)
-        except TableNotFoundError:
-            raise LookupError(f"no table {name!r} in {self.uri}; there are: {', '.join(self.tables())}") from None
+        handle = open_newest(self.storage, name)
+        if handle is None:
+            raise LookupError(f"no table {name!r} in {self.uri}; there are: {', '.join(self.tables())}")
         fields = pa.schema(handle.schema().to_arrow())
         columns = tuple(Column(name=f.name, type=f.type, doc="", required=not f.nullable) for f in fields)
         keys = tuple(key for key in ("review_id", "position") if key in fields.names)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class TornLog(RuntimeError):
-    """An entry of a table's log is empty or cut off: rows would be missing without a word."""
+    """An entry of a table's log is empty, cut off or gone: rows would be missing without a word."""
 
 
 class CorruptFile(RuntimeError):
@@ -105,6 +105,11 @@ def open_snapshot(storage: Storage, table: Table) -> Snapshot:
     return found or Snapshot(table, -1, ())
 
 
+def open_newest(storage: Storage, name: str) -> DeltaTable | None:
+    """deltalake's own view of a table as it stands; None where there is none. Raises TornLog."""
+    return _read(storage, name, lambda log: _open(storage, name, log.version))
+
+
 def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
     """deltalake's own view of a table at the snapshot's version, for one thread. Raises DeltaError if it is gone."""
     name = snapshot.table.name
@@ -126,8 +131,8 @@ def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
         except DeltaError as error:
             before, log = log, _read_log(storage, name)
             if log == before:
-                for version, _ in torn_entries(storage, name):
-                    raise _torn(storage, name, log_entry(name, version)) from error
+                for damage in _damages(storage, name):
+                    raise TornLog(damage) from error
                 raise
     return None
 
@@ -223,12 +228,22 @@ def _read_log(storage: Storage, name: str) -> _Log | None:
     newest = storage.read(last) if last else b""
     for version, path in _log(sizes):
         if not sizes[path] or (path == last and not _whole(newest, version)):
-            raise _torn(storage, name, path)
+            raise TornLog(_torn(storage, name, path))
     return _Log(int(max(sizes).rpartition("/")[2][:20]), tuple(sorted(sizes.items())), newest)
 
 
-def _torn(storage: Storage, name: str, path: str) -> TornLog:
-    return TornLog(
+def _damages(storage: Storage, name: str) -> Iterator[str]:
+    """Why a log that deltalake can't read is none."""
+    for version, _ in torn_entries(storage, name):
+        yield _torn(storage, name, log_entry(name, version))
+    versions = [version for version, _ in _log(storage.files(f"{name}/_delta_log"))]
+    for version in sorted({*range(min(versions, default=0), max(versions, default=0))} - {*versions}):
+        lacks = f"the log of table {name!r} lacks {storage.at(log_entry(name, version))}"
+        yield f"{lacks}. otzyv doctor --lake {storage.uri} says what mends it"
+
+
+def _torn(storage: Storage, name: str, path: str) -> str:
+    return (
         f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({storage.size(path)} bytes). "
         f"otzyv doctor --lake {storage.uri} says what mends it"
     )

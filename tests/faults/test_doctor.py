@@ -67,6 +67,11 @@ def test_a_torn_entry_with_acknowledged_commits_after_it_stays(lake: Lake) -> No
     torn.write_bytes(b'{"commitInfo":{"timest')
     with pytest.raises(TornLog, match=f"{torn.name}.*otzyv doctor"):
         Lake(lake.uri).snapshot(TOY)
+    torn.unlink()
+    with pytest.raises(TornLog, match=f"lacks .*{torn.name}.*otzyv doctor"):
+        Lake(lake.uri).snapshot(TOY)
+    (told,) = found(lake)
+    assert (told.what, str(torn) in told.todo) == ("unreadable log", True)
 
 
 @pytest.mark.parametrize("table", [REVIEWS, CLEAN_TEXT, TOY], ids=lambda table: table.name)

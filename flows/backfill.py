@@ -157,15 +157,16 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
     started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
-    unknown = 0.0
+    unknown, unpriced = 0.0, 0
     with spending(_decimal(request.budget)), loaded():  # shared by all children that run right here
         for number in count():
             show_progress(1 - len(left) / len(planned.work))
             spent = sum(outcome.money for outcome in made) + unknown
-            chunk = list(_chunk(_within(request.budget, spent, left), pace))
+            chunk = list(_chunk(_within(request.budget, spent, left, unpriced < STRIKES), pace))
             if not chunk or strikes == STRIKES:
                 break
             orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in chunk]
+            unpriced += request.budget is not None and chunk[0].money is None
             clock = time.monotonic()
             ended_well = run_child(
                 backfill_days,
@@ -189,7 +190,9 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
     over = {day.day for day in left}
     begun = {day.day for day in planned.work} - over
-    because = f"what they ask for would pass the budget of {request.budget:g}" if request.budget is not None else ""
+    because = ""
+    if over and request.budget is not None:
+        because = f"what they ask for would pass the budget of {request.budget:g}"
     if strikes == STRIKES:
         because = f"{STRIKES} runs in a row ended without having made one"
     report = BackfillReport(
@@ -236,16 +239,17 @@ def _decimal(budget: float | None) -> Decimal | None:
     return None if budget is None else Decimal(str(budget))
 
 
-def _within(budget: float | None, spent: float, days: Sequence[DayPlan]) -> Iterator[DayPlan]:
+def _within(budget: float | None, spent: float, days: Sequence[DayPlan], unpriced: bool) -> Iterator[DayPlan]:
     """The days that what is left of the budget suffices for.
 
-    Where that is none of those whose price is known, one whose price is not: then it tells what the others ask for.
+    Where that is none of those whose price is known, one whose price is not, if such may be begun (``unpriced``): then
+    it tells what the others ask for.
     What a day costs more than was planned is never paid beyond the budget: such rows are left ``over_budget``.
     """
     if budget is None:
         yield from days
         return
-    first = next((day for day in days if day.money is None), None) if spent < budget else None
+    first = next((day for day in days if day.money is None), None) if unpriced and spent < budget else None
     for day in days:
         if day.money is not None and spent + day.money <= budget:
             spent, first = spent + day.money, None

@@ -72,7 +72,7 @@ def daily(
 def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str]:
     """Ingest the source, or of a source with a file for each day those of the window that are there.
 
-    Returns what is wrong with days that can't be brought in, which must not keep the others from it.
+    Returns what is wrong with days that can't be brought in, which must not keep the others from being made.
     """
     if settings.source is None:
         return []
@@ -80,12 +80,20 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
     if "{day}" not in source.path:
         ingest(lake, source, settings.key(lake))
         return []
+    try:
+        if days := [day for day in window if _there(source.path, day)]:
+            ingest(lake, source, settings.key(lake), days)
+        return []
+    except (SourceError, EmptyDay) as failure:
+        # Of a snapshot nobody can tell what has gone, or to which day, while one of its files can't be read.
+        if source.mode == "snapshot":
+            return [str(failure)]
     failed = []
     for day in window:
         try:
             if _there(source.path, day):
                 ingest(lake, source, settings.key(lake), [day])
-        except (SourceError, EmptyDay) as failure:
+        except SourceError as failure:
             failed.append(str(failure))
     return failed
 

@@ -83,9 +83,10 @@ def _death(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None
     if beat := _heartbeat(client, run.id, now):
         return f"no heartbeat since {beat:%Y-%m-%d %H:%M:%S} UTC" if now - beat > SILENT else None
     state = run.state
-    if state and state.is_cancelling() and now - state.timestamp > SILENT:
-        return f"cancelled at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC, and nobody ends it"
-    if run.deployment_id or not (parent := _parent(client, run)):
+    parent = None if run.deployment_id else _parent(client, run)
+    if parent is None:
+        if state and state.is_cancelling() and now - state.timestamp > SILENT:
+            return f"cancelled at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC, and nobody ends it"
         return None
     if parent.state and parent.state.is_final():
         ended = f"the run {parent.name} that it is part of has ended"

@@ -120,6 +120,8 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
 
     incoming = pa.Table.from_batches(batches)
+    if not source.allow_empty:
+        lake.check_sources(incoming["day"].unique().to_pylist())
     scope = None
     if source.mode == "snapshot":
         scope = days if days and "{day}" in source.path else lake.snapshot(REVIEWS).days

@@ -391,7 +391,6 @@ class _Planner:
             return 0.0, 0.0
         here = None if card.backend == "api" else 0.0  # what is computed on this machine asks for no money
         rate = self.rates.get(card.name)
-        # Rows for which the budget did not suffice have asked for nothing, and tell nothing of the price.
         return (rows * rate.seconds, rows * rate.money or here) if rate else (None, here)
 
     def _released(self, day: date) -> bool:

@@ -23,8 +23,10 @@ def rates(runs: pa.Table) -> dict[str, Rate]:
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for run in runs.to_pylist():
         if run["computed"]:
-            totals[run["table"]].update({name: run[name] or 0 for name in FIGURES})
+            figures = {name: run[name] or 0 for name in FIGURES}
+            # Where the budget did not suffice for a first answer, nothing is told of the price.
+            totals[run["table"]].update(figures | {"paid": figures["computed"] if figures["money"] else 0})
     return {
-        table: Rate(total["seconds"] / total["computed"], total["money"] / total["computed"])
+        table: Rate(total["seconds"] / total["computed"], total["money"] / (total["paid"] or 1))
         for table, total in totals.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -115,14 +115,19 @@ class Lake:
                     found.setdefault(table.table, []).append(day)
         return found
 
-    def check_sources(self) -> None:
-        """Raises LostTable where the reviews or their attachments are lost: days made now would be empty ones."""
-        for table in (REVIEWS, ATTACHMENTS):
-            if self.snapshot(table).version < 0 and (days := self.lost().get(table.name)):
+    def check_sources(self, coming: Collection[date] = ()) -> None:
+        """Raises LostTable where the reviews or their attachments are lost, and not all of their days are ``coming`` in
+        now: the others would be made empty.
+        """
+        if all(self.snapshot(table).version >= 0 for table in (REVIEWS, ATTACHMENTS)):
+            return
+        lost = self.lost()
+        for name in (REVIEWS.name, ATTACHMENTS.name):
+            if days := sorted({*lost.get(name, ())} - {*coming}):
                 raise LostTable(
-                    f"there is no table {table.name!r} any more, although {len(days)} days with rows of it are "
-                    f"released: bring {self.storage.at(table.name)} back from a backup, or the reviews from their "
-                    f"source: otzyv run --source SOURCE --lake {self.uri}"
+                    f"there is no table {name!r} any more, although {len(days)} days with rows of it are released "
+                    f"({days[0]} to {days[-1]}): bring {self.storage.at(name)} back from a backup, or the reviews of "
+                    f"all these days from their source at once: otzyv run --source SOURCE --lake {self.uri}"
                 )
 
     def frame(

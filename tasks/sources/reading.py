@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
@@ -51,10 +52,19 @@ def _jsonl(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> 
                 yield parse(values, timezone=timezone, source_file=file.name, offset=offset, raw=line)
             except Fault as fault:
                 yield refuse(file.name, offset, fault, line, digest)
-    for name in (
-        sorted(unseen) if records else ()
-    ):  # no error: writers of JSON leave out what is null, so a day may well have none of it
-        _log.warning("%s: no record has %r, which the mapping names; is it spelt so?", file.name, name)
+    if records:
+        for name in sorted(unseen):
+            _warn_unseen(file.root, file.name, name)
+
+
+_WARNED: set[tuple[Path, str]] = set()
+
+
+def _warn_unseen(root: Path, file: str, name: str) -> None:
+    """Once for a source, of however many files. No error: writers of JSON leave out what is null."""
+    if (root, name) not in _WARNED:
+        _WARNED.add((root, name))
+        _log.warning("%s: no record has %r, which the mapping names; is it spelt so?", file, name)
 
 
 def _csv(file: SourceFile, mapping: Mapping[str, str], timezone: ZoneInfo) -> Iterator[Record | Refusal]:
@@ -95,6 +105,8 @@ def _opened(file: SourceFile) -> Iterator[BinaryIO]:
         raw = open_beneath(file.root, file.name.split("/"))
     except NotPlainError:
         raise SourceError(f"{file.name} is a link or no regular file; put the file itself there") from None
+    except PermissionError:
+        raise SourceError(f"{file.name} may not be read by this user; let it read there") from None
     except FileNotFoundError:
         raise SourceError(f"{file.name} was there when the source was listed, and is not any more") from None
     with raw:
@@ -127,7 +139,7 @@ def _choose(names: list[str], mapping: Mapping[str, str], file: str) -> dict[str
     return {ours: theirs for ours, theirs in chosen.items() if theirs in names}
 
 
-_NUMBER = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{1,20})?", re.ASCII)  # a spreadsheet set to Russian writes 4,5
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20}|,\d{1,2})?", re.ASCII)  # a spreadsheet set to Russian writes 4,5
 
 
 def _typed(cells: dict[str, str]) -> dict[str, object]:

@@ -99,3 +99,23 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == [good]
     assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"
+
+
+def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_and_waits_for_a_file_that_is_broken(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
+    before = LAST - timedelta(days=1)
+    arrive(tmp_path, LAST, "stays", "moves")
+    arrive(tmp_path, before, "other")
+    daily(lake.uri, day=LAST, catch_up=2)
+    arrive(tmp_path, LAST, "stays")
+    (tmp_path / "incoming" / f"{before}.jsonl").write_bytes(bytes(range(256)))
+    with pytest.raises(DaysFailed, match=f"{before}.jsonl"):
+        daily(lake.uri, day=LAST, catch_up=2)
+    assert set(lake.read("reviews")["review_id"].to_pylist()) == {"stays", "moves", "other"}
+    arrive(tmp_path, before, "other", "moves")
+    daily(lake.uri, day=LAST, catch_up=2)
+    assert lake.frame([before], ["reviews"])["review_id"].tolist() == ["moves", "other"]
+    runs = [run for run in lake.read("runs").sort_by("started_at").to_pylist() if run["day"] == before]
+    assert [run["computed"] for run in runs if run["table"] == "sentiment_mini"] == [1, 0], "it is moved, not made anew"

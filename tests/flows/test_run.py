@@ -159,7 +159,12 @@ def test_a_lake_that_has_lost_its_reviews_makes_no_empty_days_and_takes_them_fro
         refused = command(job, "--lake", otzyv.lake)
         assert refused.exit_code == 1
         assert "no table 'reviews' any more, although 2 days" in refused.output
+    otzyv.write("a.jsonl", [review("a", "Один")])
+    partial = command("run", "--source", otzyv.source, "--lake", otzyv.lake)
+    assert partial.exit_code == 1
+    assert "1 days with rows of it are released (2026-03-02 to 2026-03-02)" in partial.output
     assert otzyv.opened().releases() == before
+    otzyv.write("a.jsonl", [review("a", "Один"), review("b", "Два", "2026-03-02")])
     said = otzyv.run()
     assert [(table["rows"], table["computed"]) for table in said["tables"].values()] == [(2, 0), (2, 0)]
     assert len(otzyv.opened().frame(None, ["reviews", "sentiment_mini"])) == 2

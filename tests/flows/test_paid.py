@@ -93,6 +93,7 @@ def test_a_budget_where_no_price_is_known_yet_is_begun_with_one_day_that_tells(
         assert (none.exit_code, server.tokens) == (1, 0)
         assert "3 days were not begun, as what they ask for would pass the budget of 0" in none.output
         server.count = lambda text: 240
+        assert (command(*job, "1").exit_code, server.tokens) == (0, 0), "rows that nothing was paid for tell no price"
         first = command(*job, "400")
         assert (first.exit_code, server.tokens) == (1, 240)
         assert "2 days were not begun, as what they ask for would pass the budget of 400" in first.output

@@ -60,7 +60,10 @@ def test_a_backfill_begun_anew_is_handed_no_dead_child_and_no_second_one_where_a
     finally:
         ended.set()
         killer.join()
-    assert served.run(run_id)["state"]["message"].endswith("2 days were not begun: 2026-03-20, 2026-03-21")
+    told = served.run(run_id)["state"]["message"]
+    assert told.endswith(
+        "2 days were not begun, as 3 runs in a row ended without having made one: 2026-03-20, 2026-03-21"
+    )
     assert [child["state_type"] for child in children(served, run_id)] == ["CANCELLED"] * STRIKES
 
     with Road(served.url, loses=b"/create_flow_run") as road:

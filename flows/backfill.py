@@ -153,7 +153,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     planned.check_days()
     show_plan(planned)
     if request.dry_run or not planned.work:
-        return BackfillReport(planned, held=_held(planned), dry_run=request.dry_run)
+        held = {day.day: day.held for day in planned.days if day.held}
+        return BackfillReport(planned, held=held, dry_run=request.dry_run)
 
     started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
@@ -195,9 +196,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         because = f"what they ask for would pass the budget of {request.budget:g}"
     if strikes == STRIKES:
         because = f"{STRIKES} runs in a row ended without having made one"
-    report = BackfillReport(
-        planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, _held(planned)
-    )
+    held = waiting(Lake(lake).history([day.day for day in planned.days]))
+    report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, held)
     show_outcomes(report.outcomes, report.held)
     if report.failed or report.left:
         raise BackfillIncomplete(report)
@@ -281,7 +281,3 @@ def _left(
         return ()
     newest_first = request.order == "newest first"
     return plan(lake, extractors, [day.day for day in open_days], what=request.what, newest_first=newest_first).work
-
-
-def _held(planned: Plan) -> dict[date, str]:
-    return waiting(Lake(planned.lake).history([day.day for day in planned.days]))

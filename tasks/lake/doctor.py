@@ -126,7 +126,7 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
     table = lake.table(name)
     snapshot = lake.snapshot(table)
     active = {file.path: file for file in snapshot.files}
-    shown = {path for _, release in _seen(lake) for each in release.tables for path in each.files}
+    seen = list(_seen(lake))
     for file in active.values():
         what = _fault(lake, file.path, file.size, deep=deep)
         if what is None:
@@ -139,9 +139,10 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
         done = _retire(lake, lake.snapshot(table), file)
         # What a source or a person brought can't be made from the lake, and readers see the file until the day is
         # made anew: the doctor goes on saying so.
-        repaired = table.name not in (*SOURCES, RELEASES.name) and file.path not in shown
+        shown = any(file.path in each.files for _, release in seen for each in release.tables)
+        repaired = table.name not in (*SOURCES, RELEASES.name) and not shown
         yield Finding(what, where, done, _remake(lake, table, file.day), repaired)
-    for day, release in _seen(lake):
+    for day, release in seen:
         for path in release.by_name[name].files if name in release.by_name else ():
             what = None if path in active else _fault(lake, path, None, deep=deep)
             if what is not None:

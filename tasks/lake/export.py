@@ -34,9 +34,10 @@ def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: 
         raise ValueError(
             f"can't write {out}: it would lie in the lake, where otzyv keeps its own files; name one outside"
         )
+    frames = lake.frames(days, tables)  # a lake that may not be read is no fault of the file's folder
     part = out.with_name(f".{out.name}.{uuid4().hex}.part")
     try:
-        rows = _write(lake.frames(days, tables), part, plain if out.suffix == ".csv" else lambda rows: rows, out.suffix)
+        rows = _write(frames, part, plain if out.suffix == ".csv" else lambda rows: rows, out.suffix)
         part.replace(out)
     except PermissionError as error:
         raise ValueError(f"can't write {out}: this user may not write in {out.parent}") from error

@@ -7,7 +7,7 @@
 Errors: ``SourceError`` for a source or file that is not what it should be, ``NothingThereError`` where there is none.
 """
 
-from tasks.sources.attachments import Attachment, fetch, resolve, sniff
+from tasks.sources.attachments import Attachment, fetch, resolve
 from tasks.sources.listing import ENDINGS, SourceFile, files
 from tasks.sources.reading import read
 from tasks.sources.record import (
@@ -20,6 +20,7 @@ from tasks.sources.record import (
     Refusal,
     SourceError,
 )
+from tasks.sources.sniff import sniff
 
 __all__ = [
     "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Attachment", "AttachmentRef", "NothingThereError", "Record",

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, Schema
+from deltalake import CommitProperties, Field, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -48,7 +48,11 @@ class EmptyDay(RuntimeError):
 
 
 class OtherColumns(RuntimeError):
-    """The table in the lake was made with other columns than those that are to be written."""
+    """The table in the lake has other columns than those to be written, by more than columns that may be added."""
+
+
+class _ColumnsAdded(Exception):
+    """The table has got the columns it lacked, by a commit of its own: the one at hand is tried again after it."""
 
 
 Outcome = Literal["published", "superseded"]
@@ -269,11 +273,11 @@ def _transact(
     ]
     handle = open_delta(storage, snapshot)
     schema = handle.schema()
-    if schema != Schema.from_arrow(snapshot.table.arrow):
-        raise OtherColumns(
-            f"table {snapshot.table.name!r} in the lake has other columns ({_told(schema)}) than this otzyv writes "
-            f"({_told(Schema.from_arrow(snapshot.table.arrow))}): new columns are a new table name"
-        )
+    if missing := _missing(schema, snapshot.table):
+        told = CommitProperties({COMMIT: uuid.uuid4().hex, ACTIONS: "1"}, max_commit_retries=0)
+        handle.alter.add_columns(missing, commit_properties=told)
+        storage.sync(log_entry(snapshot.table.name, snapshot.version + 1))
+        raise _ColumnsAdded
     handle.create_write_transaction(
         actions,
         mode="append",
@@ -283,8 +287,23 @@ def _transact(
     )
 
 
-def _told(schema: Schema) -> str:
-    return ", ".join(field.name for field in schema.fields)
+def _missing(schema: Schema, table: Table) -> list[Field]:
+    """The columns that a table in the lake lacks. Rows written before read as null there, so only nullable ones may be.
+
+    Raises OtherColumns for every other difference, and for a column that an extractor computes.
+    """
+    there = {field.name: field for field in schema.fields}
+    wanted = {field.name: field for field in Schema.from_arrow(table.arrow).fields}
+    missing = [field for name, field in wanted.items() if name not in there]
+    others = {name for name, field in there.items() if wanted.get(name) != field}
+    others |= {field.name for field in missing if not field.nullable or table.column(field.name).value}
+    if others:
+        raise OtherColumns(
+            f"table {table.name!r} in the lake has other columns ({', '.join(there)}) than this otzyv writes "
+            f"({', '.join(wanted)}); they differ in {', '.join(sorted(others))}: a lake that a newer otzyv has written "
+            "to needs that one, and an extractor's new columns are a new table name"
+        )
+    return missing
 
 
 def _partition(table: Table, file: DataFile) -> dict[str, str | None]:

@@ -336,7 +336,8 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of data files, in their order, as batches with the table's schema (the partition column included).
 
-    Raises CorruptFile, naming the file, if one is missing, cut off or fails a checksum.
+    A nullable column that was added to the table after a file was written is null in it. Raises CorruptFile, naming the
+    file, if one is missing, cut off, fails a checksum or lacks a column that is never null.
     """
     names = list(columns or table.names)
     schema = pa.schema([table.arrow.field(name) for name in names])
@@ -345,15 +346,20 @@ def read_batches(
         try:
             with storage.parquet(file.path) as parquet:
                 for batch in parquet.iter_batches(batch_size=rows, columns=stored):
-                    arrays = [
-                        pa.repeat(pa.scalar(file.day, field.type), batch.num_rows)
-                        if field.name == table.partition
-                        else batch.column(field.name).cast(field.type)
-                        for field in schema
-                    ]
+                    arrays = [_array(batch, field, table, file) for field in schema]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         except (OSError, pa.ArrowInvalid) as error:
             raise CorruptFile(storage, file.path, error) from error
+
+
+def _array(batch: pa.RecordBatch, field: pa.Field, table: Table, file: DataFile) -> pa.Array:
+    if field.name == table.partition:
+        return pa.repeat(pa.scalar(file.day, field.type), batch.num_rows)
+    if field.name in batch.schema.names:
+        return batch.column(field.name).cast(field.type)
+    if field.nullable:
+        return pa.nulls(batch.num_rows, field.type)
+    raise pa.ArrowInvalid(f"it has no column {field.name!r}")
 
 
 def read_table(

@@ -16,8 +16,8 @@ from deltalake.exceptions import DeltaError
 from schemas.sample import sample
 from schemas.table import Column, Table
 from schemas.tables import ATTACHMENTS
-from tasks.lake.publish import OtherColumns, WriteFailed, append, commit, write_file
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, open_snapshot, read_table
+from tasks.lake.publish import OtherColumns, append, commit, write_file
+from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, WriteFailed, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
 DAY = date(2026, 3, 1)

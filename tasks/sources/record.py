@@ -99,7 +99,12 @@ class NothingThereError(SourceError):
 
 
 class Fault(Exception):
-    """Why one record is refused. ``what`` is one of the phrases above, said of ``column`` or of the whole record."""
+    """Why one record is refused. ``what`` is one of the phrases above, said of ``column`` or of the whole record.
+
+    ``review_id``: whose record it is, where that could be read.
+    """
+
+    review_id: str | None = None
 
     def __init__(self, what: str, column: str = "") -> None:
         self.reason = f"{column} {what}" if column else what
@@ -145,7 +150,8 @@ class Record:
 class Refusal:
     """A record that was not taken: where it lies, the rule and reason (a key of ``REASONS``), and its bytes.
 
-    ``raw`` holds at most ``RAW_BYTES`` of them; ``raw_sha256`` is of all of them.
+    ``raw`` holds at most ``RAW_BYTES`` of them; ``raw_sha256`` is of all of them. ``review_id``: whose record it is,
+    None where that can't be told.
     """
 
     source_file: str
@@ -154,12 +160,13 @@ class Refusal:
     reason: str
     raw: bytes
     raw_sha256: str
+    review_id: str | None = None
 
 
 def refuse(source_file: str, offset: int, fault: Fault, raw: bytes, raw_sha256: str | None = None) -> Refusal:
     """``raw_sha256`` is given where ``raw`` is only the beginning of the record."""
     digest = raw_sha256 or hashlib.sha256(raw).hexdigest()
-    return Refusal(source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest)
+    return Refusal(source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest, fault.review_id)
 
 
 def parse(values: Mapping[str, object], *, timezone: ZoneInfo, source_file: str, offset: int, raw: bytes) -> Record:
@@ -169,11 +176,21 @@ def parse(values: Mapping[str, object], *, timezone: ZoneInfo, source_file: str,
     ``20240501T123005Z``); those without a zone are read in ``timezone`` (of an hour that occurs twice, the first), a
     date as its midnight.
     """
-    if len(raw) > RECORD_BYTES:
-        raise Fault("the record is larger than 16 MiB")
     review_id = _string(values, "review_id")
     if review_id is None or not review_id.strip():
         raise Fault("is missing", "review_id")
+    try:
+        return _record(review_id, values, timezone, source_file, offset, raw)
+    except Fault as fault:
+        fault.review_id = review_id
+        raise
+
+
+def _record(
+    review_id: str, values: Mapping[str, object], timezone: ZoneInfo, source_file: str, offset: int, raw: bytes
+) -> Record:
+    if len(raw) > RECORD_BYTES:
+        raise Fault("the record is larger than 16 MiB")
     created_at = _time(values, "created_at", timezone)
     if created_at is None:
         raise Fault("is missing", "created_at")

@@ -58,6 +58,7 @@ def test_a_value_that_is_not_what_its_column_holds_is_refused(
     found = read_bytes(tmp_path, bad + b"\n" + line(review_id="next"))
     assert [outcome(one) for one in found] == [rule, "next"]
     assert isinstance(found[0], Refusal)
+    assert found[0].review_id == (None if column == "review_id" else "r1"), "whose record it is can be told"
     assert found[0].reason.startswith(column)
     assert found[0].raw == bad
 

@@ -7,19 +7,23 @@ import io
 import math
 import os
 import re
-import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import isal_zlib
 from pyarrow import fs
+
+from tasks.lake.entry import Entry
+
+if TYPE_CHECKING:
+    from tasks.lake.object_store import ObjectStore
 
 FRESH = 6 * 3600.0
 """Seconds for which a file on S3 counts as changed now."""
@@ -62,14 +66,14 @@ class Storage:
 
     def __init__(self, uri: str | Path) -> None:
         text = check_uri(str(uri))
+        self._objects: ObjectStore | None
         self.remote = text.startswith("s3://")
         if self.remote:
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-            scheme, _, host = (endpoint or "https://").partition("://")
             self.uri = text.rstrip("/")
-            self.options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"} if scheme == "http" else {}
-            root = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme, allow_bucket_creation=False)
-            self.fs = fs.SubTreeFileSystem(self.uri.removeprefix("s3://"), root)
+            plain = endpoint is not None and endpoint.startswith("http://")
+            self.options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"} if plain else {}
+            self._objects = _objects(self.uri, endpoint)
         else:
             self.root = _folder(text)
             for place in (self.root, *self.root.parents):
@@ -77,6 +81,7 @@ class Storage:
                     raise StorageError(f"can't keep a lake at {text}: {place} is a file, and a lake is a folder")
             self.uri = str(self.root)
             self.options = {}
+            self._objects = None
             self.fs = fs.SubTreeFileSystem(self.uri, fs.LocalFileSystem(use_mmap=False))
 
     def __repr__(self) -> str:
@@ -93,19 +98,34 @@ class Storage:
         return f"{self.uri}/{path}"
 
     def exists(self, path: str) -> bool:
-        return bool(self.fs.get_file_info(path).type == fs.FileType.File)
+        return self._entry(path) is not None
 
     def size(self, path: str) -> int | None:
         """Bytes of the file, None where there is none."""
-        info = self.fs.get_file_info(path)
-        return info.size if info.type == fs.FileType.File else None
+        entry = self._entry(path)
+        return entry.size if entry else None
 
     def read(self, path: str) -> bytes:
-        with self.fs.open_input_stream(path) as stream:
-            return bytes(stream.read())
+        if self._objects:
+            return self._objects.read(path)
+        return (self.root / path).read_bytes()
+
+    def _entry(self, path: str) -> Entry | None:
+        """The file at a path, None where there is none."""
+        if self._objects:
+            return self._objects.head(path)
+        info = self.fs.get_file_info(path)
+        return Entry(path, info.size, info.mtime_ns) if info.type == fs.FileType.File else None
+
+    def _entries(self, folder: str, *, recursive: bool = False) -> list[Entry]:
+        """The files in a folder; none where it is not there."""
+        if self._objects:
+            return self._objects.objects(folder) if recursive else self._objects.listed(folder)[0]
+        infos = self._listed(folder, recursive=recursive)
+        return [Entry(info.path, info.size, info.mtime_ns) for info in infos if info.type == fs.FileType.File]
 
     def _listed(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
-        """What lies in a folder; nothing where it is not there."""
+        """What lies in a folder on disk; nothing where it is not there."""
         selector = fs.FileSelector(folder, recursive=recursive, allow_not_found=True)
         for _ in range(LISTINGS):
             # Arrow takes a folder that comes, or one below that goes, while it lists for an error.
@@ -115,40 +135,43 @@ class Storage:
 
     def files(self, folder: str, *, recursive: bool = False) -> list[str]:
         """Paths of the files in a folder, sorted; none where the folder is not there."""
-        infos = self._listed(folder, recursive=recursive)
-        return sorted(info.path for info in infos if info.type == fs.FileType.File)
+        return sorted(entry.path for entry in self._entries(folder, recursive=recursive))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Path -> bytes of the files in a folder; none where the folder is not there."""
-        infos = self._listed(folder)
-        return {info.path: info.size for info in infos if info.type == fs.FileType.File}
+        return {entry.path: entry.size for entry in self._entries(folder)}
 
     def folders(self) -> list[str]:
         """The folders in the root, sorted."""
-        infos = self._listed("")
-        return sorted(info.path for info in infos if info.type == fs.FileType.Directory)
+        if self._objects:
+            return sorted(self._objects.listed("")[1])
+        return sorted(info.path for info in self._listed("") if info.type == fs.FileType.Directory)
 
     def delete(self, path: str) -> None:
         """Remove a file; one that is gone already is fine."""
+        if self._objects:
+            self._objects.delete(path)
+            return
         with suppress(FileNotFoundError):
             self.fs.delete_file(path)
 
     def move(self, path: str, to: str) -> str:
         """Move a file within the lake; returns its new address."""
-        if not self.remote:
+        if self._objects:
+            self._objects.move(path, to)
+        else:
             (self.root / to).parent.mkdir(parents=True, exist_ok=True)
-        self.fs.move(path, to)
+            self.fs.move(path, to)
         return self.at(to)
 
     def changed(self, folder: str) -> dict[str, float]:
         """Path -> time of the last change, in seconds since 1970, of the files in a folder and in those below it."""
-        infos = self._listed(folder, recursive=True)
-        return {info.path: info.mtime.timestamp() for info in infos if info.type == fs.FileType.File}
+        return {entry.path: entry.changed_at for entry in self._entries(folder, recursive=True)}
 
     def changed_at(self, path: str) -> float:
         """Time of the last change of a file, in seconds since 1970; infinite where there is none."""
-        info = self.fs.get_file_info(path)
-        return info.mtime.timestamp() if info.type == fs.FileType.File else math.inf
+        entry = self._entry(path)
+        return entry.changed_at if entry else math.inf
 
     def touch(self, path: str) -> bool:
         """Make a file count as changed in the last hours; False where there is none, and where it must be written anew.
@@ -187,9 +210,8 @@ class Storage:
                 yield stream
                 stream.path = path.replace("{crc}", f"{stream.crc:08x}")
                 file.flush()
-                if self.remote:
-                    with part.open("rb") as whole, self.fs.open_output_stream(stream.path) as target:
-                        shutil.copyfileobj(whole, target, 1 << 20)
+                if self._objects:
+                    self._objects.put(stream.path, part)
                 else:
                     os.fchmod(file.fileno(), 0o644)  # as others may read the lake; temporary files are private
                     if sync:
@@ -234,12 +256,11 @@ class Storage:
             stream.write(data)
 
     def write_new(self, path: str, data: bytes) -> bool:
-        """Write a file unless it is there; True if this call made it. On disk exactly one of two callers wins."""
+        """Write a file unless it is there; True if this call made it: of two callers exactly one wins."""
+        if self._objects:
+            return self._objects.put_new(path, data)
         if self.exists(path):
             return False
-        if self.remote:
-            self.write(path, data)
-            return True
         target = self.root / path
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
@@ -296,10 +317,19 @@ class Storage:
         if not self.remote:
             stat = (self.root / path).stat()
             return self.at(path), stat.st_size, stat.st_mtime_ns
-        info = self.fs.get_file_info(path)
-        if info.type != fs.FileType.File:
+        entry = self._entry(path)
+        if entry is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.at(path))
-        return self.at(path), info.size, info.mtime_ns
+        return self.at(path), entry.size, entry.changed_ns
+
+
+def _objects(uri: str, endpoint: str | None) -> ObjectStore:
+    from tasks.lake.object_store import ObjectStore  # its libraries are for lakes on S3 alone
+
+    try:
+        return ObjectStore(uri.removeprefix("s3://"), endpoint)
+    except PermissionError as error:
+        raise StorageError(f"can't open the lake at {uri}: {error}") from error
 
 
 class DamagedFile(OSError):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
-from tasks.sources import csv, jsonl, parquet
 from tasks.sources.beneath import NotPlainError, open_beneath
+from tasks.sources.formats import csv, jsonl, parquet
 from tasks.sources.listing import SourceFile
 from tasks.sources.record import COLUMNS, Fault, Record, Refusal, SourceError, parse, refuse
 

@@ -111,6 +111,7 @@ def notes(report: RunReport) -> Iterator[str]:
     if report.accounting:
         yield from _all_refused(report.lake, report.accounting)
         yield from _undecided(report.accounting)
+        yield from report.accounting.notes
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"

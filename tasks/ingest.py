@@ -20,7 +20,7 @@ from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import keyed, keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.sources import Record, Refusal, SourceFile, fetch, files, read
+from tasks.sources import Listing, Record, Refusal, SourceFile, fetch, find, read, told
 from tasks.text.redact import redact
 
 BATCH = 2000
@@ -48,6 +48,8 @@ class Accounting:
     """Reviews that the source no longer holds and the lake has let go; None where the source is no snapshot."""
     undecided: int = 0
     """Reviews with two states of which neither is newer by updated_at: one of them is kept, always the same."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the source: lines, the files that were left aside first."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -88,8 +90,10 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     attachments: list[pa.RecordBatch] = []
     refused: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
+    daily = days if days and "{day}" in source.path else [None]
+    listings = [find(source.path, day) for day in daily]
 
-    for file, item in _records(source, days, lake):
+    for file, item in _records(listings, source, lake):
         counts["records_in"] += 1
         if isinstance(item, Refusal):
             if forgotten.named_in(item.raw, author_key):
@@ -141,6 +145,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         reasons=dict(reasons),
         gone=done.gone if scope is not None else None,
         undecided=done.undecided,
+        notes=tuple(told([aside for listing in listings for aside in listing.aside])),
     )
 
 
@@ -153,9 +158,8 @@ def _emptied(lake: Lake) -> set[date]:
 _ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 
 
-def _records(source: Source, days: Sequence[date] | None, lake: Lake) -> Iterator[tuple[SourceFile, Record | Refusal]]:
-    daily = days if days and "{day}" in source.path else [None]
-    for file in (file for day in daily for file in files(source.path, day)):
+def _records(listings: Sequence[Listing], source: Source, lake: Lake) -> Iterator[tuple[SourceFile, Record | Refusal]]:
+    for file in (file for listing in listings for file in listing.files):
         for item in read(file, mapping=source.mapping or {}, timezone=lake.constants.zone):
             yield file, item
 

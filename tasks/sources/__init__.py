@@ -1,6 +1,6 @@
 """Reading reviews as other systems wrote them: strict, streaming, every record either taken or refused with a reason.
 
-    for file in files("reviews/", day):
+    for file in find("reviews/", day).files:
         for record in read(file, mapping={"text": "body"}, timezone=ZoneInfo("UTC")):
             ...  # a Record, or a Refusal
 
@@ -8,7 +8,7 @@ Errors: ``SourceError`` for a source or file that is not what it should be, ``No
 """
 
 from tasks.sources.attachments import Attachment, fetch, resolve
-from tasks.sources.listing import ENDINGS, SourceFile, files
+from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, told
 from tasks.sources.reading import read
 from tasks.sources.record import (
     COLUMNS,
@@ -23,6 +23,7 @@ from tasks.sources.record import (
 from tasks.sources.sniff import sniff
 
 __all__ = [
-    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Attachment", "AttachmentRef", "NothingThereError", "Record",
-    "Refusal", "SourceError", "SourceFile", "fetch", "files", "read", "resolve", "sniff",
+    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Listing",
+    "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "fetch", "files", "find", "read", "resolve",
+    "sniff", "told",
 ]  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,7 +15,19 @@ from tasks.sources.record import NothingThereError, SourceError
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 """The endings that can be read, in upper or lower case."""
 
-_log = logging.getLogger(__name__)
+HIDDEN = "its name begins with . or _"
+UNKNOWN = "its ending is none that can be read"
+LINK = "it is a link to a folder"
+
+_NAMED = 5
+"""How many names stand in a line about what was left aside."""
+
+_ATTACHED = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
+     ".svg", ".wav", ".mp3", ".ogg", ".oga", ".opus", ".flac", ".m4a", ".aac", ".amr", ".3gp", ".caf", ".mka", ".mkv",
+     ".webm", ".mp4", ".mov", ".wma", ".aif", ".aiff")
+)  # fmt: skip
+"""Endings of pictures and recordings: they lie beside the records that name them, and are never taken for records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,60 +46,104 @@ class SourceFile:
         return self.root / self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What lies in a source's folder and is not read: its path below the root, and why (HIDDEN, UNKNOWN or LINK)."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a source and what was left aside among them, both in the order of their names.
+
+    Pictures and recordings are in neither: records name them. Nor is what lies hidden and does not end as data does
+    (``_SUCCESS``, ``.DS_Store``). Of a folder that is left aside the folder is named.
+    """
+
+    files: tuple[SourceFile, ...]
+    aside: tuple[Aside, ...] = ()
+
+
 def files(path: str | Path, day: date | None = None) -> list[SourceFile]:
-    """The files of a source, in the order of their names: one file, or all of a folder and the folders in it.
+    """The files that ``find`` finds."""
+    return list(find(path, day).files)
+
+
+def find(path: str | Path, day: date | None = None) -> Listing:
+    """A source's files: one file, or all of a folder and the folders in it.
 
     ``{day}`` in ``path`` stands for ``day`` as ``2024-05-01``, or for every day found there if ``day`` is None; what
     lies above it is then the root. Without it the root is the folder, or the folder that the one file lies in.
 
-    In a folder, names that begin with ``.`` or ``_`` are passed over (as other readers of data folders do: they are
-    leftovers and logs), and linked folders are not entered. Raises NothingThereError if there is nothing to read,
-    and SourceError if a file to read is a link or no regular file.
+    In a folder, names that begin with ``.`` or ``_`` are left aside (as other readers of data folders do: they are
+    leftovers and logs), and so are linked folders and endings that can't be read. Raises NothingThereError if there is
+    nothing to read, and SourceError if a file to read is a link or no regular file.
     """
     if not str(path).strip():
         raise SourceError("a source is a file or a folder, and none is named")  # not the folder where one happens to be
     path = Path(path)
     at = next((i for i, part in enumerate(path.parts) if "{day}" in part), None)
+    root = Path(*path.parts[:at]) if at is not None else path if path.is_dir() else path.parent
     if at is None:
-        root = path.parent if not path.is_dir() else path
-        found = list(_below(root, path))
+        places = [path]
     elif day is not None:
-        root = Path(*path.parts[:at])
-        found = list(_below(root, Path(str(path).replace("{day}", day.isoformat()))))
+        places = [Path(str(path).replace("{day}", day.isoformat()))]
     else:
-        root = Path(*path.parts[:at])
-        found = [file for one in _every_day(root, path.parts[at:]) for file in _below(root, one)]
-        if not found:
+        places = list(_every_day(root, path.parts[at:]))
+        if not places:
             raise NothingThereError(f"{path}: no such path for any day; {{day}} stands for a date such as 2024-05-01")
-    return sorted(found, key=lambda file: file.name)
+    found = [each for place in places for each in _below(root, place)]
+    return Listing(
+        tuple(sorted((each for each in found if isinstance(each, SourceFile)), key=lambda file: file.name)),
+        tuple(sorted((each for each in found if isinstance(each, Aside)), key=lambda aside: aside.name)),
+    )
 
 
-def _below(root: Path, path: Path) -> Iterator[SourceFile]:
-    """What there is to read at ``path``, which is ``root`` or lies below it."""
+def told(aside: Sequence[Aside]) -> Iterator[str]:
+    """A line for each reason why something was left aside, with the first names."""
+    for reason in (HIDDEN, UNKNOWN, LINK):
+        if names := [each.name for each in aside if each.reason == reason]:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield f"not read: {', '.join(names[:_NAMED])}{more}: {reason}"
+
+
+def _below(root: Path, path: Path) -> Sequence[SourceFile | Aside]:
+    """What there is at ``path``, which is ``root`` or lies below it."""
     if path.is_symlink():
         raise SourceError(f"{path} is a link; name the file or folder that it leads to")
     if not path.exists():
         raise NothingThereError(f"{path} is not there; a source is a file or a folder of files {_endings()}")
     if not path.is_dir():
-        yield _file(root, path)
-        return
-    found = [_file(root, inner) for inner in _walk(path)]
-    if not found:
-        raise NothingThereError(f"{path} holds no file to read; a source's files end in {_endings()}")
-    yield from found
+        return [_file(root, path)]
+    found = list(_walk(root, path))
+    if not any(isinstance(each, SourceFile) for each in found):
+        there = next((f" ({one.name}: {one.reason})" for one in found if isinstance(one, Aside)), "")
+        raise NothingThereError(f"{path} holds no file to read{there}; a source's files end in {_endings()}")
+    return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(root: Path, folder: Path) -> Iterator[SourceFile | Aside]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            path = Path(entry.path)
+            is_folder, name = entry.is_dir(follow_symlinks=False), path.relative_to(root).as_posix()
             if entry.name.startswith((".", "_")):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
+                if _holds_data(path) if is_folder else _ending(entry.name):
+                    yield Aside(name, HIDDEN)
+            elif is_folder:
+                yield from _walk(root, path)
             elif entry.is_symlink() and entry.is_dir():
-                _log.warning("linked folder not entered: %s", entry.path)
+                yield Aside(name, LINK)
             elif _ending(entry.name):
-                yield Path(entry.path)
+                yield _file(root, path)
+            elif path.suffix.lower() not in _ATTACHED:
+                yield Aside(name, UNKNOWN)
+
+
+def _holds_data(folder: Path) -> bool:
+    return any(_ending(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _file(root: Path, path: Path) -> SourceFile:

@@ -172,6 +172,18 @@ def test_a_file_that_is_not_what_it_claims_is_one_error_that_names_it(otzyv: Otz
     assert otzyv.opened().read(REVIEWS).equals(reviews)
 
 
+def test_what_is_left_aside_in_a_folder_is_named_once_with_the_reason(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a")])
+    for name in ("_sheet1.csv", *(f"part{n}.xml" for n in range(7)), "photo.jpg", "_SUCCESS"):
+        (otzyv.source / name).write_bytes(b"")
+    for arguments in (("ingest",), ("run", "--extractors", "sentiment_mini", "--json")):
+        done = command(*arguments, "--source", otzyv.source, "--lake", otzyv.lake)
+        assert done.exit_code == 0
+        hidden, unknown = [line for line in done.stderr.splitlines() if "not read" in line]
+        assert hidden == "not read: _sheet1.csv: its name begins with . or _"
+        assert unknown.startswith("not read: part0.xml, part1.xml, part2.xml, part3.xml, part4.xml and 2 more: its end")
+
+
 def test_a_linked_file_is_refused_before_a_lake_is_made(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [review("a")])
     (otzyv.source / "b.jsonl").symlink_to(otzyv.source / "a.jsonl")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources import ENDINGS, SourceError, files, read
+from tasks.sources import ENDINGS, Aside, SourceError, files, find, read
+from tasks.sources.listing import HIDDEN, LINK, UNKNOWN
 from tests.tasks.sources.reviews import UTC, line
 
 
@@ -24,10 +25,17 @@ def names(path: Path | str, day: date | None = None) -> list[str]:
 
 def test_a_folder_is_all_its_files_in_one_order(tmp_path: Path) -> None:
     wanted = ["a.CSV", "b.jsonl", "b/a.parquet", "b/c/d.jsonl.gz", "я.jsonl"]
-    passed_over = ["photo.jpg", "._b.jsonl", ".hidden/a.jsonl", "_delta_log/1.parquet", "notes.json", "b/_SUCCESS"]
-    for name in reversed(wanted + passed_over):
+    aside = {
+        "._b.jsonl": HIDDEN, ".hidden": HIDDEN, "_sheet1.csv": HIDDEN, "b/_old.jsonl.gz": HIDDEN,
+        "b/dump.xml": UNKNOWN, "notes.txt": UNKNOWN, "link": LINK,
+    }  # fmt: skip
+    neither = ["photo.jpg", "b/voice.OGG", "b/_SUCCESS", ".DS_Store", ".git/config", "_x/y/z.bin"]
+    places = [name for name in aside if name not in (".hidden", "link")]
+    for name in [".hidden/x/a.jsonl", *neither, *places, *wanted]:
         put(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path / "b")
     assert names(tmp_path) == wanted
+    assert find(tmp_path).aside == tuple(Aside(name, aside[name]) for name in sorted(aside))
     assert {file.ending for file in files(tmp_path)} == set(ENDINGS)
     assert all(file.path.is_file() for file in files(tmp_path))
     assert names(tmp_path / "b" / "a.parquet") == ["a.parquet"]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from schemas.tables import STATUSES
 from tasks.extractors.card import Card, Run, Weights
 from tasks.extractors.loaded import waiting
+from tasks.extractors.once import LOADING
 from tasks.extractors.registry import Extractor
 
 _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and OpenVINO word it, as a RuntimeError
@@ -52,7 +53,10 @@ class Model:
     def _load(self) -> Run:
         place, card = waiting(), self._extractor.card
         run = place.take(card, self._weights) if place is not None else None
-        return run or self._extractor.load(card, self._weights)
+        if run is None:
+            with LOADING:
+                run = self._extractor.load(card, self._weights)
+        return run
 
     def compute(self, contents: Sequence[Any]) -> Iterator[tuple[list[int], pa.RecordBatch | None]]:
         """Values of the contents: (indices, a row for each), until every index was given.

@@ -6,6 +6,7 @@ import functools
 from importlib.metadata import version
 from typing import Any
 
+from tasks.extractors.once import once
 from tasks.extractors.vocabulary import LONGEST
 
 DICTIONARY = f"pymorphy3 {version('pymorphy3')}, dictionaries {version('pymorphy3-dicts-ru')}"
@@ -29,7 +30,7 @@ def lemmas(text: str) -> list[str]:
     return [lemma(word) for word in text.split()]
 
 
-@functools.cache
+@once
 def _analyzer() -> Any:
     from pymorphy3 import MorphAnalyzer
 

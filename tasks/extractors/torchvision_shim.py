@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tasks.extractors.once import once
+
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _libraries: list[Any] = []  # torch forgets a library's operators when the object goes
 
 
-@functools.cache
+@once
 def load_torchvision() -> ModuleType:
     """Import torchvision. To be called before anything that may import it: timm, transformers' models.
 

@@ -94,8 +94,8 @@ def datas_for(card: Card) -> tuple[Data, ...]:
     return tuple(vectors(card.reads.dim or 0, 4)) if card.reads else good(card.modality)
 
 
-def rows(extractor: Extractor, datas: Sequence[Data]) -> pa.Table:
-    return pa.Table.from_batches(list(extract(extractor, None, contents(datas))))
+def rows(extractor: Extractor, datas: Sequence[Data], weights: Weights | None = None) -> pa.Table:
+    return pa.Table.from_batches(list(extract(extractor, weights, contents(datas))))
 
 
 def assert_equal(extractor: Extractor, one: pa.Table, other: pa.Table) -> None:

@@ -231,8 +231,12 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     accepted = sum(accounting.accepted_on.get(day, 0) for day in days)
     counts = (rows, accepted, rows - accepted, accounting.quarantined)
     yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
-    status = Counter(status for day in days for status in lake.read(ATTACHMENTS, day, ["status"])["status"].to_pylist())
-    yield "attachments", str(status.total()), "", "", "", "", _not_ok(status)
+    columns = [lake.read(ATTACHMENTS, day, ["status", "reason"]) for day in days]
+    ended = Counter(
+        row for rows in columns for row in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
+    )
+    status = {f"{status} ({why})" if why else status: count for (status, why), count in ended.items()}
+    yield "attachments", str(ended.total()), "", "", "", "", _not_ok(status)
 
 
 def _not_ok(counts: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""What ``otzyv explain`` shows: where each feature of a review comes from, never what it or the review says."""
+"""What ``otzyv explain`` shows: where each feature and attached file comes from, never what they or the review say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date
 
 import click
 
-from tasks.explain import Explained, Feature
+from tasks.explain import AttachedFile, Explained, Feature
 from tasks.explain import explain as explained
 from tasks.lake import Lake
 from tasks.lake.releases import SHOWN
@@ -29,11 +29,26 @@ def explain(lake: Lake, review_id: str, day: date | None, *, recompute: bool, as
 def _lines(said: Explained) -> Iterator[str]:
     made = f"{said.released_at:%Y-%m-%d %H:%M}"
     yield f"{said.review_id}, {said.day}, release {said.release_id[:SHOWN]} ({said.verdict} {made})"
+    for file in said.attachments:
+        yield f"\nattachments [{file.position}]: {_status(file.status, file.reason)}"
+        yield from (f"  {name:<12} {told}" for name, told in _of_file(file))
     for feature in said.features:
         place = "" if feature.position is None else f" [{feature.position}]"
-        yield f"\n{feature.table}{place}: {feature.status}"
+        yield f"\n{feature.table}{place}: {_status(feature.status, feature.why)}"
         for name, told in _facts(feature):
             yield f"  {name:<12} {told}"
+
+
+def _status(status: str, why: str | None) -> str:
+    return f"{status} ({why})" if why else status
+
+
+def _of_file(file: AttachedFile) -> Iterator[tuple[str, str]]:
+    if file.uri is not None:
+        yield "as written", file.uri
+    size = "" if file.bytes is None else f", {file.bytes:,} bytes"
+    yield "kind", f"{file.kind}, {file.media_type or 'type not known'}{size}"
+    yield "content", file.content_sha256 or "none"
 
 
 def _facts(feature: Feature) -> Iterator[tuple[str, str]]:

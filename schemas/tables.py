@@ -15,7 +15,44 @@ TRANSIENT = ("timeout", "out_of_memory", "over_budget")
 """Statuses of a passing fault: such a row is never reused, the next run tries again."""
 STATUSES = FINAL + TRANSIENT
 
+WHY: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "empty": "nothing in it",
+        "invalid": "a value failed a check",
+        "missing": "not found",
+        "undecodable": "damaged",
+        "too_large": "too large",
+        "unsupported": "a form that is not read",
+        "timeout": "took too long",
+        "out_of_memory": "took too much memory",
+        "over_budget": "the budget was spent",
+    }
+)
+"""What each status but ``ok`` says of a feature row; of an attached file that was not taken its own reason counts."""
+
 ATTACHMENT_STATUSES = ("ok", "missing", "too_large", "unsupported")
+
+ATTACHMENT_REASONS: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "not found": "missing",
+        "unreadable": "missing",
+        "refused by the host": "missing",
+        "too large": "too_large",
+        "empty file": "unsupported",
+        "no known type": "unsupported",
+        "another kind": "unsupported",
+        "ambiguous": "unsupported",
+        "not a file": "unsupported",
+        "a link": "unsupported",
+        "an absolute path": "unsupported",
+        "outside the folder": "unsupported",
+        "a URL": "unsupported",
+        "host not allowed": "unsupported",
+        "a private address": "unsupported",
+        "a redirect": "unsupported",
+    }
+)
+"""Why a file's bytes are not in the lake: the closed set of ``attachments.reason``, each with its status."""
 
 RULES = (
     "json", "encoding", "type", "missing_field", "range", "timestamp", "too_large", "control",
@@ -74,6 +111,20 @@ ATTACHMENTS = Table(
         Column(name="bytes", type=pa.int64(), doc="size of the file", required=False, low=0),
         _text("media_type", "type found in the content itself, not believed from its name", required=False),
         Column(name="status", type=_TEXT, doc="whether the bytes are in the lake", labels=ATTACHMENT_STATUSES),
+        Column(
+            name="reason",
+            type=_TEXT,
+            required=False,
+            doc="why they are not; null where they are, and in rows from before reasons were kept",
+            labels=tuple(ATTACHMENT_REASONS),
+        ),
+        _text(
+            "uri",
+            "where the source says the file is, as it writes it; of a URL without user, query and fragment; null in "
+            "rows from before",
+            required=False,
+            personal=True,
+        ),
         DAY,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from schemas.derived import rules
 from schemas.table import Table
-from schemas.tables import QUARANTINE, REVIEWS, RUNS
+from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
 from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, get
 from tasks.extractors.loop import Content, extract
@@ -44,6 +44,7 @@ class Recomputed:
 class Feature:
     """A row of a feature table, without its values.
 
+    ``why``: what its status says where it is not ``ok``, one of ``WHY`` or ``ATTACHMENT_REASONS``.
     ``made_of``: all that its fingerprint stands for, as the lake keeps it: name, code version, weights with their
     sha256, settings. ``table_version``: the table's version that published it, None where the log has forgotten.
     ``checks``: what its columns were held to; ``failed``: the one it failed.
@@ -52,6 +53,7 @@ class Feature:
     table: str
     position: int | None
     status: str
+    why: str | None
     content_sha256: str | None
     fingerprint: str
     made_of: Mapping[str, Any] | None
@@ -64,12 +66,27 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A row of ``attachments``, by the same names."""
+
+    position: int
+    kind: str
+    status: str
+    reason: str | None
+    uri: str | None
+    media_type: str | None
+    bytes: int | None
+    content_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     review_id: str
     day: date
     release_id: str
     verdict: str
     released_at: datetime
+    attachments: tuple[AttachedFile, ...]
     features: tuple[Feature, ...]
 
 
@@ -88,13 +105,17 @@ def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: b
     if review_id not in reviews["review_id"].to_pylist():
         raise LookupError(f"no review {review_id!r} in the release of {day}")
     runs = lake.read(RUNS)
+    names = [field.name for field in fields(AttachedFile)]
+    attached = _rows(lake, ATTACHMENTS, _files(release, ATTACHMENTS.name), review_id)
+    attachments = tuple(AttachedFile(**{name: row[name] for name in names}) for row in attached)
+    reasons = {file.position: file.reason for file in attachments}
     features = tuple(
         feature
         for released in release.tables
         if released.fingerprint is not None
-        for feature in _features(lake, release, released, review_id, runs, recompute=recompute)
+        for feature in _features(lake, release, released, review_id, runs, reasons, recompute=recompute)
     )
-    return Explained(review_id, day, release.release_id, release.verdict, release.created_at, features)
+    return Explained(review_id, day, release.release_id, release.verdict, release.created_at, attachments, features)
 
 
 def _day(lake: Lake, review_id: str) -> date:
@@ -115,7 +136,14 @@ def _files(release: Release, table: str) -> list[DataFile]:
 
 
 def _features(
-    lake: Lake, release: Release, released: ReleasedTable, review_id: str, runs: pa.Table, *, recompute: bool
+    lake: Lake,
+    release: Release,
+    released: ReleasedTable,
+    review_id: str,
+    runs: pa.Table,
+    reasons: Mapping[int, str | None],
+    *,
+    recompute: bool,
 ) -> Iterator[Feature]:
     table, files = lake.table(released.table), _files(release, released.table)
     extractor = _extractor(released.table)
@@ -128,6 +156,7 @@ def _features(
             table=table.name,
             position=row.get("position"),
             status=row["status"],
+            why=reasons.get(row.get("position", -1)) or WHY.get(row["status"]),
             content_sha256=row["content_sha256"],
             fingerprint=row["fingerprint"],
             made_of=made_of,

@@ -20,7 +20,7 @@ from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import keyed, keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.sources import Listing, Record, Refusal, SourceFile, fetch, find, read, told
+from tasks.sources import Listing, Names, Record, Refusal, SourceFile, as_told, fetch, find, read, told
 from tasks.text.redact import redact
 
 BATCH = 2000
@@ -92,6 +92,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     reasons: Counter[str] = Counter()
     daily = days if days and "{day}" in source.path else [None]
     listings = [find(source.path, day) for day in daily]
+    names = Names()
 
     for file, item in _records(listings, source, lake):
         counts["records_in"] += 1
@@ -112,7 +113,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
             continue
         row = len(batches) * BATCH + len(reviews)
         reviews.append(_review(item, author, lake))
-        attached += _attached(lake, file, item, row, reviews[-1]["day"])
+        attached += _attached(lake, file, item, names, row, reviews[-1]["day"])
         if len(reviews) == BATCH:
             batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
             reviews.clear()
@@ -183,10 +184,12 @@ def _review(record: Record, author: str | None, lake: Lake) -> dict[str, Any]:
     }
 
 
-def _attached(lake: Lake, file: SourceFile, record: Record, row: int, day: date) -> Iterator[dict[str, Any]]:
+def _attached(
+    lake: Lake, file: SourceFile, record: Record, names: Names, row: int, day: date
+) -> Iterator[dict[str, Any]]:
     for position, reference in enumerate(record.attachments):
         content = io.BytesIO()
-        found = fetch(file, reference, content)
+        found = fetch(file, reference, content, names=names)
         if found.sha256 is not None:
             put_blob(lake.storage, content.getvalue(), found.sha256)
         yield {
@@ -197,6 +200,8 @@ def _attached(lake: Lake, file: SourceFile, record: Record, row: int, day: date)
             "bytes": found.bytes_len,
             "media_type": found.media_type,
             "status": found.status,
+            "reason": found.reason,
+            "uri": as_told(reference.uri),
             "day": day,
             "record": row,
         }

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from schemas.tables import CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
 from tasks.features import TableRun
 from tasks.ingest import Accounting
 from tasks.lake import Lake
@@ -26,6 +26,7 @@ from tasks.quality.page import (
     TableLine,
     histogram_chart,
     label_chart,
+    reason_chart,
     refused_chart,
     render,
     status_chart,
@@ -52,7 +53,7 @@ def quality_page(
         accounting={k: v for k, v in asdict(accounting).items() if isinstance(v, int)} if accounting else None,
         days=sorted(days.items()),
         lines=lines,
-        charts=[status_chart(lines), _refused(lake, made_at), *charts],
+        charts=[status_chart(lines), _not_taken(lake, days), _refused(lake, made_at), *charts],
         held=_held(lake.history(sorted(days))),
     )
     return _write(lake, page)
@@ -81,13 +82,14 @@ def quality_page_of_days(lake_uri: str, first: date | None = None, last: date | 
     measured = _measured(lake, days)
     lines = [_line_of(row, _metrics(measured[day], table)) for (day, table), row in sorted(newest.items())]
     history = lake.history(days)
+    charts = _charts(measured, dict.fromkeys(line.table for line in reversed(lines)))
     page = Page(
         lake=lake.uri,
         made_at=datetime.now(UTC),
         accounting=None,
         days=[(day, _state(history.get(day, ()))) for day in days],
         lines=lines,
-        charts=[status_chart(lines), *_charts(measured, dict.fromkeys(line.table for line in reversed(lines)))],
+        charts=[status_chart(lines), _not_taken(lake, days), *charts],
         held=_held(history),
         title=f"Quality of {days[0]} to {days[-1]}" if len(days) > 1 else f"Quality of {days[0]}",
     )
@@ -159,6 +161,13 @@ def _charts(measured: Mapping[date, pa.Table], names: Iterable[str]) -> Iterator
 def _metrics(rows: pa.Table, table: str) -> dict[str, float]:
     rows = rows.filter(pc.equal(rows["table"], table))
     return dict(zip(rows["metric"].to_pylist(), rows["value"].to_pylist(), strict=True))
+
+
+def _not_taken(lake: Lake, days: Iterable[date]) -> Chart:
+    snapshot = lake.snapshot(ATTACHMENTS)
+    files = [file for day in days for file in snapshot.of(day)]
+    reasons = read_table(lake.storage, ATTACHMENTS, files, ["reason"])["reason"]
+    return reason_chart(Counter(reasons.drop_null().to_pylist()))
 
 
 def _refused(lake: Lake, now: datetime) -> Chart:

@@ -160,6 +160,12 @@ def refused_chart(refused: Mapping[str, int], day: date) -> Chart:
     return Chart("Quarantine by rule", f"refused on {day}", bars)
 
 
+def reason_chart(reasons: Mapping[str, int]) -> Chart:
+    """Attached files that were not taken, by the reason."""
+    bars = [(reason, [("", float(count))]) for reason, count in sorted(reasons.items(), key=lambda bar: -bar[1])]
+    return Chart("Files not taken by reason", "attachments; all days", bars)
+
+
 def label_chart(title: str, note: str, column: str, metrics: Mapping[date, Mapping[str, float]]) -> Chart:
     """Rows by label, a bar per day; one bar for all where there are more than a month of days."""
     counts = {str(day): _summed(f"{column}.", [measured]) for day, measured in metrics.items()}

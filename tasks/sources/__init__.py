@@ -7,8 +7,9 @@
 Errors: ``SourceError`` for a source or file that is not what it should be, ``NothingThereError`` where there is none.
 """
 
-from tasks.sources.attachments import Attachment, fetch, resolve
+from tasks.sources.attachments import Attachment, as_told, fetch
 from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, told
+from tasks.sources.names import Names
 from tasks.sources.reading import read
 from tasks.sources.record import (
     COLUMNS,
@@ -23,7 +24,7 @@ from tasks.sources.record import (
 from tasks.sources.sniff import sniff
 
 __all__ = [
-    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Listing",
-    "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "fetch", "files", "find", "read", "resolve",
+    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Listing", "Names",
+    "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "as_told", "fetch", "files", "find", "read",
     "sniff", "told",
 ]  # fmt: skip

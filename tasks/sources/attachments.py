@@ -5,110 +5,140 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol, cast
 
+from schemas.tables import ATTACHMENT_REASONS
 from tasks.sources.beneath import NotPlainError, open_beneath
 from tasks.sources.listing import SourceFile
+from tasks.sources.names import Names, Parts, RefusedPath, caseless, composed, parts_of, readings
 from tasks.sources.record import AttachmentRef
 from tasks.sources.sniff import sniff
 
 Status = Literal["ok", "missing", "too_large", "unsupported"]
 
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 LIMITS: Mapping[str, int] = MappingProxyType({"image": 20 * 10**6, "audio": 50 * 10**6})
 """Bytes that a file may have, by what its content is."""
 
 _PIECE = 2**18
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """What became of a reference. ``kind`` is what the record says or, where it says ``other``, what the content is.
 
-    ``media_type`` is of the content, ``bytes_len`` the file's size; ``sha256`` and ``path`` are given if ``ok``.
+    ``reason``: why its status is not ``ok`` (one of ``ATTACHMENT_REASONS``). ``media_type`` is of the content,
+    ``bytes_len`` the file's size; ``sha256`` is given if the status is ``ok``, and then ``path``, where the file lies.
     """
 
     kind: str
     status: Status
+    reason: str | None = None
     media_type: str | None = None
     bytes_len: int | None = None
     sha256: str | None = None
     path: Path | None = None
 
 
-def resolve(file: SourceFile, uri: str) -> Path | Literal["missing", "unsupported"]:
-    """Where the file lies that ``file``'s record names ``uri``, if it is a regular file under the source's root.
-
-    ``uri`` is a plain path with ``/``, relative to ``file``'s own folder, taken as it stands (``%2e`` is three
-    characters). ``..`` may lead up within the root. ``unsupported``: an absolute path, one that leads out of the root
-    or over a link, anything that is not a regular file, and every URL (RFC 3986: a path with a colon in its first
-    part needs ``./`` before it).
-
-    Another process may change what lies there; ``fetch`` opens and reads it safely.
-    """
-    try:
-        parts = _parts(file, uri)
-        open_beneath(file.root, parts).close()
-    except NotPlainError:
-        return "unsupported"
-    except FileNotFoundError:
-        return "missing"
-    return file.root.joinpath(*parts)
-
-
-def fetch(file: SourceFile, ref: AttachmentRef, into: BinaryIO | None = None) -> Attachment:
+def fetch(
+    file: SourceFile, ref: AttachmentRef, into: BinaryIO | None = None, *, names: Names | None = None
+) -> Attachment:
     """Read the file that ``ref`` names, once: the bytes hashed are those written to ``into``, if it is given.
 
-    ``into`` holds the whole file only if the status is ``ok``. ``unsupported`` is also content of no known type, or of
-    another kind than the record says; ``too_large`` what exceeds ``LIMITS``.
+    ``ref.uri`` is a path relative to ``file``'s own folder. A file of just that name is taken; else one that the path
+    means by Windows' or the web's way to write it (``names.readings``); else one whose name differs in how its letters
+    are composed; else in upper and lower case alone. ``ambiguous``: two files are as near. Whatever the path, only
+    regular files below the source's root are opened, and no link is followed.
+
+    ``into`` holds the whole file only if the status is ``ok``. ``names``: kept from one call to the next, it spares
+    listing a folder again. Raises OSError for the machine's own faults.
     """
     try:
-        parts = _parts(file, ref.uri)
-        stream = open_beneath(file.root, parts)
-    except NotPlainError:
-        return Attachment(ref.kind, "unsupported")
-    except FileNotFoundError:
-        return Attachment(ref.kind, "missing")
+        stream, parts = _open(file, ref.uri, names or Names())
+    except RefusedPath as refused:
+        return without(ref.kind, refused.reason)
     with stream:
-        piece, size, digest = stream.read(_PIECE), 0, hashlib.sha256()
-        found = sniff(piece)
-        if found is None:
-            return Attachment(ref.kind, "unsupported", bytes_len=_size(stream))
-        kind, media_type = found
-        if ref.kind not in ("other", kind):
-            return Attachment(ref.kind, "unsupported", media_type, _size(stream))
-        while piece:
-            size += len(piece)
-            if size > LIMITS[kind]:
-                return Attachment(kind, "too_large", media_type, _size(stream))
-            digest.update(piece)
-            if into is not None:
-                into.write(piece)
-            piece = stream.read(_PIECE)
-    return Attachment(kind, "ok", media_type, size, digest.hexdigest(), file.root.joinpath(*parts))
+        found = take(ref, stream, into)
+        if found.status == "ok":
+            return replace(found, path=file.root.joinpath(*parts))
+        return replace(found, bytes_len=stream.seek(0, 2))
 
 
-def _parts(file: SourceFile, uri: str) -> list[str]:
-    """The names that lead from the root to what ``uri`` means; raises NotPlainError."""
-    if not uri or uri.startswith("/") or uri.endswith("/") or "\0" in uri or _SCHEME.match(uri):
-        raise NotPlainError("not a relative path")
+def take(ref: AttachmentRef, stream: Readable, into: BinaryIO | None = None) -> Attachment:
+    """Read an attached file to its end, or as far as it is found to be none. Content alone decides what it is.
+
+    Refused as of no known type, as of another kind than the record says, as empty, and as too large (``LIMITS``).
+    """
+    piece, size, digest = stream.read(_PIECE), 0, hashlib.sha256()
+    found = sniff(piece)
+    if found is None:
+        return without(ref.kind, "no known type" if piece else "empty file")
+    kind, media_type = found
+    if ref.kind not in ("other", kind):
+        return without(ref.kind, "another kind", media_type)
+    while piece:
+        size += len(piece)
+        if size > LIMITS[kind]:
+            return without(kind, "too large", media_type)
+        digest.update(piece)
+        if into is not None:
+            into.write(piece)
+        piece = stream.read(_PIECE)
+    return Attachment(kind, "ok", None, media_type, size, digest.hexdigest())
+
+
+def without(kind: str, reason: str, media_type: str | None = None) -> Attachment:
+    """An attachment whose bytes are not taken."""
+    return Attachment(kind, cast(Status, ATTACHMENT_REASONS[reason]), reason, media_type)
+
+
+def as_told(uri: str) -> str:
+    """A reference as the lake keeps it: as the source writes it, but for what may be a key in a URL."""
+    if not _URL.match(uri.strip()):
+        return uri
+    place = re.sub(r"[?#].*", "", uri.strip(), flags=re.DOTALL)
+    return re.sub(r"//[^/\\]*@", "//", place)
+
+
+def _open(file: SourceFile, uri: str, names: Names) -> tuple[BinaryIO, Parts]:
+    """The file that a path means, and the names that lead there. Raises RefusedPath."""
+    folder = file.name.split("/")[:-1]
+    meant: list[tuple[Parts, Parts]] = []
+    refused = RefusedPath("not found")
+    for path in readings(uri):
+        try:
+            meant.append(parts_of(folder, path))
+        except RefusedPath as why:
+            if path == uri:  # as it stands it says so itself; of another reading, others may still be meant
+                raise
+            refused = why
+            continue
+        with suppress(FileNotFoundError):
+            parts = sum(meant[-1], ())
+            return _opened(file.root, parts), parts
+    for alike in (composed, caseless):
+        for given, written in meant:
+            found = list(islice(names.alike(file.root, given, written, alike), 2))
+            if len(found) > 1:
+                raise RefusedPath("ambiguous")
+            with suppress(FileNotFoundError):
+                for parts in found:
+                    return _opened(file.root, parts), parts
+    raise refused
+
+
+def _opened(root: Path, parts: Parts) -> BinaryIO:
     try:
-        uri.encode()
-    except UnicodeEncodeError:
-        raise NotPlainError("not a name in Unicode") from None
-    parts = file.name.split("/")[:-1]
-    for part in uri.split("/"):
-        if part == "..":
-            if not parts:
-                raise NotPlainError("leads out of the source")
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return parts
-
-
-def _size(stream: BinaryIO) -> int:
-    return stream.seek(0, 2)
+        return open_beneath(root, parts)
+    except NotPlainError as error:
+        raise RefusedPath(error.reason) from None

@@ -7,11 +7,15 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 
 class NotPlainError(Exception):
-    """A link on the way, or something that is not a regular file."""
+    """``reason``: ``a link`` on the way, something that is ``not a file``, or one that this user may not read."""
+
+    def __init__(self, reason: Literal["a link", "not a file", "unreadable"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def open_beneath(root: Path, parts: Sequence[str]) -> BinaryIO:
@@ -24,20 +28,43 @@ def open_beneath(root: Path, parts: Sequence[str]) -> BinaryIO:
     Raises FileNotFoundError (also for names no file can have), NotPlainError, or OSError for the machine's own faults.
     """
     if not parts:
-        raise NotPlainError("a folder")
-    if any(part in ("", ".", "..") or "/" in part for part in parts):
-        raise ValueError("parts must be single names")
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        raise NotPlainError("not a file")
+    folder = _folder(root, parts[:-1])
     try:
-        for part in parts[:-1]:
-            inner = _open(folder, part, stat.S_ISDIR, os.O_DIRECTORY)
-            os.close(folder)
-            folder = inner
         # O_NONBLOCK: opening a pipe that was swapped in must not wait for its writer
-        handle = _open(folder, parts[-1], stat.S_ISREG, os.O_NONBLOCK)
+        handle = _open(folder, _single(parts[-1]), stat.S_ISREG, os.O_NONBLOCK)
     finally:
         os.close(folder)
     return os.fdopen(handle, "rb", buffering=0)
+
+
+def names_beneath(root: Path, parts: Sequence[str]) -> list[str]:
+    """The names in the folder ``root/part/part/…``, whatever they are of, sorted; reached as ``open_beneath`` does."""
+    folder = _folder(root, parts)
+    try:
+        return sorted(os.listdir(folder))
+    finally:
+        os.close(folder)
+
+
+def _folder(root: Path, parts: Sequence[str]) -> int:
+    """A handle of the folder, to be closed."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            inner = _open(folder, _single(part), stat.S_ISDIR, os.O_DIRECTORY)
+            os.close(folder)
+            folder = inner
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _single(part: str) -> str:
+    if part in ("", ".", "..") or "/" in part:
+        raise ValueError("parts must be single names")
+    return part
 
 
 _NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
@@ -50,15 +77,17 @@ def _open(folder: int, name: str, wanted: Callable[[int], bool], flags: int) -> 
         if stat.S_ISREG(mode) and not wanted(mode):  # a/b where a is a file: there is no such b
             raise FileNotFoundError(errno.ENOENT, "no such file")
         if not wanted(mode):
-            raise NotPlainError("a link, or not a regular file")
+            raise NotPlainError("a link" if stat.S_ISLNK(mode) else "not a file")
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ELOOP:  # became a link between the two calls
-            raise NotPlainError("a link, or not a regular file") from None
+            raise NotPlainError("a link") from None
         if error.errno in _NO_SUCH_NAME:
             raise FileNotFoundError(errno.ENOENT, "no such file") from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise NotPlainError("unreadable") from None
         raise
     if not wanted(os.fstat(handle).st_mode):
         os.close(handle)
-        raise NotPlainError("a link, or not a regular file")
+        raise NotPlainError("not a file")
     return handle

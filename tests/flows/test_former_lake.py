@@ -17,7 +17,7 @@ from tasks.lake.publish import commit, write_file
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import image
 
-ADDED = ("media_type",)
+ADDED = ("reason", "uri")
 """Columns of ``attachments`` that a former otzyv did not know."""
 DAYS = ("2026-03-01", "2026-03-02")
 
@@ -48,7 +48,7 @@ def test_a_lake_without_the_columns_that_were_added_goes_on(otzyv: Otzyv, tmp_pa
 
     seen = otzyv.opened().frame(None, tables.split(","), "arrow")
     assert seen.num_rows == 4
-    assert seen["attachments.media_type"].to_pylist() == [[None, None]] * 4
+    assert seen["attachments.reason"].to_pylist() == [[None, None]] * 4
     assert command("doctor", "--lake", otzyv.lake, "--deep").stdout == "Nothing is wrong.\n"
     assert command("maintain", "--lake", otzyv.lake).exit_code == 0
     assert command("export", "--lake", otzyv.lake, "--tables", tables, "--out", tmp_path / "a.parquet").exit_code == 0
@@ -57,8 +57,8 @@ def test_a_lake_without_the_columns_that_were_added_goes_on(otzyv: Otzyv, tmp_pa
     otzyv.write("a.jsonl", [first[0] | {"updated_at": "2026-04-01"}])
     otzyv.run(extractors="sentiment_mini,image_pixels")
     assert former in otzyv.opened().snapshot(ATTACHMENTS).files, "a day that did not change is not written again"
-    types = {r["review_id"]: r["media_type"] for r in otzyv.opened().read(ATTACHMENTS).to_pylist() if not r["position"]}
-    assert types == {"r0": "image/png", "r1": None, "r2": None, "r3": None}
+    reasons = {r["review_id"]: r["reason"] for r in otzyv.opened().read(ATTACHMENTS).to_pylist() if r["position"]}
+    assert reasons == {"r0": "not found", "r1": None, "r2": None, "r3": None}
     said = json.loads(command("forget", "--review", "r1", "--lake", otzyv.lake, "--json").stdout)
     assert said["reviews"] == 1
     assert sorted(otzyv.opened().frame(None, tables.split(","))["review_id"]) == ["r0", "r2", "r3"]

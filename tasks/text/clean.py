@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from schemas.tables import CLEAN_VALUES
 from tasks.text.markup import defuse
-from tasks.text.rules import RULES_PLAIN, RULES_TEXT, Rule
+from tasks.text.rules import RULES_PLAIN, RULES_TEXT, Rule, compatible, invisible
 from tasks.text.scripts import Language, language
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what the rules give."""
 
 _ROUNDS = 5
@@ -102,16 +102,16 @@ def _steps(raw: str) -> Iterator[Step]:
         for step in _apply(rules, text, "text"):
             text = step.after
             yield step
-        if text == before or not ("&" in before or "<" in before):
+        if text == before:
             break
     yield from _apply(RULES_PLAIN, text, "plain")
 
 
 def _rounds() -> Iterator[tuple[Rule, ...]]:
-    """An entity may spell a tag, and a tag may part an entity: rounds until nothing changes, then without markup."""
+    """One rule may uncover what is for another: rounds until nothing changes, in hostile texts then without markup."""
     for _ in range(_ROUNDS):
         yield RULES_TEXT
-    yield (defuse, *RULES_TEXT)
+    yield (invisible, compatible, defuse, *RULES_TEXT)
 
 
 def _apply(rules: Sequence[Rule], text: str, output: Literal["text", "plain"]) -> Iterator[Step]:

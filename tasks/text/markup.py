@@ -1,4 +1,4 @@
-"""What HTML leaves in a text: entities and tags."""
+"""What HTML leaves in a text: entities."""
 
 from __future__ import annotations
 
@@ -12,47 +12,33 @@ ENTITY = re.compile(
 )
 """A character reference with its semicolon, escaped however often. Without one it is rather a URL or R&D."""
 
-INLINE = frozenset({
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd",
-    "label", "mark", "nobr", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var",
-    "wbr",
+_SIGNS = dict.fromkeys(map(ord, "&<[\\"), " ")
+
+
+_USUAL = frozenset({
+    "amp", "apos", "bdquo", "bull", "cent", "copy", "deg", "emsp", "ensp", "euro", "frac12", "frac14", "frac34", "ge",
+    "gt", "hellip", "laquo", "ldquo", "le", "lrm", "lsaquo", "lsquo", "lt", "mdash", "middot", "minus", "nbsp", "ndash",
+    "para", "permil", "plusmn", "quot", "raquo", "rdquo", "reg", "rlm", "rsaquo", "rsquo", "sbquo", "sect", "shy",
+    "sup2", "sup3", "thinsp", "times", "trade", "zwj", "zwnj",
 })  # fmt: skip
-"""Tags inside a word or sentence: they vanish. In place of a block's tag stands a blank, as a browser breaks there."""
-
-_BLOCK = frozenset({
-    "address", "area", "article", "aside", "audio", "blockquote", "body", "br", "button", "canvas", "caption",
-    "center", "col", "colgroup", "dd", "details", "dialog", "div", "dl", "dt", "embed", "fieldset", "figcaption",
-    "figure", "footer", "form", "frame", "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hr",
-    "html", "iframe", "img", "input", "legend", "li", "link", "main", "map", "menu", "meta", "nav", "noscript",
-    "object", "ol", "optgroup", "option", "p", "param", "picture", "pre", "script", "section", "select", "source",
-    "style", "summary", "svg", "table", "tbody", "td", "template", "textarea", "tfoot", "th", "thead", "title",
-    "tr", "track", "ul", "video",
-})  # fmt: skip
-
-_ATTRIBUTE = r"""\s+[a-z_:@][\w:.-]*+(?:\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>=`]++))?"""
-
-# No part crosses a < or >, so that no start is tried over more than the stretch to the next one: linear in any text.
-TAG = re.compile(
-    rf"<(?:/?([a-z][a-z0-9]*+)(?:{_ATTRIBUTE})*+\s*+/?"
-    r"|!--[^<>]*--|!doctype\b[^<>]*)>",
-    re.IGNORECASE | re.ASCII,
-)
-"""A tag of any name, a comment or a doctype; group 1 is the name."""
+"""Names that editors write into prose. The others may be a variable whose address C takes: ``p = &pi;``."""
+_ADDRESS = re.compile(r"[=(,&*]\s?&[a-z]")
 
 
 def entities(text: str) -> str:
-    """&quot; and &#1078; are the characters they stand for; names that HTML does not know stay."""
-    return ENTITY.sub(_character, text) if "&" in text else text
-
-
-def tags(text: str) -> str:
-    """HTML tags and comments vanish, or leave a blank where a browser breaks the line. <3 and vector<int> are none."""
-    return TAG.sub(_gap, text) if "<" in text else text
+    """&quot; and &#1078; are the characters they stand for; names that HTML does not know stay, and addresses in C."""
+    if "&" not in text:
+        return text
+    if _ADDRESS.search(text):
+        names = [match[1] for match in ENTITY.finditer(text)]
+        if all(name and name[0] != "#" and name not in _USUAL for name in names):
+            return text
+    return ENTITY.sub(_character, text)
 
 
 def defuse(text: str) -> str:
-    """Blanks for & and <, in a text whose markup is nested deeper than any honest one."""
-    return text.replace("&", " ").replace("<", " ")
+    """Blanks for the signs that markup begins with, in a text whose markup is nested deeper than any honest one."""
+    return text.translate(_SIGNS)
 
 
 def character(name: str) -> str | None:
@@ -66,10 +52,3 @@ def _character(match: re.Match[str]) -> str:
         return "&"
     found = character(name)
     return f"&{name};" if found is None else found
-
-
-def _gap(match: re.Match[str]) -> str:
-    name = (match[1] or "br").lower()
-    if name in INLINE:
-        return ""
-    return " " if name in _BLOCK else match[0]

@@ -9,8 +9,9 @@ import re
 import unicodedata
 from bisect import bisect_right
 
-from tasks.text.markup import ENTITY, INLINE, TAG, character
+from tasks.text.markup import ENTITY, character
 from tasks.text.rules import INVISIBLE
+from tasks.text.tags import INLINE, TAG
 
 PHONE = "[телефон]"
 MAIL = "[почта]"
@@ -30,7 +31,7 @@ _ZERO_WIDTH = re.compile(rf"[{INVISIBLE}\u200d\ufe0f\u20e3\u0300-\u036f]+")
 # What a reader does not see: an entity stands for its character, a tag or a zero-width character for nothing. A tag
 # that may hold a contact itself, <a href="tel:...">, is looked into.
 _UNSEEN = re.compile(
-    rf"{ENTITY.pattern}|(?=<[^<>\d@]*>)(?ai:{TAG.pattern})"
+    rf"{ENTITY.pattern}|(?=<[^<>\d@]*>)(?ai:{TAG.pattern}|<!--[^<>]*-->)"
     rf"|{_ZERO_WIDTH.pattern}|(?P<blanks>\s{{2,}})"
 )
 
@@ -147,7 +148,7 @@ class _View:
 
 
 def _stands_for(match: re.Match[str]) -> str:
-    entity, tag = match[1], match[2]
+    entity, tag = match[1], match["name"]
     if entity:
         found = character(entity)
         return match[0] if found is None else _ZERO_WIDTH.sub("", found)

@@ -1,7 +1,8 @@
 """The cleaning rules, in the order they act. A rule is a function from text to text, and its name is the rule's name.
 
 RULES_TEXT make ``text`` of what was received; RULES_PLAIN make ``plain`` of ``text``. Each list leaves its own output
-as it is; only markup can bring forth markup, so ``tasks.text.clean`` goes round RULES_TEXT again where there is any.
+as it is; what one rule leaves may be for another (an entity may spell a tag), so ``tasks.text.clean`` goes round
+RULES_TEXT until nothing changes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from tasks.text.markup import entities, tags
+from tasks.text.bbcode import bbcode
+from tasks.text.escapes import escapes
+from tasks.text.markup import entities
 from tasks.text.scripts import lookalikes, part_scripts
+from tasks.text.tags import office, tags
 
 Rule = Callable[[str], str]
 
@@ -24,12 +28,29 @@ INVISIBLE = (
 """Inside of a character class: controls, Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties but for the
 joiners of emoji, surrogates, private use, noncharacters."""
 
-_INVISIBLE = re.compile(f"[{INVISIBLE}]+")
+_INVISIBLE = re.compile(
+    "(\U0001f3f4[\U000e0061-\U000e007a]{3,6}\U000e007f)"  # a flag of a region, as England's, is spelt in tag characters
+    f"|[{INVISIBLE}]+"
+)
 _EMOJI = (
     "[\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a\u231b\u2328\u23cf\u23e9-\u23ff\u24c2\u25aa-\u25fe"
     "\u2600-\u27bf\u2934\u2935\u2b05-\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
 )
-_JOINERS = re.compile(f"({_EMOJI}\ufe0f?(?:\u200d{_EMOJI}\ufe0f?)*+)|[\u200d\ufe0f]")
+_SKIN = "[\U0001f3fb-\U0001f3ff]"
+_JOINERS = re.compile(
+    f"({_EMOJI}\ufe0f?{_SKIN}?(?:\u200d{_EMOJI}\ufe0f?{_SKIN}?)*+"
+    "|[0-9#*]\ufe0f\u20e3)"  # keycaps
+    "|[\u200d\ufe0f]"
+)
+
+_FANCY = re.compile(
+    "[\u0132\u0133\u0149\u017f\u01c4-\u01cc\u01f1-\u01f3"  # Latin digraphs and the long s
+    "\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c-\u2131\u2133-\u2138\u213c-\u213f\u2145-\u2149"
+    "\u2160-\u217f"  # letterlike symbols, Roman numerals
+    "\ufb00-\ufb06\ufb13-\ufb17\uff01-\uff5e\uff66-\uff9d\U0001d400-\U0001d7ff]"  # ligatures, wide, mathematical
+)
+"""What is a letter, a digit or ASCII once it is written plainly (Unicode's compatibility decomposition). Superscripts,
+fractions and signs of their own mean something as they are; circled digits are a list's numbers."""
 
 _MARKS = 8
 """The most combining marks in a row that stay: no language writes so many, and ordering many takes quadratic time."""
@@ -42,8 +63,13 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 
 def invisible(text: str) -> str:
     """Zero-width characters, controls and lone surrogates vanish. Those that join emoji stay between emoji."""
-    text = _INVISIBLE.sub("", text)
+    text = _INVISIBLE.sub(r"\1", text)
     return _JOINERS.sub(r"\1", text) if "\u200d" in text or "\ufe0f" in text else text
+
+
+def compatible(text: str) -> str:
+    """Letters and digits in fancy dress are themselves: 𝓢, Ｃ and ﬁ are S, C and fi. x², ½, №, ™ and ① stay."""
+    return text if text.isascii() else _FANCY.sub(_undressed, text)
 
 
 def nfc(text: str) -> str:
@@ -76,6 +102,10 @@ def punctuation(text: str) -> str:
     return _PUNCTUATION.sub(" ", text)
 
 
+def _undressed(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", match[0])
+
+
 def _unheap(text: str) -> str:
     return _LONG.sub(_first_marks, text)
 
@@ -89,5 +119,7 @@ def _first_marks(match: re.Match[str]) -> str:
     return "".join(kept)
 
 
-RULES_TEXT: tuple[Rule, ...] = (invisible, nfc, entities, tags, lookalikes, one_space)
+RULES_TEXT: tuple[Rule, ...] = (
+    invisible, compatible, nfc, office, tags, bbcode, entities, escapes, lookalikes, one_space,
+)  # fmt: skip
 RULES_PLAIN: tuple[Rule, ...] = (lower, yo, unstress, part_scripts, punctuation, one_space)

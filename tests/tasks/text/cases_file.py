@@ -1,4 +1,7 @@
-"""Reads the cases that linguists write: ``raw => expected``, one a line, ``#`` for a remark, no arrow for no change."""
+r"""Reads the cases that linguists write: ``raw => expected``, one a line, ``#`` for a remark, no arrow for no change.
+
+``\uXXXX`` is a character by its number, ``\n`` a line end, ``\t`` a tab and two backslashes are one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet
 
-_ESCAPE = re.compile(r"\\u([0-9a-f]{4})|\\n|\\t")
+_ESCAPE = re.compile(r"\\u([0-9a-f]{4})|\\n|\\t|\\\\")
 
 
 def cases(folder: str) -> list[ParameterSet]:
@@ -32,4 +35,4 @@ def _sides(line: str) -> tuple[str, str]:
 
 
 def _read(text: str) -> str:
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else {"\\n": "\n", "\\t": "\t"}[m[0]], text)
+    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}[m[0]], text)

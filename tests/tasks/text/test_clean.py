@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections import Counter
+from html.parser import HTMLParser
 
 import pyarrow as pa
 import pytest
@@ -21,13 +23,18 @@ PIECES = st.sampled_from([
     "&amp;", "&lt;", "&gt;", "amp;", "lt;", "&#", "38;", "108;", "&#8203;", "&#769;", "&#894;", "&shy;", "b", "br", "p",
     "<b>", "</b>", "<!--", "-->", "href=", "\u200b", "\u200d", "\ufe0f", "\ufeff", "\0", "\ud83d", "\ude00", "\u0301",
     "\u0306", "\u0308", "\u0316", "\u0338", "\u037e", "\u212a", "\u0344", "\u0958", "\u1100", "\u1161", "\u0653",
-    "\u0627", "\u034f", "\u2329", "\ue000",
+    "\u0627", "\u034f", "\u2329", "\ue000", "<p>", "<br>", "<br/>", "<script>", "</script>", "<img src=a>", "<o:p>",
+    "<!--[if x]>", "<![endif]-->", "[b]", "[/b]", "[i]", "[/i]", "[*]", "\\", "\\n", "\\r", ".", "_x000D_", "_x00",
+    "＜", "𝓢", "ﬁ", "1\ufe0f\u20e3", "\u20e3", "🏴", "\U000e0067", "\U000e007f", "🏽", "🇷🇺",
+    "тег ", "Курс", "&pi;", "= ",
 ])  # fmt: skip
 ANY_TEXT = st.text(st.characters(), max_size=40) | st.lists(PIECES, max_size=40).map("".join)
 
 HOSTILE = (
     "<", "&", "&amp;", "amp;", "&#38;", "<a", "<a ", "<a x=\"", "<!--", "<b>", "&lt;b&gt;", "<b <", "<b x=y ", "&am",
-    "👨\u200d", "\u0301\u0316", "aб", "İ", "\ud800", "\u200b",
+    "👨\u200d", "\u0301\u0316", "aб", "İ", "\ud800", "\u200b", "<p>", "</p>", "<br>", "</b>", "<b>x", "<!--[if x]>",
+    "<script>", "<style>x</style>", "<b></b>", "тег <b>", "<p x='", "[b]", "[/b]", "[b]x[/b]", "[b][/b]", "[url=", "[",
+    "\\n", "\\", "\\n\"", "а\\n", "_x000D_", "_x00", "🏴\U000e0067", "1\ufe0f", "&lt;p&gt;", "&pi;=", "Ｃ",
 )  # fmt: skip
 
 
@@ -91,7 +98,7 @@ def test_the_explanation_leads_from_the_raw_text_to_both_outputs(raw: str) -> No
 def test_the_explanation_names_the_rules_that_acted() -> None:
     acted = [(step.rule, step.output) for step in explain("<b>Ещё</b> &laquo;курc&raquo;")]
     assert acted == [
-        ("entities", "text"), ("tags", "text"), ("lookalikes", "text"),
+        ("tags", "text"), ("entities", "text"), ("lookalikes", "text"),
         ("lower", "plain"), ("yo", "plain"), ("punctuation", "plain"), ("one_space", "plain"),
     ]  # fmt: skip
     assert explain("уже чисто") == []
@@ -102,6 +109,67 @@ def test_hostile_text_is_cleaned_in_linear_time(piece: str) -> None:
     """200,000 characters each: anything quadratic would take hours."""
     cleaned = clean(piece * (200_000 // len(piece)) + ">")
     assert len(cleaned.text) <= 200_001
+
+
+# What a text may hold without being markup: words and signs, of which any may stand beside any.
+PROSE = st.lists(
+    st.text("абвгдежзийклмнопрстуфхцчшщъыьэюя", min_size=1, max_size=8)
+    | st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6)
+    | st.sampled_from([
+        "x<y", "and", "z>t", "Map<Button>", "vector<int>", "<table>", "<", ">", "&&", "a[i]", "[0]", "[b]", "<img>",
+        "->",         "List<b>", "if(a<b)", "C:\\new\\table", "R&D", "&x", "2 > 1", "<=>", "[1,", "2]", "#include",
+        "<stdio.h>",
+    ]),
+    max_size=20,
+).map(" ".join)  # fmt: skip
+
+
+@given(PROSE)
+@settings(max_examples=200, deadline=None)
+def test_no_word_of_prose_with_code_is_lost(raw: str) -> None:
+    """By letters alone, read by a loop that knows nothing of the rules."""
+    assert letters(clean(raw).text) == letters(raw)
+
+
+def letters(text: str) -> Counter[str]:
+    return Counter(character for character in text if unicodedata.category(character)[0] in "LN")
+
+
+@given(
+    st.recursive(
+        st.text("абвгд ежз", min_size=1, max_size=8),
+        lambda inner: st.tuples(
+            st.sampled_from(["b", "i", "p", "div", "li", "em", "td"]), st.lists(inner, min_size=1, max_size=3)
+        ).map(lambda part: f"<{part[0]}>{''.join(part[1])}</{part[0]}>"),
+        max_leaves=12,
+    )
+)
+@settings(max_examples=150, deadline=None)
+@example("<p>а<br>б &lt;table&gt; в</p><!-- г --><style>д</style>")
+@example('<div class="x > y"><img src="a.png">а</div><script>if (a < b) "</p>"</script>б')
+def test_what_stays_of_html_is_what_a_browser_shows(html: str) -> None:
+    """Beside the standard library's parser: the same characters, but for blanks."""
+    shown = _Shown()
+    shown.feed(f"<p>{html}</p>")
+    shown.close()
+    assert "".join(clean(f"<p>{html}</p>").text.split()) == "".join("".join(shown.seen).split())
+
+
+class _Shown(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self._hidden = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden = tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.seen.append(data)
 
 
 def test_a_batch_is_rows_of_the_table_in_the_order_given() -> None:

@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 
 from flows.console import learned, screen
 from schemas.tables import RUNS
-from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store
+from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store, unavailable
 from tasks.lake import Lake
 from tasks.lake.models import fitted
 from tasks.rates import FIGURES, rates
@@ -50,9 +50,11 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
                 **asdict(entry),
                 "contents_per_second": measured.get(entry.name),
                 "fits": [asdict(fit) for fit in fits if fit.name == entry.name],
+                "unavailable": None,
             }
             for entry in entries
         ]
+        rows += [{"name": name, "unavailable": reason} for name, reason in unavailable().items()]
         click.echo(json.dumps(rows, ensure_ascii=False, default=str))
         return
     grid = Grid(*(Column(head, no_wrap=True) for head in _HEADS), "licence", Column("source", overflow="fold"))
@@ -74,6 +76,8 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
     console.print(grid)
     for fit in fits:
         console.print(f"{fit.name} version {fit.version}, {fit.state}: {learned(fit)}", soft_wrap=True)
+    for name, reason in unavailable().items():
+        console.print(f"unavailable: {name}: {reason}", soft_wrap=True, markup=False)
     console.print(f"model store: {store.root()}", soft_wrap=True)
 
 
@@ -124,12 +128,14 @@ def _pulled(name: str, weights: Weights | None, to: Path | None) -> dict[str, An
 def verify(cards: Sequence[Card], *, as_json: bool, all_of_them: bool) -> bool:
     """Check every file's sha256; whether all is well. Weights not here are a fault unless all were asked about."""
     rows = [{"name": card.name, **_state(card)} for card in cards]
+    if all_of_them:
+        rows += [{"name": name, "state": "unavailable", "error": error} for name, error in unavailable().items()]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
     else:
         for row in rows:
             click.echo(f"{row['name']}: {row['state']}" + (f" ({row['error']})" if row["error"] else ""))
-    bad = {"wrong"} if all_of_them else {"wrong", "not here"}
+    bad = {"wrong", "unavailable"} if all_of_them else {"wrong", "not here"}
     return not any(row["state"] in bad for row in rows)
 
 

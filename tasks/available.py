@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tasks.artefacts import learned
-from tasks.extractors import Card, get, names
+from tasks.extractors import Card, get, names, unavailable
 from tasks.extractors.artefact import NeverFitted
 from tasks.extractors.catalogue import entry
 from tasks.extractors.embeddings_api import KEY
@@ -25,10 +25,14 @@ class Available:
     never_fitted: tuple[str, ...]
     without_weights: tuple[str, ...]
     paid: tuple[str, ...]
+    unavailable: Mapping[str, str]
+    """Name -> why its settings or its files can't be used."""
 
     @property
     def left_out(self) -> Iterator[str]:
         """A line for each kind that is left out: which, and what brings them."""
+        for name, reason in self.unavailable.items():
+            yield f"left out, unavailable: {name}: {reason}"
         if self.never_fitted:
             yield (
                 f"left out, never fitted in this lake: {', '.join(self.never_fitted)}; "
@@ -60,7 +64,7 @@ def available(lake_uri: str, beside: Collection[str] = ()) -> Available:
     unfitted = tuple(card.name for card in cards if card.fitted and not _learned(lake, card))
     bare = tuple(card.name for card in cards if card.name not in paid and not entry(card).here)
     runs = tuple(card.name for card in cards if card.name not in (*paid, *unfitted, *bare))
-    return Available(lake_uri, runs, unfitted, bare, paid)
+    return Available(lake_uri, runs, unfitted, bare, paid, unavailable())
 
 
 def _learned(lake: Lake | None, card: Card) -> bool:

@@ -1,6 +1,18 @@
 """Extractors turn contents into features: a card that says what is known, and a function that computes."""
 
 from tasks.extractors.card import AudioInput, Card, File, ImageInput, Run, Weights
-from tasks.extractors.registry import Extractor, get, names, register
+from tasks.extractors.registry import Extractor, get, names, register, unavailable
 
-__all__ = ["AudioInput", "Card", "Extractor", "File", "ImageInput", "Run", "Weights", "get", "names", "register"]
+__all__ = [
+    "AudioInput",
+    "Card",
+    "Extractor",
+    "File",
+    "ImageInput",
+    "Run",
+    "Weights",
+    "get",
+    "names",
+    "register",
+    "unavailable",
+]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tasks.extractors import own_cards, store
 from tasks.extractors.bert import RUBERT_TINY2, bert
 from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.registry import Extractor
+from tasks.extractors.registry import Configured, Extractor
 
 ADAPTED = "adapted.json"
 
@@ -42,6 +42,10 @@ def read(folder: Path) -> Record | None:
         return Record.model_validate_json((folder / ADAPTED).read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise BrokenRecord(
+            f"{folder / ADAPTED} can't be read ({error.strerror}): bring it back, or remove {folder}"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         said = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
@@ -50,10 +54,21 @@ def read(folder: Path) -> Record | None:
         ) from None
 
 
-def extractors(registered: Collection[str]) -> dict[str, Extractor]:
-    """Every adapted encoder in the model store whose name is not taken. Raises BrokenRecord."""
-    folders = sorted(path.parent for path in store.root().glob(f"text_*/{ADAPTED}"))
-    return {folder.name: Extractor(_card(folder), bert) for folder in folders if folder.name not in registered}
+def configured(registered: Collection[str]) -> Configured:
+    """Every adapted encoder in the model store whose name is not taken; unavailable is one whose files are broken."""
+    made: dict[str, Extractor] = {}
+    unavailable: dict[str, Exception] = {}
+    for folder in sorted(path.parent for path in store.root().glob(f"text_*/{ADAPTED}")):
+        if folder.name in registered:
+            continue
+        try:
+            made[folder.name] = Extractor(_card(folder), bert)
+        except BrokenRecord as error:
+            unavailable[folder.name] = error
+        except (LookupError, TypeError, ValueError, OSError, RecursionError, store.WeightsError) as error:
+            said = f"its files lack {error}" if isinstance(error, KeyError) else error
+            unavailable[folder.name] = store.WeightsError(f"{folder}: {said}; bring its files back, or remove it")
+    return Configured(made, unavailable)
 
 
 def learned_from(lake: str, days: Collection[date]) -> tuple[str, ...]:

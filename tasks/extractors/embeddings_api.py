@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from tasks.extractors.card import Card, File, Run, Weights
 from tasks.extractors.compute import ExtractorFailed, Unavailable
-from tasks.extractors.registry import Extractor, register
+from tasks.extractors.registry import Configured, Extractor, register
 from tasks.extractors.spending import Account, Spending, account
 from tasks.extractors.store import MissingWeights, locate
 
@@ -122,11 +122,16 @@ def text_openai(card: Card, weights: Weights | None) -> Run:
     return _Api(card, settings)
 
 
-def configured() -> dict[str, Extractor]:
-    """``text_openai`` as the settings have it; {} where they say nothing of it."""
-    settings = _settings()
+def configured(registered: Collection[str]) -> Configured:
+    """``text_openai`` as the settings have it; none where they say nothing of it, unavailable where they are broken."""
+    from tasks.extractors.settings import WrongSettings
+
+    try:
+        settings = _settings()
+    except WrongSettings as error:
+        return Configured({}, {TEXT_OPENAI.name: error})
     if settings is None:
-        return {}
+        return Configured({}, {})
     card = replace(
         TEXT_OPENAI,
         doc=f"vector of {settings.model} by an OpenAI-compatible API",
@@ -134,7 +139,7 @@ def configured() -> dict[str, Extractor]:
         dim=settings.dimensions,
         settings=(("host", settings.host), ("model", settings.model)),
     )
-    return {card.name: Extractor(card, text_openai, cost=cost)}
+    return Configured({card.name: Extractor(card, text_openai, cost=cost)}, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from schemas.table import Column
 from tasks.extractors import own_cards, store
 from tasks.extractors.bert import RUBERT_TINY2, bert
 from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.registry import Extractor, Loader
+from tasks.extractors.registry import SETTINGS, Configured, Extractor, Loader
 from tasks.extractors.speech import WAV2VEC2, speech
 from tasks.extractors.vision import vision
 from tasks.extractors.vision_cards import CARDS
@@ -35,25 +35,32 @@ _FILES = {
 }  # fmt: skip
 
 
-def extractors(registered: Collection[str]) -> dict[str, Extractor]:
-    """Every model that the settings name, as an extractor; {} where there are no settings.
+def configured(registered: Collection[str]) -> Configured:
+    """Every model that the settings name, as an extractor; none where there are no settings.
 
-    Raises WrongSettings for a name among ``registered``, and where a model's files are not what its setting says.
+    Unavailable is one with a name among ``registered``, and one whose files are not what its setting says.
     """
+    made: dict[str, Extractor] = {}
     if not any(name.upper() in ("OTZYV_SETTINGS", "OTZYV_EXTRACTORS") for name in os.environ):
-        return {}
+        return Configured(made, {})
     from tasks.extractors.settings import WrongSettings, extractor_settings
 
-    made = {}
-    for name, model in extractor_settings().extractors.items():
+    try:
+        models = extractor_settings().extractors
+    except WrongSettings as error:
+        return Configured(made, {SETTINGS: error})
+    unavailable: dict[str, Exception] = {}
+    for name, model in models.items():
+        if name in registered:  # which stays what it is
+            said = "there is an extractor of that name already"
+            unavailable[f"extractors.{name}"] = WrongSettings(f"settings, [extractors.{name}]: {said}")
+            continue
         try:
-            if name in registered:
-                raise ValueError("there is an extractor of that name already")
             made[name] = _extractor(name, model)
-        except (LookupError, TypeError, ValueError, OSError) as error:
-            said = f"its files lack {error}" if isinstance(error, KeyError) else error
-            raise WrongSettings(f"settings, [extractors.{name}]: {said}") from error
-    return made
+        except (LookupError, TypeError, ValueError, OSError, RecursionError, store.WeightsError) as error:
+            said = f"its files lack {error}" if isinstance(error, KeyError) else str(error)
+            unavailable[name] = WrongSettings(f"settings, [extractors.{name}]: {said}")
+    return Configured(made, unavailable)
 
 
 def _extractor(name: str, model: OwnModel) -> Extractor:

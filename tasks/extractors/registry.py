@@ -64,15 +64,39 @@ def register(card: Card, fit: Fit | None = None, cost: Cost | None = None) -> Ca
     return add
 
 
-def _registry() -> dict[str, Extractor]:
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The extractors that a part of the settings or of the model store describes, and what could not be read of it.
+
+    ``unavailable``: the extractor's name -> why it can't be used; ``SETTINGS`` where no name can be told.
+    """
+
+    extractors: dict[str, Extractor]
+    unavailable: dict[str, Exception]
+
+
+SETTINGS = "settings"
+
+
+def _registry() -> Configured:
+    """Every extractor there is on this machine. A part that is broken takes none of the others with it."""
     for module in MODULES:
         importlib.import_module(f"tasks.extractors.{module}")
-    own = importlib.import_module("tasks.extractors.own")
-    api = importlib.import_module("tasks.extractors.embeddings_api")
-    adapted = importlib.import_module("tasks.extractors.adapted")
-    known: dict[str, Extractor] = {**dict(sorted(_REGISTRY.items(), key=_place)), **api.configured()}
-    known |= adapted.extractors(known)
-    return {**known, **own.extractors(known)}
+    known = dict(sorted(_REGISTRY.items(), key=_place))
+    unavailable: dict[str, Exception] = {}
+    for module in ("embeddings_api", "adapted", "own"):
+        found: Configured = importlib.import_module(f"tasks.extractors.{module}").configured(known)
+        known |= found.extractors
+        unavailable |= found.unavailable
+    return Configured({name: known[name] for name in known if name not in unavailable}, unavailable)
+
+
+def unavailable() -> dict[str, str]:
+    """Extractors that the settings or the model store name and that can't be used, with the reason of each.
+
+    Under ``settings`` stands why the settings can't be read at all.
+    """
+    return {name: str(error) for name, error in _registry().unavailable.items()}
 
 
 def _place(item: tuple[str, Extractor]) -> int:
@@ -83,7 +107,7 @@ def _place(item: tuple[str, Extractor]) -> int:
 
 def names(profile: str | None = None) -> tuple[str, ...]:
     """The registered extractors, or those of a profile (``embedded``, ``standard``)."""
-    known = _registry()
+    known = _registry().extractors
     if profile is None:
         return tuple(known)
     chosen = tuple(name for name, extractor in known.items() if profile in extractor.card.profiles)
@@ -101,14 +125,19 @@ def in_order(wanted: Iterable[str]) -> tuple[str, ...]:
 def get(name: str) -> Extractor:
     """The extractor of that name. LookupError lists the names there are.
 
-    ``name@layer`` is an inner layer of it; ``pca_`` before a name reduces that one's vectors.
+    ``name@layer`` is an inner layer of it; ``pca_`` before a name reduces that one's vectors. Of an extractor that is
+    unavailable the error is raised that says why: WrongSettings or WeightsError.
     """
-    known = _registry()
     if name.startswith(PCA):
         from tasks.extractors.pca import of
 
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")
+    found = _registry()
+    known = found.extractors
     if whole not in known:
+        for part in (whole, SETTINGS):
+            if part in found.unavailable:
+                raise found.unavailable[part]
         raise LookupError(f"no extractor {whole!r}; there are: {', '.join(known)}")
     return replace(known[whole], card=known[whole].card.at(layer)) if at else known[whole]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pyarrow as pa
 import pytest
@@ -74,18 +77,25 @@ def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_ru
 
 @pytest.mark.parametrize("record", [b'{"days": [', b"[]", b"\xff", b'{"days": ["2026-03-01", "2026-13-01"]}'])
 @pytest.mark.usefixtures("prefect_server")
-def test_a_broken_record_of_an_adapted_encoder_is_named_where_extractors_are_asked_for(
+def test_a_broken_record_of_an_adapted_encoder_is_told_and_takes_no_other_extractor_with_it(
     store: Path, tmp_path: Path, record: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", "a key of tests")
     (store / "text_mine").mkdir(parents=True)
     (store / "text_mine" / "adapted.json").write_bytes(record)
     lake = Lake.create(tmp_path / "lake")
-    for needs in ((), ("where", "text_navec")):
-        done = otzyv(*needs)
-        assert (done.exit_code, done.stdout) == (1, "")
-        (line,) = done.stderr.splitlines()
-        assert line.startswith(f"Error: {store / 'text_mine' / 'adapted.json'} is not as `otzyv adapt` wrote it (")
+    said = f"{store / 'text_mine' / 'adapted.json'} is not as `otzyv adapt` wrote it ("
+    listed = otzyv()
+    assert listed.exit_code == 0
+    assert f"unavailable: text_mine: {said}" in listed.output
+    assert {"name": "text_mine", "unavailable": ANY} in json.loads(otzyv("--json").output)
+    asked = otzyv("where", "text_mine")
+    assert (asked.exit_code, asked.stdout) == (1, "")
+    assert asked.stderr.startswith(f"Error: {said}")
+    assert otzyv("where", "text_navec").exit_code == 0
+    verified = otzyv("verify")
+    assert verified.exit_code == 1
+    assert f"text_mine: unavailable ({said}" in verified.output
     for needs_none in (("maintain",), ("releases",), ("doctor",), ("forget", "--review", "a")):
         assert CliRunner().invoke(main, [*needs_none, "--lake", lake.uri]).exit_code == 0
 
@@ -182,3 +192,21 @@ def test_weights_go_to_another_machine_in_an_archive(
     taken = json.loads(otzyv("import", str(archive), "--json").stdout)
     assert taken == {"store": str(tmp_path / "elsewhere"), "names": ["image_mobilenetv2"]}
     assert otzyv("verify", "image_mobilenetv2").exit_code == 0
+
+
+def test_a_settings_file_that_is_not_there_stops_only_what_reads_settings(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    monkeypatch.setenv("OTZYV_SETTINGS", str(tmp_path / "none.toml"))
+    said = f"settings: no file {tmp_path / 'none.toml'} (OTZYV_SETTINGS)"
+    imported = subprocess.run([sys.executable, "-c", "import flows.backfill, flows.serve, flows.daily"], check=False)
+    assert imported.returncode == 0
+    listed = otzyv()
+    assert (listed.exit_code, listed.output.count(f"unavailable: settings: {said}\n")) == (0, 1)
+    for reads_none in (("releases",), ("doctor",), ("show", "reviews")):
+        assert CliRunner().invoke(main, [*reads_none, "--lake", lake.uri]).exit_code == 0
+    refused = CliRunner().invoke(main, ["run", "--source", str(tmp_path), "--lake", lake.uri])
+    assert (refused.exit_code, refused.stderr) == (2, f"Error: {said}\n")
+    asked = otzyv("where", "text_mine")  # which the file may name
+    assert (asked.exit_code, asked.stderr) == (2, f"Error: {said}\n")

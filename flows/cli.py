@@ -757,7 +757,9 @@ def _settings() -> Settings:
 def _source(path: str, settings: Settings, allow_empty: bool) -> Source:
     from tasks.ingest import Source
 
-    return Source(path, settings.source_mode, settings.mapping, allow_empty)
+    return Source(
+        path, settings.source_mode, settings.mapping, allow_empty, encoding=settings.encoding, dates=settings.dates
+    )
 
 
 def _known(look_up: Callable[[], Any], hint: str) -> Any:

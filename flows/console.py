@@ -129,14 +129,14 @@ def notes(report: RunReport) -> Iterator[str]:
 
 
 def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
-    from tasks.sources import REASONS, REMEDIES
+    from tasks.sources import remedy
 
     if not accounting.quarantined or accounting.accepted or accounting.deduplicated:
         return
     reason, count = Counter(accounting.reasons).most_common(1)[0]
     yield (
         f"no record was accepted: {accounting.quarantined} of {accounting.records_in} were refused, "
-        f"{count} of them because {reason}; {REMEDIES[REASONS[reason]]}"
+        f"{count} of them because {reason}; {remedy(reason)}"
     )
     yield f"next: {_otzyv()} show quarantine --lake {lake}"
 

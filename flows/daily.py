@@ -76,7 +76,9 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
     """
     if settings.source is None:
         return []
-    source = Source(settings.source, settings.source_mode, settings.mapping)
+    source = Source(
+        settings.source, settings.source_mode, settings.mapping, encoding=settings.encoding, dates=settings.dates
+    )
     if "{day}" not in source.path:
         ingest(lake, source, settings.key(lake))
         return []

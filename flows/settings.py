@@ -18,7 +18,8 @@ from tasks.lake.constants import NoLake, WrongKey
 from tasks.lake.maintain import Keep
 from tasks.lake.storage import Storage
 from tasks.quality.verdict import Limits
-from tasks.sources import COLUMNS
+from tasks.sources import COLUMNS, Dates
+from tasks.sources.encoding import known
 
 SHORTEST_KEY = 8
 
@@ -33,6 +34,8 @@ class Settings(ExtractorSettings):
     profile: str = Field("embedded", description="extractors that run when none are named")
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
+    encoding: str | None = Field(None, description="how text is written whose bytes do not tell, such as cp1251")
+    dates: Dates = Field("iso", description="how dates are written: iso, day first, month first, epoch, excel")
     verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
@@ -62,6 +65,14 @@ class Settings(ExtractorSettings):
         if unknown:
             raise ValueError(f"no column {', '.join(map(repr, unknown))}; there are: {', '.join(COLUMNS)}")
         return mapping
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        try:
+            return name and known(name)
+        except LookupError:
+            raise ValueError(f"no encoding {name!r}; there are: cp1251, koi8-r, cp866, utf-16 and others") from None
 
     @field_validator("cron")
     @classmethod

@@ -20,7 +20,20 @@ from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import keyed, keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.sources import Listing, Names, Record, Refusal, SourceFile, as_told, fetch, find, read, told
+from tasks.sources import (
+    Dates,
+    Listing,
+    Names,
+    Notes,
+    Record,
+    Refusal,
+    SourceFile,
+    as_told,
+    fetch,
+    find,
+    read,
+    told,
+)
 from tasks.text.redact import redact
 
 BATCH = 2000
@@ -58,12 +71,17 @@ class Accounting:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where records come from. ``snapshot``: what the source no longer holds is gone; ``append``: it stays."""
+    """Where records come from. ``snapshot``: what the source no longer holds is gone; ``append``: it stays.
+
+    ``mapping``, ``encoding`` and ``dates`` say how its files are written, as ``tasks.sources.read`` takes them.
+    """
 
     path: str
     mode: Literal["append", "snapshot"] = "append"
     mapping: Mapping[str, str] | None = None
     allow_empty: bool = False
+    encoding: str | None = None
+    dates: Dates = "iso"
 
 
 @task(
@@ -92,9 +110,11 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     reasons: Counter[str] = Counter()
     daily = days if days and "{day}" in source.path else [None]
     listings = [find(source.path, day) for day in daily]
-    names = Names()
+    names, notes = Names(), Notes()
+    for listing in listings:
+        told(listing.aside, notes)
 
-    for file, item in _records(listings, source, lake):
+    for file, item in _records(listings, source, lake, notes):
         counts["records_in"] += 1
         if isinstance(item, Refusal):
             if forgotten.named_in(item.raw, author_key):
@@ -146,7 +166,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         reasons=dict(reasons),
         gone=done.gone if scope is not None else None,
         undecided=done.undecided,
-        notes=tuple(told([aside for listing in listings for aside in listing.aside])),
+        notes=tuple(notes.lines()),
     )
 
 
@@ -159,9 +179,14 @@ def _emptied(lake: Lake) -> set[date]:
 _ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 
 
-def _records(listings: Sequence[Listing], source: Source, lake: Lake) -> Iterator[tuple[SourceFile, Record | Refusal]]:
+def _records(
+    listings: Sequence[Listing], source: Source, lake: Lake, notes: Notes
+) -> Iterator[tuple[SourceFile, Record | Refusal]]:
+    mapping, zone = source.mapping or {}, lake.constants.zone
     for file in (file for listing in listings for file in listing.files):
-        for item in read(file, mapping=source.mapping or {}, timezone=lake.constants.zone):
+        for item in read(
+            file, mapping=mapping, timezone=zone, encoding=source.encoding, dates=source.dates, notes=notes
+        ):
             yield file, item
 
 

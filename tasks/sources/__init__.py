@@ -10,21 +10,16 @@ Errors: ``SourceError`` for a source or file that is not what it should be, ``No
 from tasks.sources.attachments import Attachment, as_told, fetch
 from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, told
 from tasks.sources.names import Names
+from tasks.sources.notes import Notes
 from tasks.sources.reading import read
-from tasks.sources.record import (
-    COLUMNS,
-    REASONS,
-    REMEDIES,
-    AttachmentRef,
-    NothingThereError,
-    Record,
-    Refusal,
-    SourceError,
-)
+from tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
+from tasks.sources.record import Record, Refusal
 from tasks.sources.sniff import sniff
+from tasks.sources.times import DATES, Dates
+from tasks.sources.values import AttachmentRef
 
 __all__ = [
-    "COLUMNS", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Listing", "Names",
-    "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "as_told", "fetch", "files", "find", "read",
-    "sniff", "told",
+    "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
+    "Names", "Notes", "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "as_told", "fetch",
+    "files", "find", "read", "remedy", "sniff", "told",
 ]  # fmt: skip

@@ -16,8 +16,8 @@ from schemas.tables import ATTACHMENT_REASONS
 from tasks.sources.beneath import NotPlainError, open_beneath
 from tasks.sources.listing import SourceFile
 from tasks.sources.names import Names, Parts, RefusedPath, caseless, composed, parts_of, readings
-from tasks.sources.record import AttachmentRef
 from tasks.sources.sniff import sniff
+from tasks.sources.values import AttachmentRef
 
 Status = Literal["ok", "missing", "too_large", "unsupported"]
 

@@ -9,18 +9,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
-from tasks.sources.record import NothingThereError, SourceError
+from tasks.sources.formats import BY_ENDING
+from tasks.sources.notes import Notes
+from tasks.sources.packing import PACKED
+from tasks.sources.reasons import NothingThereError, SourceError
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+ENDINGS = tuple(BY_ENDING)
 """The endings that can be read, in upper or lower case."""
 
 HIDDEN = "its name begins with . or _"
 UNKNOWN = "its ending is none that can be read"
 LINK = "it is a link to a folder"
-
-_NAMED = 5
-"""How many names stand in a line about what was left aside."""
 
 _ATTACHED = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
@@ -34,12 +35,14 @@ _ATTACHED = frozenset(
 class SourceFile:
     """One file of a source. ``name`` is its path below ``root``, with ``/``; ``ending`` is one of ``ENDINGS``.
 
+    ``given``: columns, by the source's names, that its folders give (``source=stepik/``), with their values.
     Nothing outside ``root`` is ever read for it.
     """
 
     root: Path
     name: str
     ending: str
+    given: tuple[tuple[str, str], ...] = ()
 
     @property
     def path(self) -> Path:
@@ -101,12 +104,10 @@ def find(path: str | Path, day: date | None = None) -> Listing:
     )
 
 
-def told(aside: Sequence[Aside]) -> Iterator[str]:
-    """A line for each reason why something was left aside, with the first names."""
-    for reason in (HIDDEN, UNKNOWN, LINK):
-        if names := [each.name for each in aside if each.reason == reason]:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            yield f"not read: {', '.join(names[:_NAMED])}{more}: {reason}"
+def told(aside: Sequence[Aside], notes: Notes) -> None:
+    """Note what was left aside, by the reason why."""
+    for each in aside:
+        notes.add(f"not read, because {each.reason}", each.name)
 
 
 def _below(root: Path, path: Path) -> Sequence[SourceFile | Aside]:
@@ -157,7 +158,16 @@ def _file(root: Path, path: Path) -> SourceFile:
         name.encode()
     except UnicodeEncodeError:
         raise SourceError(f"{name!r} in {root}: the file's name is not UTF-8; rename it") from None
-    return SourceFile(root, name, ending)
+    return SourceFile(root, name, ending, _given(name))
+
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def _given(name: str) -> tuple[tuple[str, str], ...]:
+    """What the names of folders say of their records, as Hive, Spark and pandas write it: ``source=stepik/``."""
+    pairs = (part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    return tuple((unquote(key), unquote(value)) for key, value in pairs if value != _NO_VALUE)
 
 
 def _every_day(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
@@ -184,8 +194,11 @@ def _is_date(text: str) -> bool:
 
 
 def _ending(name: str) -> str | None:
-    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+    """The longest of ``ENDINGS`` that ``name`` has."""
+    lower = name.lower()
+    return max((ending for ending in ENDINGS if lower.endswith(ending)), key=len, default=None)
 
 
 def _endings() -> str:
-    return ", ".join(ENDINGS)
+    plain = [ending for ending, form in BY_ENDING.items() if ending in form.endings]
+    return f"{', '.join(plain)} (those of text also with {', '.join(PACKED)} after it)"

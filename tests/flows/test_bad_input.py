@@ -32,7 +32,7 @@ LINES: dict[str, tuple[Any, str]] = {
     "half a line": (b'{"review_id": "x1", "text": "', "json"),
     "not an object": (b'["x2"]', "type"),
     "a key twice": (b'{"review_id": "x3", "review_id": "y", "text": "t", "created_at": "2026-03-01"}', "json"),
-    "NaN": (b'{"review_id": "x4", "rating": NaN, "text": "t", "created_at": "2026-03-01"}', "json"),
+    "Infinity": (b'{"review_id": "x4", "rating": Infinity, "text": "t", "created_at": "2026-03-01"}', "range"),
     "nested deep": (b"[" * 5000 + b"]" * 5000, "json"),
     "invalid UTF-8": (b'{"review_id": "x5", "text": "\xff\xfe", "created_at": "2026-03-01"}', "encoding"),
     "a lone surrogate": (b'{"review_id": "x6", "text": "\\ud800", "created_at": "2026-03-01"}', "encoding"),
@@ -46,7 +46,7 @@ LINES: dict[str, tuple[Any, str]] = {
     "six stars": (review("x12", rating=6), "range"),
     "a day that is none": ({"review_id": "x13", "text": "t", "created_at": "2026-02-30"}, "timestamp"),
     "the far future": (review("x14", day="2999-01-01"), "timestamp"),
-    "attachments that are a name": (review("x15", attachments="a.png"), "type"),
+    "attachments that are a number": (review("x15", attachments=7), "type"),
     "17 MiB": (review("x16", "я" * (9 * 2**20)), "too_large"),
 }
 """Lines that are refused, each with its rule."""
@@ -180,8 +180,28 @@ def test_what_is_left_aside_in_a_folder_is_named_once_with_the_reason(otzyv: Otz
         done = command(*arguments, "--source", otzyv.source, "--lake", otzyv.lake)
         assert done.exit_code == 0
         hidden, unknown = [line for line in done.stderr.splitlines() if "not read" in line]
-        assert hidden == "not read: _sheet1.csv: its name begins with . or _"
-        assert unknown.startswith("not read: part0.xml, part1.xml, part2.xml, part3.xml, part4.xml and 2 more: its end")
+        assert hidden == "_sheet1.csv: not read, because its name begins with . or _"
+        assert unknown.startswith("part0.xml, part1.xml, part2.xml, part3.xml, part4.xml and 2 more: not read, because")
+
+
+def test_settings_say_how_a_source_is_written_and_findings_are_told(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "review_id;text;created_at\nr1;Отличный курс, спасибо преподавателю;01/03/2026 12:30\n"
+    (otzyv.source / "a.csv").write_bytes(rows.encode("koi8-r"))
+    (otzyv.source / "b.csv").write_bytes(rows.replace("r1;", "r2;").encode("utf-16"))
+    run = ("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    monkeypatch.setenv("OTZYV_DATES", "day first")
+    found = command(*run)
+    assert "a.csv: its bytes look like koi8_r, so it is read as that" in found.stderr
+    assert otzyv.opened().read(REVIEWS)["text"].to_pylist() == ["Отличный курс, спасибо преподавателю"] * 2
+    assert {str(day) for day in otzyv.opened().snapshot(REVIEWS).days} == {"2026-03-01"}
+    monkeypatch.setenv("OTZYV_ENCODING", "koi8-r")
+    assert "look like" not in command(*run).stderr
+    for name, value in (("OTZYV_ENCODING", "klingon"), ("OTZYV_ENCODING", "rot13"), ("OTZYV_DATES", "any")):
+        with monkeypatch.context() as wrong:
+            wrong.setenv(name, value)
+            assert name.removeprefix("OTZYV_").lower() in command(*run).stderr
 
 
 def test_a_linked_file_is_refused_before_a_lake_is_made(otzyv: Otzyv) -> None:
@@ -194,14 +214,14 @@ def test_a_linked_file_is_refused_before_a_lake_is_made(otzyv: Otzyv) -> None:
 
 
 def test_a_source_of_which_nothing_is_accepted_says_why_and_what_would_work(otzyv: Otzyv) -> None:
-    rows = "review_id,text,created_at\nr1,Отлично,2026-03-01\nr2,Плохо,2026-03-02\nr3,short\n"
-    (otzyv.source / "a.csv").write_bytes(rows.encode("cp1251"))
+    rows = "review_id,text,created_at\nr1,déjà,2026-03-01\nr2,vécu,2026-03-02\nr3,short\n"
+    (otzyv.source / "a.csv").write_bytes(rows.encode("cp1252"))
     for arguments in (("ingest",), ("run", "--extractors", "sentiment_mini", "--json")):
         done = command(*arguments, "--source", otzyv.source, "--lake", otzyv.lake)
         assert done.exit_code == 0
         first, second = done.stderr.splitlines()[-2:]
         assert "no record was accepted: 3 of 3 were refused, 2 of them because the bytes are not UTF-8" in first
-        assert first.endswith("save the source as UTF-8")
+        assert first.endswith("save the source as UTF-8, or name its encoding by the setting encoding")
         assert second == f"next: otzyv show quarantine --lake {otzyv.lake}"
     otzyv.write("b.jsonl", [review("a")])
     for _ in range(2):

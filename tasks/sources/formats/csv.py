@@ -1,53 +1,78 @@
-"""CSV as RFC 4180 has it: quotes doubled inside quotes, line ends allowed inside quotes, UTF-8, a header.
+"""CSV as RFC 4180 has it: quotes doubled inside quotes, line ends allowed inside quotes, a header.
 
-Cells are separated by commas or, as spreadsheets write them in many languages, by semicolons or tabs.
+Cells are separated by commas or, as spreadsheets and databases write them, by semicolons, tabs or bars; a first line
+``sep=;`` says by what. Cells that are empty beyond the header's are none, and a row of empty cells is no record.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, TypeVar
+from collections.abc import Iterator
+from typing import BinaryIO
 
-from tasks.sources.lines import PIECE, begin, hold
-from tasks.sources.record import RECORD_BYTES, Fault, SourceError
+from tasks.sources.format import Asked, Format, Row
+from tasks.sources.lines import PIECE, hold, unmarked
+from tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
 
 csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES))  # rows are bounded here, before csv sees them
 
-Row = tuple[bytes, str | None, "list[str] | Fault"]
-"""Bytes of a row without its line feed (of one that is too large the first bytes, and the sha256 of them all), and its
-cells, or why they can't be read."""
-
 _TOO_LARGE = "the record is larger than 16 MiB"
 _QUOTES = "quotes are not closed or not doubled"
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 _ENDS_A_CELL = {
-    delimiter: re.compile(rb'(?:[^"]|"")*+"(?:[%s\r\n]|\Z)' % delimiter.encode()) for delimiter in DELIMITERS
+    delimiter: re.compile(rb'(?:[^"]|"")*+"(?:[%s\r\n]|\Z)' % re.escape(delimiter.encode())) for delimiter in DELIMITERS
 }
-T = TypeVar("T")
+_SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)
 
 
-def header(stream: BinaryIO, name: str, choose: Callable[[list[str]], T]) -> tuple[list[str], T, str]:
-    """The names of the columns, what ``choose`` makes of them, and the delimiter.
+def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
+    """Every row that is not blank, by its number from 0."""
+    names, chosen, delimiter = _header(stream, asked)
+    at = {ours: names.index(theirs) for ours, theirs in chosen.items()}
+    number = 0
+    for raw, sha256, cells in _rows(stream, delimiter):
+        if isinstance(cells, Fault):
+            values: dict[str, object] | Fault = cells
+        elif not any(cell.strip() for cell in cells):
+            continue
+        elif len(cells) < len(names) or any(cells[len(names) :]):
+            values = Fault("the row has more or fewer cells than the header")
+        else:
+            values = {ours: cells[i] for ours, i in at.items()}
+        yield Row(number, raw, values, sha256)
+        number += 1
 
-    The delimiter is the first under which ``choose`` finds its columns: where it does not, it raises SourceError. If
-    there is none, the error is that of the delimiter that gives the most columns. Leaves ``stream`` (buffered,
-    seekable) at the first row.
+
+def _header(stream: BinaryIO, asked: Asked) -> tuple[list[str], dict[str, str], str]:
+    """The names of the columns, ours among them with their names, and the delimiter.
+
+    The delimiter is the first under which our columns are found. If there is none, the error is that of the delimiter
+    that gives the most columns. Leaves ``stream`` at the first row.
     """
-    start = begin(stream, name)
+    said = _said(stream)
+    start = stream.tell()
     failures: list[tuple[int, SourceError]] = []
-    for delimiter in DELIMITERS:
+    for delimiter in (said,) if said else DELIMITERS:
         stream.seek(start)
         names: list[str] = []
         try:
-            names = _names(stream, name, delimiter)
-            return names, choose(names), delimiter
+            names = _names(stream, asked.name, delimiter)
+            return names, asked.columns(names), delimiter
         except SourceError as error:
             failures.append((len(names), error))
     columns, failure = max(failures, key=lambda tried: tried[0])
-    known = " (columns may be separated by commas, semicolons or tabs)" if columns else ""
+    known = " (columns may be separated by commas, semicolons, tabs or bars)" if columns else ""
     raise SourceError(f"{failure}{known}")
+
+
+def _said(stream: BinaryIO) -> str | None:
+    """The delimiter that a first line ``sep=;`` names, as Excel writes it; it is then read."""
+    start = stream.tell()
+    if found := _SEPARATOR.fullmatch(unmarked(stream.readline(64)).rstrip(b"\r\n")):
+        return found[1].decode()
+    stream.seek(start)
+    return None
 
 
 def _names(stream: BinaryIO, name: str, delimiter: str) -> list[str]:
@@ -64,11 +89,15 @@ def _names(stream: BinaryIO, name: str, delimiter: str) -> list[str]:
         names = _cells(raw, delimiter) if closed and end - start <= PIECE else Fault(_QUOTES)
         if isinstance(names, Fault):
             raise SourceError(f"{name}: the first line must name the columns, but {names.reason}")
+        names = [name.strip() for name in names]
+        while names and not names[-1]:  # a separator at the line's end
+            names.pop()
         return names
 
 
-def rows(stream: BinaryIO, delimiter: str) -> Iterator[Row]:
-    """Every row from where ``stream`` (buffered, seekable) stands that is not blank.
+def _rows(stream: BinaryIO, delimiter: str) -> Iterator[tuple[bytes, str | None, list[str] | Fault]]:
+    """Every row from where ``stream`` stands that is not blank: its bytes without the line feed (of one that is too
+    large the first, and the sha256 of them all), and its cells, or why they can't be read.
 
     A quote that is never closed, or is "closed" by one that opens a cell of a later row, would take the rows between
     with it. So where quoting is broken only the first line is refused, and reading goes on at the second.
@@ -113,7 +142,7 @@ def _extent(stream: BinaryIO, delimiter: str) -> tuple[int, int, bool]:
 
 def _cells(raw: bytes, delimiter: str) -> list[str] | Fault:
     try:
-        text = raw.removesuffix(b"\r").decode()
+        text = unmarked(raw.removesuffix(b"\r")).decode()
     except UnicodeDecodeError:
         return Fault("the bytes are not UTF-8")
     # Writers that end lines with \n leave a lone \r unquoted; the reader would take it for the end of the row.
@@ -123,3 +152,6 @@ def _cells(raw: bytes, delimiter: str) -> list[str] | Fault:
     except csv.Error:
         return Fault(_QUOTES)
     return [cell.replace(stand_in, "\r") for cell in row]
+
+
+FORMAT = Format("CSV", (".csv", ".tsv"), rows, seeks=True)

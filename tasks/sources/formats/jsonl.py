@@ -1,30 +1,231 @@
-"""JSONL: one JSON object a line, in UTF-8, read as strictly as RFC 8259 allows."""
+"""JSON in UTF-8: one object a line, objects that take several lines, or an array of objects."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
-from itertools import accumulate
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from tasks.sources.lines import PIECE, begin
-from tasks.sources.record import RAW_BYTES, RECORD_BYTES, Fault
+from tasks.sources.format import Asked, Format, Row
+from tasks.sources.lines import PIECE, unmarked
+from tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, Fault, SourceError
+from tasks.sources.strict_json import loads
 
-MAX_DEPTH = 32
-"""A record needs three levels. The interpreter's own limit depends on who calls, and must not decide about a record."""
+Found = tuple[int, bytes, str | None]
+"""Offset and bytes of a record; of one that is too long the first bytes, and the sha256 of them all."""
 
-Line = tuple[int, bytes, str | None]
-"""Offset and bytes of a line without its end; of one that is too long the first bytes, and the sha256 of them all."""
+_TOO_LARGE = "the record is larger than 16 MiB"
+_BLANK = b" \t\r\n"
+_HEAD = 2**16
 
 
-def lines(stream: BinaryIO, name: str) -> Iterator[Line]:
-    """Every line that is not blank. Only a line feed ends a line: U+2028 and the like are part of a record.
+def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
+    """Every record, by the offset of its first byte; blank lines are none.
 
-    ``stream`` must be buffered and seekable to its start; raises SourceError if it begins as something else than text.
+    Raises SourceError for an array or an object that is never closed, and for a file that is one object which holds the
+    records.
     """
-    offset = begin(stream, name)
+    names = [(ours, asked.mapping.get(ours, ours)) for ours in COLUMNS]
+    unseen, records = set(asked.mapping.values()) - {asked.mapping.get(ours) for ours in asked.given}, 0
+    only: Row | None = None  # the first record, while it may be an object around the records
+    for offset, raw, sha256 in _records(stream, asked):
+        if only:
+            yield only
+            only = None
+        try:
+            found = loads(unmarked(raw)) if sha256 is None else Fault(_TOO_LARGE)
+        except Fault as fault:
+            found = fault
+        if isinstance(found, dict):
+            unseen, records = unseen and unseen - found.keys(), records + 1
+            row = Row(offset, raw, {ours: found.get(theirs) for ours, theirs in names})
+            if records == 1 and _holds_records(found, asked):
+                only = row
+                continue
+        else:
+            row = Row(offset, raw, found if isinstance(found, Fault) else Fault("the record is not an object"), sha256)
+        yield row
+    if only and records == 1:
+        raise SourceError(
+            f"{asked.name} is one object that holds the records; write them as an array or one a line (pandas: "
+            'to_json(orient="records", lines=True); jq: .name[])'
+        )
+    if records:
+        for name in sorted(unseen):
+            asked.notes.add(f"no record has {name!r}, which the mapping names; check the spelling", asked.name)
+
+
+def _holds_records(found: dict[str, object], asked: Asked) -> bool:
+    """Whether an object is not a record but what stands around records, as APIs and pandas write them."""
+    name, files = (asked.mapping.get(ours, ours) for ours in ("review_id", "attachments"))
+    if name in found:
+        return isinstance(found[name], dict | list)
+    return any(
+        isinstance(value, list | dict) and value and isinstance(next(iter(_items(value))), dict | list)
+        for key, value in found.items()
+        if key != files
+    )
+
+
+def _items(value: list[object] | dict[str, object]) -> list[object]:
+    return value if isinstance(value, list) else list(value.values())
+
+
+def _records(stream: BinaryIO, asked: Asked) -> Iterator[Found]:
+    """An array at the start stands for its elements; after it, and without it, a record is a line."""
+    head = stream.read(_HEAD)
+    text = unmarked(head).lstrip(_BLANK)
+    skipped = len(head) - len(text)
+    offset = asked.first
+    if _ARRAY.match(text):
+        scan = _Scan(stream, asked.name, text[1:], offset + skipped + 1)
+        yield from scan.values(closed=True)
+        head, offset = scan.rest()
+    elif _SPREAD.match(text) or _begins_wide(text):
+        scan = _Scan(stream, asked.name, text, offset + skipped)
+        yield from scan.values(closed=False)
+        head, offset = scan.rest()
+    yield from _lines(_Before(head, stream), offset)
+
+
+_ARRAY = re.compile(rb"\[[ \t\r\n]*(?:\{|\][ \t\r\n]*\Z)")
+_SPREAD = re.compile(rb"\{[ \t]*\r?\n")
+
+
+def _begins_wide(text: bytes) -> bool:
+    """Whether an object begins in the first line and goes on in the second."""
+    first, _, second = text.partition(b"\n")
+    return first.startswith(b"{") and _Depth().after(first) > 0 and second.lstrip(b" \t\r")[:1] in (b'"', b"}")
+
+
+class _Depth:
+    """Counts brackets outside strings, however the text is cut into pieces."""
+
+    _TOKEN = re.compile(rb'"|[\[\]{}]')
+    _STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+
+    def __init__(self) -> None:
+        self.open, self.quoted = 0, False
+
+    def after(self, text: bytes) -> int:
+        self.end(text, 0)
+        return self.open
+
+    def end(self, text: bytes, at: int) -> tuple[int, bool]:
+        """How far ``text`` was read from ``at``, and whether a value ended there: a bracket that closes the first."""
+        while at < len(text):
+            if self.quoted:
+                at = self._STRING.match(text, at).end()  # type: ignore[union-attr]
+                if at == len(text) or text[at : at + 1] == b"\\":  # the string goes on in the next piece
+                    return at, False
+                at, self.quoted = at + 1, False
+            elif (found := self._TOKEN.search(text, at)) is None:
+                return len(text), False
+            else:
+                at = found.end()
+                self.quoted = found[0] == b'"'
+                self.open += (found[0] in b"[{") - (found[0] in b"]}")
+                if self.open <= 0 and not self.quoted and found[0] in b"]}":
+                    return at, True
+        return at, False
+
+
+class _Scan:
+    """Values that follow each other, with white space and commas between, read in pieces and held one at a time."""
+
+    _BETWEEN = re.compile(rb"(?:[ \t\r\n,]|\xef\xbb\xbf)*+")
+    _SCALAR = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"|[^][{}",\s])++', re.DOTALL)
+
+    def __init__(self, stream: BinaryIO, name: str, window: bytes, offset: int) -> None:
+        self._stream, self._name = stream, name
+        self._window, self._at, self._offset = window, 0, offset  # _offset: of the window's first byte
+
+    def rest(self) -> tuple[bytes, int]:
+        return self._window[self._at :], self._offset + self._at
+
+    def values(self, *, closed: bool) -> Iterator[Found]:
+        """``closed``: until the array's own bracket, which is read; else to the end."""
+        while self._between():
+            first = self._window[self._at : self._at + 1]
+            if closed and first == b"]":
+                self._at += 1
+                return
+            yield self._bracketed() if first in (b"{", b"[") else self._scalar()
+        if closed:
+            raise self._cut()
+
+    def _between(self) -> bool:
+        while True:
+            self._at = self._BETWEEN.match(self._window, self._at).end()  # type: ignore[union-attr]
+            left = len(self._window) - self._at
+            if left >= 3 or not self._more():  # three: a mark may be cut
+                return left > 0
+
+    def _bracketed(self) -> Found:
+        start, depth, size, sha = self._offset + self._at, _Depth(), 0, None
+        kept = b""
+        while True:
+            end, ended = depth.end(self._window, self._at + size)
+            size = end - self._at
+            if ended:
+                break
+            if size > RECORD_BYTES or sha:
+                sha = sha or hashlib.sha256()
+                sha.update(self._window[self._at : end])
+                kept = kept or self._window[self._at : self._at + RAW_BYTES]
+                self._at, size = end, 0
+            if not self._more():
+                raise self._cut()
+        if sha:
+            sha.update(self._window[self._at : end])
+            self._at = end
+            return start, kept, sha.hexdigest()
+        return self._taken(size)
+
+    def _scalar(self) -> Found:
+        while True:
+            found = self._SCALAR.match(self._window, self._at)
+            # else a bracket that closes nothing, or a quote that does not end
+            size = found.end() - self._at if found else 1
+            left = len(self._window) - self._at
+            whole = size < left and (found or self._window[self._at : self._at + 1] != b'"')
+            if whole or left > RECORD_BYTES or not self._more():
+                return self._taken(size)
+
+    def _taken(self, size: int) -> Found:
+        start, raw = self._offset + self._at, self._window[self._at : self._at + size]
+        self._at += size
+        return (start, raw, None) if size <= RECORD_BYTES else (start, raw[:RAW_BYTES], hashlib.sha256(raw).hexdigest())
+
+    def _more(self) -> bool:
+        piece = self._stream.read(PIECE)
+        self._window, self._offset, self._at = self._window[self._at :] + piece, self._offset + self._at, 0
+        return bool(piece)
+
+    def _cut(self) -> SourceError:
+        return SourceError(f"{self._name} is cut short or broken: its JSON is not closed; copy or write it again")
+
+
+class _Before:
+    """Lines of ``head``, and then of the stream."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head, self._at, self._stream = head, 0, stream
+
+    def readline(self, size: int) -> bytes:
+        if self._at < len(self._head):
+            end = self._head.find(b"\n", self._at, self._at + size) + 1
+            line = self._head[self._at : end or self._at + size]
+            self._at += len(line)
+            if end or len(line) == size:
+                return line
+            return line + self._stream.readline(size - len(line))
+        return self._stream.readline(size)
+
+
+def _lines(stream: _Before, offset: int) -> Iterator[Found]:
+    """Every line that is not blank. Only a line feed ends a line: U+2028 and the like are part of a record."""
     while line := stream.readline(RECORD_BYTES + 1):
         start, offset, digest = offset, offset + len(line), None
         if len(line) > RECORD_BYTES and not line.endswith(b"\n"):
@@ -37,42 +238,8 @@ def lines(stream: BinaryIO, name: str) -> Iterator[Line]:
                     break
             digest = sha.hexdigest()
         line = line.removesuffix(b"\n")
-        if digest or line.strip(b" \t\r"):
+        if digest or unmarked(line).strip(b" \t\r"):
             yield start, line, digest
 
 
-def loads(line: bytes) -> object:
-    """The JSON value in ``line``; raises Fault, also for what json.loads takes although it is no or doubtful JSON."""
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        raise Fault("the bytes are not UTF-8") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise Fault("nested too deep")
-    try:
-        return _decode(text)
-    except json.JSONDecodeError:
-        raise Fault("the record holds a NUL byte" if "\0" in text else "the record is not JSON") from None
-    except ValueError:
-        raise Fault("a number has too many digits") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Fault("an object names a key twice")
-    return found
-
-
-def _constant(name: str) -> float:
-    raise Fault("NaN and Infinity are no JSON")
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
-
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, its end optional: never scans a text twice
-_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
-
-
-def _depth(text: str) -> int:
-    return max(accumulate(_STEP.get(character, 0) for character in _STRING.sub("", text)), default=0)
+FORMAT = Format("JSON", (".jsonl", ".ndjson", ".json"), rows)

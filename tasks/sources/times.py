@@ -61,6 +61,8 @@ dec december дек декабря декабрь
 """
 _MONTHS = {name: number for number, names in enumerate(_NAMES.strip().split("\n"), 1) for name in names.split()}
 _NUMBER = re.compile(r"\d{1,19}(?:[.,]\d{1,9})?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = ((end - _EPOCH) // timedelta(microseconds=1) for end in (EARLIEST, LATEST))
 _EXCEL = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet's times have no zone
 
 
@@ -143,7 +145,6 @@ def _number(value: int | float | Decimal, dates: Dates) -> datetime:
     exact = Decimal(value)
     for unit in (10**6, 10**3, 1, Decimal("0.001")):  # seconds, milli-, micro-, nanoseconds: their ranges never meet
         microseconds = int(exact * unit)
-        instant = datetime(1970, 1, 1, tzinfo=UTC)
-        if abs(microseconds) < 2**62 and EARLIEST <= instant + timedelta(microseconds=microseconds) < LATEST:
-            return instant + timedelta(microseconds=microseconds)
+        if _FIRST <= microseconds < _LAST:
+            return _EPOCH + timedelta(microseconds=microseconds)
     raise OverflowError("out of range")

@@ -17,6 +17,7 @@ from tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
 
 csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES))  # rows are bounded here, before csv sees them
 
+_BLANK = " \t\r\n"
 _TOO_LARGE = "the record is larger than 16 MiB"
 _QUOTES = "quotes are not closed or not doubled"
 DELIMITERS = (",", ";", "\t", "|")
@@ -34,7 +35,7 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
     for raw, sha256, cells in _rows(stream, delimiter):
         if isinstance(cells, Fault):
             values: dict[str, object] | Fault = cells
-        elif not any(cell.strip() for cell in cells):
+        elif not any(cell.strip(_BLANK) for cell in cells):
             continue
         elif len(cells) < len(names) or any(cells[len(names) :]):
             values = Fault("the row has more or fewer cells than the header")

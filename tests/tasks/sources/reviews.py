@@ -19,6 +19,9 @@ from tasks.sources import REASONS, Record, Refusal, files, read
 
 UTC = ZoneInfo("UTC")
 
+MISSING = ("nan", "NaN", "NAN", "-nan", "NaT", "<NA>", "None", "NULL", "Null", "null", "\\N", "N/A", "#N/A")
+"""Whole values that stand for a missing one."""
+
 GOOD: dict[str, Any] = {
     "review_id": "r1",
     "text": "Отличный курс",

@@ -27,8 +27,11 @@ SHARED_RUBERT = Path(__file__).parents[4] / "shared" / "models" / "text_rubert_t
 """Where its real tokenizer and shape are."""
 
 
-def random_weights(card: Card) -> Weights:
-    """The card's network, as large as the published one, in the model store under its publisher's names and formats."""
+def random_weights(card: Card, tokenizer: Path = SHARED_RUBERT) -> Weights:
+    """The card's network, as large as the published one, in the model store under its publisher's names and formats.
+
+    ``tokenizer``: where rubert-tiny2's real one is, to stand beside it; one of the tests' own where it is not there.
+    """
     load_torchvision()  # transformers imports it for its image models
     from transformers.utils.logging import disable_progress_bar
 
@@ -40,6 +43,8 @@ def random_weights(card: Card) -> Weights:
         _picture_network(card, folder / weights.files[0].name)
     else:
         _WRITERS[card.name](folder)
+        if _WRITERS[card.name] is _encoder:
+            _encoders_tokenizer(folder, tokenizer)
     made = files_in(folder, *(file.name for file in weights.files), folder=weights.folder)
     size, published = made.files[0].bytes or 0, weights.files[0].bytes or weights.files[0].about
     if published and card.name != "audio_silero_vad":  # which holds another network, for 8 kHz, besides
@@ -126,7 +131,7 @@ def darknet_file(state: Tensors) -> bytes:
 
 
 def _encoder(folder: Path) -> None:
-    """rubert-tiny2, its pre-training heads beside it, with its real tokenizer where that is here."""
+    """rubert-tiny2, its pre-training heads beside it."""
     from transformers import BertConfig, BertForPreTraining
 
     config = BertConfig(
@@ -134,11 +139,14 @@ def _encoder(folder: Path) -> None:
         max_position_embeddings=2048,
     )  # fmt: skip
     _save(BertForPreTraining, config, folder)
-    if SHARED_RUBERT.is_dir():
-        for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-            (folder / name).write_bytes((SHARED_RUBERT / name).read_bytes())
-    else:
+
+
+def _encoders_tokenizer(folder: Path, real: Path) -> None:
+    if not real.is_dir():
         save_tokenizer(folder, TEXTS)
+        return
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        (folder / name).write_bytes((real / name).read_bytes())
 
 
 def _classifier(folder: Path) -> None:

@@ -15,7 +15,7 @@ from tasks.extractors import get
 from tasks.extractors.card import Run, Weights
 from tasks.extractors.embeddings_api import KEY as KEY_NAME
 from tasks.extractors.registry import Extractor
-from tasks.extractors.store import choose, present
+from tasks.extractors.store import choose, present, stored
 from tests.tasks.extractors.fitting import fitted
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 
@@ -29,18 +29,24 @@ class Ready:
     extractor: Extractor
     weights: Weights | None
     what: str
+    anywhere: bool = True
+    """Whether they are the same on every machine."""
 
     def load(self) -> Run:
         return self.extractor.load(self.extractor.card, self.weights)
 
 
 @contextmanager
-def ready(name: str) -> Iterator[Ready]:
+def ready(name: str, *, anywhere: bool = False) -> Iterator[Ready]:
     """Its own weights where they are here, else random ones; what it learned from the texts of tests; or a server on
     loopback to ask. The environment says where all that is, as long as this lasts.
+
+    ``anywhere``: of real weights only those that a package brings, and no real tokenizer.
     """
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
-        if "OTZYV_MODELS" not in os.environ and SHARED.is_dir():
+        if anywhere:
+            os.environ["OTZYV_MODELS"] = folder
+        elif "OTZYV_MODELS" not in os.environ and SHARED.is_dir():
             os.environ["OTZYV_MODELS"] = str(SHARED)
         found = get(name)
         weights = choose(found.card)
@@ -55,9 +61,11 @@ def ready(name: str) -> Iterator[Ready]:
         elif weights is None:
             yield Ready(found, None, "no weights")
         elif present(found.card.name, weights):
-            yield Ready(found, weights, "real weights")
+            yield Ready(found, weights, "real weights", not stored(weights))
         else:
-            from tests.tasks.extractors.networks import random_weights
+            from tests.tasks.extractors.networks import SHARED_RUBERT, random_weights
 
             os.environ["OTZYV_MODELS"] = folder
-            yield Ready(found, random_weights(found.card), "random weights")
+            tokenizer = Path(folder, "none") if anywhere else SHARED_RUBERT
+            same = anywhere or not tokenizer.is_dir() or found.card.modality != "text"
+            yield Ready(found, random_weights(found.card, tokenizer), "random weights", same)

@@ -90,30 +90,6 @@ def test_too_little_to_learn_from_is_told(name: str) -> None:
             fitted(extractor, contents)
 
 
-GOLDEN: dict[str, tuple[list[float], float]] = {
-    "text_onehot": ([1, 1, 1], 1.7320508),
-    "text_count": ([1, 1, 2], 2.4494897),
-    "text_tfidf": ([0.4772896, 0.3451585, 0.8081215], 1.0),
-    "text_word2vec": ([-0.0035935, 0.0017115, 0.0035483, 0.0004475, -0.0075438], 0.0443113),
-    "text_autoencoder": ([-1.0132194, 0.3688751, 0.1754002, 0.5968908, -1.5493884], 5.8972),
-    "pca_text_navec": ([0.3399412, 4.691376, -1.0841007, -0.7499589, 0.1696488], 8.783972),
-}
-
-
-@pytest.mark.parametrize("name", LEARNING)
-def test_golden_values(name: str) -> None:
-    """Another vector of the same content after the same fit is another version of the card."""
-    card, (first, norm) = get(name).card, GOLDEN[name]
-    assert card.version == 1
-    if card.reads:
-        vector = np.asarray(run(name, list(vectors(300, 1))))[0]
-    else:
-        batch = run(name, ["понятный понятный курс задачи"])
-        vector = np.array(batch["embedding" if card.dim else "values"][0].as_py())
-    np.testing.assert_allclose(vector[:5], first, atol=1e-4)  # training differs in the last digits by processor
-    assert np.linalg.norm(vector) == pytest.approx(norm, abs=1e-3)
-
-
 def test_tfidf_counts_and_presence_are_scikit_learns_on_lemmas() -> None:
     from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 

@@ -30,8 +30,8 @@ from tests.tasks.extractors.test_bert import TEXTS, tiny
 from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
     kept,
     test_a_row_is_the_same_alone_and_in_any_company,
-    test_different_contents_have_different_features,
     test_hostile_company_changes_no_good_row,
+    test_not_all_contents_have_the_same_features,
     test_the_card_is_complete,
     test_the_fingerprint_is_stable_and_tells_what_decides_the_output,
     test_the_output_is_what_the_card_promises,

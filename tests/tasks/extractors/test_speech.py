@@ -111,20 +111,6 @@ def test_vectors_are_those_of_plain_transformers_at_any_length(
         assert cosine(vector, expected(network, noise(length))) >= least, length
 
 
-GOLDEN = {
-    "wav2vec2": ([-0.6249, 0.7343, -0.6233, 0.2481, 0.1846], 4.7656),
-    "hubert": ([0.6461, 0.1311, -1.1406, -0.5925, -0.4041], 4.1028),
-}
-"""First five numbers and norm of a small network with fixed random weights."""
-
-
-def test_golden_values(store: Path, network: Any) -> None:
-    (vector,) = loaded(dataclasses.replace(CARD, precision="f32"), stored(store, network))([noise(16_000)])
-    first, norm = GOLDEN[network.config.model_type]
-    np.testing.assert_allclose(vector[:5], first, atol=1e-3)
-    assert np.linalg.norm(vector) == pytest.approx(norm, abs=1e-2)
-
-
 @settings(max_examples=10, deadline=None)
 @given(st.permutations([500, 1_000, 5_000, 5_000, 9_000]), st.integers(0, 99))
 def test_a_vector_does_not_depend_on_its_neighbours(

@@ -40,28 +40,6 @@ from tests.tasks.extractors.networks import (
 )
 
 SHARED = Path(__file__).parents[3].parent / "shared"
-GOLDEN = {
-    "image_squeezenet": [0.0467775, 0.00437465, 0.155096, 0.0591363, 0.0538909, 28.9826],
-    "image_googlenet": [0, 11.1409, 0.440308, 0.76674, 0, 143.355],
-    "image_inceptionv3": [0, 0, 0, 0, 0, 58.9564],
-    "image_densenet201": [0.390292, 0.225989, 0.325165, 9.05239, 6.00793, 168.657],
-    "image_mobilenetv2": [3.95384, 3.35004, 0.584515, 3.23913, 2.25571, 77.1407],
-    "image_resnet18": [15.1228, 37.4094, 3.78923, 23.1868, 3.64427, 951.321],
-    "image_resnet50": [5653, 2109.38, 8802.63, 2812.28, 22971.7, 344014],
-    "image_resnet101": [1.74136e07, 1.62177e07, 2.45016e07, 6.18944e07, 4.36183e07, 3.68563e09],
-    "image_xception": [536516, 0, 1.87784e06, 1.29272e06, 290073, 5.6921e07],
-    "image_inceptionresnetv2": [0, 0, 1.14452, 10.8891, 0, 415.146],
-    "image_shufflenet": [350.429, 450.484, 25.0296, 0, 312.292, 9326.75],
-    "image_nasnetmobile": [0, 1896.03, 935.408, 2002.5, 728.628, 719194],
-    "image_nasnetlarge": [107822, 48.2702, 55240.4, 0, 97565.6, 1.5728e07],
-    "image_darknet19": [-0.00542168, -0.136367, 0.1223, 5.49716, 1.99933, 91.5977],
-    "image_darknet53": [88615.6, 244900, 116853, 266048, 427539, 8.07978e06],
-    "image_efficientnetb0": [-0.067059, 0.0238413, -0.223064, -0.0986063, -0.00566071, 3.77218],
-    "image_alexnet": [0, 3.79835, 2.73164, 3.73949, 0, 268.879],
-    "image_vgg16": [6.293, 2.48741, 0, 2.19673, 0.143175, 129.55],
-    "image_vgg19": [0, 0, 0.60858, 0, 0, 110.346],
-}
-"""First five numbers and the norm, with fixed random weights, of one picture of 96 x 96."""
 each_network = pytest.mark.parametrize("card", CARDS, ids=[card.name for card in CARDS])
 
 
@@ -100,17 +78,14 @@ def normalisation(card: Card) -> Callable[[Any], Any]:
 
 
 @each_network
-def test_golden_values_of_random_weights_in_the_published_format(card: Card, folder: Path) -> None:
-    name, card = card.name, small(card.name)
+def test_random_weights_in_the_published_format_give_what_the_librarys_network_gives(card: Card, folder: Path) -> None:
+    card = small(card.name)
     module = filled_at_random(card)
     pictures = [picture(96), picture(96, 1)]
     vectors = embed(card, random_weights(card), pictures)
     assert vectors.shape == (2, card.dim)
     assert vectors.dtype == np.float32
     assert_near(vectors, expected(card, module, pictures, normalisation(card)))
-    first = [*vectors[0, :5], np.linalg.norm(vectors[0])]
-    rounding = max(5e-5, 1e-7 * GOLDEN[name][-1])  # of terms as large as the vector, where they cancel out
-    assert first == pytest.approx(GOLDEN[name], rel=5e-4, abs=rounding)
 
 
 def test_what_torchvision_undoes_within_two_networks_is_not_done_in_the_first_place(folder: Path) -> None:
@@ -150,7 +125,7 @@ def test_the_published_layout_loads_name_by_name(card: Card, tmp_path: Path) -> 
     assert card.weights[0].files[0].about == pytest.approx(size, rel=0.01), "as large as what it holds, and a bit"
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     if card.name == "image_darknet19":
-        return  # not a state dict: its file is read in test_golden_values and below
+        return  # not a state dict: its file is read in the test above and below
     for stored in (state, old):
         torch.save(stored, tmp_path / "weights.pth")
         module = filled(card, tmp_path / "weights.pth")

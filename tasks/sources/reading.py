@@ -60,9 +60,14 @@ def read(
                     raise row.values
                 values = dict(row.values)
                 values |= {ours: value for ours, value in given.items() if present(values.get(ours)) is None}
-                yield parse(
+                record = parse(
                     values, timezone=timezone, dates=dates, source_file=file.name, offset=row.offset, raw=row.raw
                 )
+                if record.mended:
+                    asked.notes.add(f"{{n}} texts were {record.mended}, and are put right", file.name)
+                if record.damaged:
+                    asked.notes.add("{n} texts were damaged by a wrong encoding, and are kept as they are", file.name)
+                yield record
             except Fault as fault:
                 yield refuse(file.name, row.offset, fault, row.raw, row.sha256)
 

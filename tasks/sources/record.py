@@ -10,6 +10,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from tasks.sources import values as column
+from tasks.sources.mojibake import mended
 from tasks.sources.reasons import RAW_BYTES, RECORD_BYTES, Fault
 from tasks.sources.times import Dates
 from tasks.sources.values import AttachmentRef
@@ -41,6 +42,10 @@ class Record:
     offset: int
     raw: bytes
     sha256: str
+    mended: str | None = None
+    """What had happened to its text or title, which were read in a wrong encoding and are put right here."""
+    damaged: bool = False
+    """Whether its text was read in a wrong encoding and can't be put right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,9 @@ def _record(
     if created_at is None:
         raise Fault("is missing", "created_at")
     updated_at = column.time(values, "updated_at", timezone, dates)
-    text, author = column.string(values, "text"), column.string(values, "author")
-    course_id, course_title = column.string(values, "course_id"), column.string(values, "course_title")
+    said, author = mended(column.string(values, "text") or ""), column.string(values, "author")
+    course_id, title = column.string(values, "course_id"), mended(column.string(values, "course_title") or "")
+    text, course_title = said.text or None, title.text or None
     rating, source, attachments = column.rating(values), column.string(values, "source"), column.attachments(values)
     means = {
         "review_id": review_id, "text": text, "created_at": created_at.isoformat(),
@@ -103,8 +109,9 @@ def _record(
         "course_id": course_id, "course_title": course_title, "source": source,
         "attachments": [[ref.kind, ref.uri] for ref in attachments],
     }  # fmt: skip
-    said = {name: value for name, value in means.items() if value}  # a column added later changes no digest
+    digested = {name: value for name, value in means.items() if value}  # a column added later changes no digest
     return Record(
         review_id, text, created_at, updated_at, rating, author, course_id, course_title, source, attachments,
-        source_file, offset, raw, hashlib.sha256(_canonical(said).encode()).hexdigest(),
+        source_file, offset, raw, hashlib.sha256(_canonical(digested).encode()).hexdigest(),
+        said.was or title.was, said.damaged,
     )  # fmt: skip

@@ -46,8 +46,13 @@ def test_the_encoding_is_found_and_said(
             f'{{"review_id": "r{n}", "created_at": "2026-03-01", "text": "{text}"}}\n' for n, text in enumerate(texts)
         )
     notes = Notes()
-    how = {"encoding": encoding} if said else {}
-    found = read_bytes(tmp_path_factory.getbasetemp(), data.encode(encoding), ending=ending, notes=notes, **how)
+    found = read_bytes(
+        tmp_path_factory.getbasetemp(),
+        data.encode(encoding),
+        ending=ending,
+        notes=notes,
+        encoding=encoding if said else None,
+    )
     assert texts_of(found) == texts
     told = list(notes.lines())
     if encoding in CYRILLIC and not said:

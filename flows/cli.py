@@ -675,7 +675,8 @@ def export(
 ) -> None:
     """Write released rows into one file, as ``Lake.frame`` gives them; without days, of all released days.
 
-    In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula.
+    In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula; ids that are a word
+    after their sign stay as they are.
     """
     from tasks.lake import Lake
     from tasks.lake.export import export as write

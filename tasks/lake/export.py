@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from tasks.lake.lake import Lake
 
 KINDS = (".parquet", ".csv")
+_IDS = frozenset({"review_id", "course_id"})
+_WORD = r"\A[-+@][\p{L}\p{N}_.:\-]*\z"
 
 
 def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: Path) -> int:
@@ -62,14 +64,19 @@ def _write(frames: Iterable[pa.Table], path: Path, shape: Callable[[pa.Table], p
 
 
 def plain(rows: pa.Table) -> pa.Table:
-    """Lists as JSON, and no text that a spreadsheet takes for a formula: ``'`` stands before = + - @ tab CR LF."""
+    """Lists as JSON, and no text that a spreadsheet takes for a formula: ``'`` stands before = + - @ tab CR LF.
+
+    Ids that are a word after their sign (``-1001234567890_17``) stay as they are, so that tables still join by them:
+    such a word calls nothing.
+    """
     columns = {}
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         whole = column.combine_chunks()
         if pa.types.is_list(whole.type):
             columns[name] = _json(whole)
         elif pa.types.is_string(whole.type):
-            columns[name] = pc.replace_substring_regex(whole, r"^([=+\-@\t\r\n])", r"'\1")
+            safe = pc.replace_substring_regex(whole, r"^([=+\-@\t\r\n])", r"'\1")
+            columns[name] = pc.if_else(pc.match_substring_regex(whole, _WORD), whole, safe) if name in _IDS else safe
         else:
             columns[name] = whole
     return pa.table(columns)

@@ -121,6 +121,18 @@ def test_no_text_of_an_exported_csv_begins_as_a_formula_and_each_is_read_again(t
     assert row["n"] == "-1.5"
 
 
+@pytest.mark.parametrize("column", ["review_id", "course_id"])
+def test_ids_of_an_exported_csv_stay_equal_unless_they_could_call_something(tmp_path: Path, column: str) -> None:
+    from pyarrow import csv as pv
+
+    same = ["-1001234567890_17", "@user_17", "+79", "-", "5", "-курс.v2:1", "r1", "'x"]
+    quoted = ["=A1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "-x y", "+a\n=b", "-2*3", "\t-1", "=HYPERLINK(1)", "-1\n"]
+    pv.write_csv(plain(pa.table({column: [*same, *quoted]})), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        found = [row[column] for row in csv.DictReader(file)]
+    assert found == [*same, *(f"'{one}" for one in quoted)]
+
+
 def test_lists_of_an_exported_csv_are_json_that_gives_them_again() -> None:
     values: dict[str, Any] = {
         "vector": pa.array([[0.1, -2.5e-8], None, []], pa.list_(pa.float32())),

@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from tasks.sources import delta
 from tasks.sources.formats import BY_ENDING
 from tasks.sources.notes import Notes
 from tasks.sources.packing import PACKED
@@ -82,7 +83,8 @@ def find(path: str | Path, day: date | None = None) -> Listing:
 
     In a folder, names that begin with ``.`` or ``_`` are left aside (as other readers of data folders do: they are
     leftovers and logs), and so are linked folders and endings that can't be read. Raises NothingThereError if there is
-    nothing to read, and SourceError if a file to read is a link or no regular file.
+    nothing to read, and SourceError if a file to read is a link or no regular file. A folder with a ``_delta_log`` is a
+    Delta table: the files of its current version.
     """
     if not str(path).strip():
         raise SourceError("a source is a file or a folder, and none is named")  # not the folder where one happens to be
@@ -118,7 +120,7 @@ def _below(root: Path, path: Path) -> Sequence[SourceFile | Aside]:
         raise NothingThereError(f"{path} is not there; a source is a file or a folder of files {_endings()}")
     if not path.is_dir():
         return [_file(root, path)]
-    found = list(_walk(root, path))
+    found = list(_walk(root, path) if not delta.is_table(path) else _table(root, path))
     if not any(isinstance(each, SourceFile) for each in found):
         there = next((f" ({one.name}: {one.reason})" for one in found if isinstance(one, Aside)), "")
         raise NothingThereError(f"{path} holds no file to read{there}; a source's files end in {_endings()}")
@@ -134,13 +136,24 @@ def _walk(root: Path, folder: Path) -> Iterator[SourceFile | Aside]:
                 if _holds_data(path) if is_folder else _ending(entry.name):
                     yield Aside(name, HIDDEN)
             elif is_folder:
-                yield from _walk(root, path)
+                yield from _table(root, path) if delta.is_table(path) else _walk(root, path)
             elif entry.is_symlink() and entry.is_dir():
                 yield Aside(name, LINK)
             elif _ending(entry.name):
                 yield _file(root, path)
             elif path.suffix.lower() not in _ATTACHED:
                 yield Aside(name, UNKNOWN)
+
+
+def _table(root: Path, folder: Path) -> Iterator[SourceFile]:
+    for name, given in delta.parts(folder):
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or ":" in parts[0]:
+            raise SourceError(f"{folder} is a Delta table of files that lie elsewhere; copy them into it")
+        path = folder.joinpath(*parts)
+        if not os.path.lexists(path):
+            raise SourceError(f"{folder} is a Delta table that lacks its file {name}; copy it whole")
+        yield replace(_file(root, path), given=given, ending=".parquet")
 
 
 def _holds_data(folder: Path) -> bool:

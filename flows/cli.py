@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import time
 import traceback
@@ -119,7 +120,17 @@ lake_option = click.option(
 source_option = click.option(
     "--source", required=True, metavar="PATH", help="File or folder of reviews, or with {day}."
 )
-empty_option = click.option("--allow-empty", is_flag=True, help="A snapshot may leave days without any review.")
+empty_option = click.option(
+    "--allow-empty", is_flag=True, help="Files may hold no record, and a snapshot may leave days without any review."
+)
+gone_option = click.option(
+    "--allow-gone",
+    is_flag=True,
+    help="What a snapshot lacks is gone although files of it are missing or were not read, or much would go.",
+)
+name_option = click.option(
+    "--source-name", metavar="NAME", help="Tells the source from others that fill the same lake; else the setting's."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
 
 
@@ -164,7 +175,9 @@ def main(ctx: click.Context, debug: bool) -> None:
 @lake_option
 @_days
 @_extractors
+@name_option
 @empty_option
+@gone_option
 @json_option
 def run(
     source: str,
@@ -174,7 +187,9 @@ def run(
     to_day: date | None,
     extractors: str | None,
     profile: str | None,
+    source_name: str | None,
     allow_empty: bool,
+    allow_gone: bool,
     as_json: bool,
 ) -> None:
     """Bring a source's records into the lake and make the features of each day.
@@ -184,7 +199,7 @@ def run(
     """
     settings = _settings()
     names = _names(extractors, profile, settings, lake)
-    brought = _source(source, settings, allow_empty)
+    brought = _source(source, settings, source_name, allow_empty, allow_gone)
     _main_job(lake, names, settings, _range(day, from_day, to_day), as_json, source=brought)
 
 
@@ -208,7 +223,9 @@ def demo(lake: str) -> None:
 @source_option
 @lake_option
 @_days
+@name_option
 @empty_option
+@gone_option
 @json_option
 def ingest(
     source: str,
@@ -216,7 +233,9 @@ def ingest(
     day: date | None,
     from_day: date | None,
     to_day: date | None,
+    source_name: str | None,
     allow_empty: bool,
+    allow_gone: bool,
     as_json: bool,
 ) -> None:
     """Bring a source's records into the lake, without making features.
@@ -224,7 +243,7 @@ def ingest(
     Days choose among the files of a source whose path holds {day}.
     """
     settings = _settings()
-    brought = _source(source, settings, allow_empty)
+    brought = _source(source, settings, source_name, allow_empty, allow_gone)
     _main_job(lake, None, settings, _range(day, from_day, to_day), as_json, source=brought)
 
 
@@ -755,12 +774,13 @@ def _settings() -> Settings:
     return load()
 
 
-def _source(path: str, settings: Settings, allow_empty: bool) -> Source:
-    from tasks.ingest import Source
+def _source(path: str, settings: Settings, name: str | None, allow_empty: bool, allow_gone: bool) -> Source:
+    from flows.ingest import chosen
+    from flows.settings import SOURCE_NAME
 
-    return Source(
-        path, settings.source_mode, settings.mapping, allow_empty, encoding=settings.encoding, dates=settings.dates
-    )
+    if name is not None and not re.fullmatch(SOURCE_NAME, name):
+        raise click.BadParameter(f"{name!r} is no name of letters, digits, - . and _", param_hint="--source-name")
+    return chosen(path, settings, name=name, allow_empty=allow_empty, allow_gone=allow_gone)
 
 
 def _known(look_up: Callable[[], Any], hint: str) -> Any:

@@ -79,7 +79,10 @@ def progress(*, quiet: bool) -> Iterator[None]:
 
 
 def as_object(report: RunReport) -> dict[str, Any]:
-    """A run as the JSON object that ``--json`` prints: these keys and no others, ``gone`` of a snapshot alone."""
+    """A run as the JSON object that ``--json`` prints: these keys and no others.
+
+    ``gone`` is there of a snapshot alone, ``refused`` where records were refused: why, how many, and where one lies.
+    """
     tables: dict[str, dict[str, Any]] = {}
     for day in report.days:
         for run in day.tables:
@@ -96,6 +99,7 @@ def as_object(report: RunReport) -> dict[str, Any]:
             for name in ("records_in", "accepted", "quarantined", "deduplicated", "suppressed")
         },
         **({"gone": counted["gone"]} if counted.get("gone") is not None else {}),
+        **({"refused": counted["reasons"]} if counted.get("reasons") else {}),
         "tables": tables,
         "days": [day.day for day in report.days] or list(found),
     }
@@ -112,6 +116,7 @@ def notes(report: RunReport) -> Iterator[str]:
         yield from _all_refused(report.lake, report.accounting)
         yield from _undecided(report.accounting)
         yield from report.accounting.notes
+        yield from _left_open(report.accounting)
     if report.empty:
         there = f"the lake has {_days(report.known)}" if report.known else "the lake has no reviews yet"
         yield f"no reviews on {_days(report.empty)}: nothing was made for them; {there}"
@@ -133,12 +138,24 @@ def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
 
     if not accounting.quarantined or accounting.accepted or accounting.deduplicated:
         return
-    reason, count = Counter(accounting.reasons).most_common(1)[0]
+    first = accounting.reasons[0]
     yield (
         f"no record was accepted: {accounting.quarantined} of {accounting.records_in} were refused, "
-        f"{count} of them because {reason}; {remedy(reason)}"
+        f"{first.count} of them because {first.reason}; {remedy(first.reason)}"
     )
     yield f"next: {_otzyv()} show quarantine --lake {lake}"
+
+
+def _left_open(accounting: Accounting) -> Iterator[str]:
+    """What a snapshot lacks and the lake keeps."""
+    if count := accounting.absent:
+        why = "too much of it was refused" if accounting.failures else "records without an id that can be read were"
+        yield (
+            f"{count} {'review' if count == 1 else 'reviews'} of the lake {'was' if count == 1 else 'were'} not in the "
+            f"source and {'stays' if count == 1 else 'stay'}: {why}" + ("" if accounting.failures else " refused")
+        )
+    if count := accounting.files_kept:
+        yield f"{count} attached {'file' if count == 1 else 'files'} that the source lacks now stay as they were"
 
 
 def _undecided(accounting: Accounting) -> Iterator[str]:
@@ -176,6 +193,8 @@ def show_report(report: RunReport, imports: float) -> None:
             f"{said['records_in']} records in = {said['accepted']} accepted + {said['quarantined']} quarantined "
             f"+ {said['deduplicated']} deduplicated + {said['suppressed']} suppressed"
         )
+        for each in report.accounting.reasons:
+            console.print(f"{each.count} refused: {each.reason}, as in {each.example}", soft_wrap=True)
         if gone := report.accounting.gone:
             console.print(
                 f"{gone} {'review is' if gone == 1 else 'reviews are'} gone from the source, and from the lake"

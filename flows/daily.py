@@ -9,14 +9,14 @@ from prefect import flow, runtime, tags
 
 from flows.backfill import ExtractorName
 from flows.features import DayFailed, features
-from flows.ingest import ingest
+from flows.ingest import IngestFailed, chosen, ingest
 from flows.settings import Settings, load
 from schemas.tables import REVIEWS
 from tasks.extractors import names
 from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
-from tasks.ingest import Source
 from tasks.lake import Lake
+from tasks.lake.gone import SourceNotWhole
 from tasks.lake.publish import EmptyDay
 from tasks.missing_day import missing_day
 from tasks.plan import plan
@@ -76,17 +76,18 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
     """
     if settings.source is None:
         return []
-    source = Source(
-        settings.source, settings.source_mode, settings.mapping, encoding=settings.encoding, dates=settings.dates
-    )
-    if "{day}" not in source.path:
-        ingest(lake, source, settings.key(lake))
-        return []
+    source = chosen(settings.source, settings)
     try:
-        if days := [day for day in window if _there(source.path, day)]:
+        if "{day}" not in source.path:
+            ingest(lake, source, settings.key(lake))
+        elif days := [day for day in window if _there(source.path, day)]:
             ingest(lake, source, settings.key(lake), days)
         return []
+    except (IngestFailed, SourceNotWhole) as failure:
+        return [str(failure)]
     except (SourceError, EmptyDay) as failure:
+        if "{day}" not in source.path:
+            raise
         # Of a snapshot nobody can tell what has gone, or to which day, while one of its files can't be read.
         if source.mode == "snapshot":
             return [str(failure)]
@@ -95,7 +96,7 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         try:
             if _there(source.path, day):
                 ingest(lake, source, settings.key(lake), [day])
-        except SourceError as failure:
+        except (SourceError, IngestFailed) as failure:
             failed.append(str(failure))
     return failed
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from flows import prefect_server
 from flows.features import DayFailed, DayReport, features
-from flows.ingest import ingest
+from flows.ingest import IngestFailed, ingest
 from schemas.tables import CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
 from tasks.extractors.loaded import loaded
@@ -49,10 +49,10 @@ class RunReport:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """What failed, as ``table day: error``."""
-        return tuple(
-            f"{run.table} {run.day}: {run.error}" for day in self.days for run in day.tables if run.state == "failed"
-        )
+        """What failed, as ``ingest: why`` and ``table day: error``."""
+        ingested = self.accounting.failures if self.accounting else ()
+        runs = [run for day in self.days for run in day.tables if run.state == "failed"]
+        return *(f"ingest: {why}" for why in ingested), *(f"{run.table} {run.day}: {run.error}" for run in runs)
 
     @property
     def changed(self) -> bool:
@@ -85,7 +85,7 @@ def run(
     accounting = None
     with prefect_server.without_heartbeats(), spending(), loaded():
         if source is not None and author_key is not None:
-            accounting = ingest(uri, source, author_key, days)
+            accounting = _ingested(uri, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
         reports = tuple(_made(uri, wanted, extractors)) if extractors is not None else ()
@@ -109,6 +109,13 @@ def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) 
     lake.constants.check(constants)
     lake.constants.check_author_key(key)
     return lake.uri
+
+
+def _ingested(lake: str, source: Source, author_key: SecretStr, days: Sequence[date] | None) -> Accounting:
+    try:
+        return ingest(lake, source, author_key, days)
+    except IngestFailed as failure:  # what was accepted is in, and its features are made
+        return failure.accounting
 
 
 def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Iterator[DayReport]:

@@ -22,6 +22,7 @@ from tasks.sources import COLUMNS, Dates
 from tasks.sources.encoding import known
 
 SHORTEST_KEY = 8
+SOURCE_NAME = r"[\w.-]{1,64}"
 
 
 class Settings(ExtractorSettings):
@@ -33,6 +34,11 @@ class Settings(ExtractorSettings):
     precision: Literal["bf16", "f32"] = Field("bf16", description="precision of networks; fixed when a lake is made")
     profile: str = Field("embedded", description="extractors that run when none are named")
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
+    source_name: str | None = Field(
+        None, pattern=f"^{SOURCE_NAME}$", description="what tells a source from others that fill the same lake"
+    )
+    allow_gone: bool = Field(False, description="what a snapshot lacks is gone although it may not be whole")
+    refused_share: float = Field(0.2, ge=0, le=1, description="more records than this refused is no success")
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
     encoding: str | None = Field(None, description="how text is written whose bytes do not tell, such as cp1251")
     dates: Dates = Field("iso", description="how dates are written: iso, day first, month first, epoch, excel")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -16,20 +15,24 @@ from prefect import task
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.blobs import put_blob
+from tasks.lake.gone import Seen, named
 from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import keyed, keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import (
     Dates,
-    Listing,
     Names,
     Notes,
+    Reason,
     Record,
     Refusal,
+    SourceError,
     SourceFile,
+    Tally,
     as_told,
     fetch,
+    files,
     find,
     read,
     told,
@@ -37,6 +40,7 @@ from tasks.sources import (
 from tasks.text.redact import redact
 
 BATCH = 2000
+_HEAD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,20 @@ class Accounting:
     """How many of the quarantined were not in quarantine before."""
     accepted_on: Mapping[date, int] = field(default_factory=dict)
     """The accepted by the day that they lie in."""
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    """The quarantined by the reason."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the quarantined were refused, the commonest reason first."""
     gone: int | None = None
     """Reviews that the source no longer holds and the lake has let go; None where the source is no snapshot."""
     undecided: int = 0
     """Reviews with two states of which neither is newer by updated_at: one of them is kept, always the same."""
     notes: tuple[str, ...] = ()
     """What a person should know of the source: lines, the files that were left aside first."""
+    absent: int = 0
+    """Reviews that a snapshot was not read to hold, and that stay: what was refused may be theirs."""
+    files_kept: int = 0
+    """Attached files that were not found this time, and stay as the lake has them."""
+    failures: tuple[str, ...] = ()
+    """Why this was no success, although what was accepted is in: one sentence each."""
 
     def __post_init__(self) -> None:
         if self.records_in != self.accepted + self.quarantined + self.deduplicated + self.suppressed:
@@ -74,6 +84,9 @@ class Source:
     """Where records come from. ``snapshot``: what the source no longer holds is gone; ``append``: it stays.
 
     ``mapping``, ``encoding`` and ``dates`` say how its files are written, as ``tasks.sources.read`` takes them.
+    ``allow_empty``: files may hold no record, and a snapshot may leave days without any review. ``allow_gone``: what a
+    snapshot lacks is gone although it may not be whole. ``name``: what tells the source from others of the same lake.
+    ``refused_share``: if more of its records are refused, the ingest is no success.
     """
 
     path: str
@@ -82,6 +95,9 @@ class Source:
     allow_empty: bool = False
     encoding: str | None = None
     dates: Dates = "iso"
+    allow_gone: bool = False
+    name: str | None = None
+    refused_share: float = 0.2
 
 
 @task(
@@ -102,27 +118,29 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     arrival = started.astimezone(lake.constants.zone).date()
     forgotten = suppressed(lake.storage)
     counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
+    tally = Tally()
     reviews: list[dict[str, Any]] = []
     attached: list[dict[str, Any]] = []
     batches: list[pa.RecordBatch] = []
     attachments: list[pa.RecordBatch] = []
     refused: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
     daily = days if days and "{day}" in source.path else [None]
     listings = [find(source.path, day) for day in daily]
+    chosen = [file for listing in listings for file in listing.files]
+    aside = [each for listing in listings for each in listing.aside]
     names, notes = Names(), Notes()
-    for listing in listings:
-        told(listing.aside, notes)
+    told(aside, notes)
 
-    for file, item in _records(listings, source, lake, notes):
+    for file, item in _records(source, chosen, lake, notes):
         counts["records_in"] += 1
+        tally.records[file.name] += 1
         if isinstance(item, Refusal):
             if forgotten.named_in(item.raw, author_key):
                 counts["suppressed"] += 1
                 continue
-            refused.append(_refused(item, arrival))
+            refused.append(_refused(item, source, arrival))
             counts["quarantined"] += 1
-            reasons[item.reason] += 1
+            tally.refuse(item)
             if len(refused) >= BATCH:
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
@@ -132,7 +150,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
             counts["suppressed"] += 1
             continue
         row = len(batches) * BATCH + len(reviews)
-        reviews.append(_review(item, author, lake))
+        reviews.append(_review(item, source, author, lake))
         attached += _attached(lake, file, item, names, row, reviews[-1]["day"])
         if len(reviews) == BATCH:
             batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
@@ -147,12 +165,14 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     incoming = pa.Table.from_batches(batches)
     if not source.allow_empty:
         lake.check_sources(incoming["day"].unique().to_pylist())
-    scope = None
+    failures = (*tally.failures(source.refused_share), *_no_record(source, chosen, counts["records_in"]))
+    seen = None
     if source.mode == "snapshot":
-        scope = days if days and "{day}" in source.path else lake.snapshot(REVIEWS).days
-    done = upsert(
-        lake.storage, incoming, pa.Table.from_batches(attachments), gone_from=scope, allow_empty=source.allow_empty
-    )
+        some = days if days and "{day}" in source.path else None
+        seen = replace(
+            _seen(source, chosen, some, lake, tally), aside=[each.name for each in aside], failed=bool(failures)
+        )
+    done = upsert(lake.storage, incoming, pa.Table.from_batches(attachments), seen=seen, allow_empty=source.allow_empty)
     # A run that died here has moved reviews whose days were not made since, so what changed now is not all there is.
     touched = {*incoming["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
@@ -163,10 +183,13 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         days=tuple(sorted(touched)),
         seconds=seconds,
         accepted_on=done.accepted_on,
-        reasons=dict(reasons),
-        gone=done.gone if scope is not None else None,
+        reasons=tally.reasons,
+        gone=done.gone if seen is not None else None,
         undecided=done.undecided,
         notes=tuple(notes.lines()),
+        absent=done.absent,
+        files_kept=done.files_kept,
+        failures=failures,
     )
 
 
@@ -180,17 +203,59 @@ _ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 
 
 def _records(
-    listings: Sequence[Listing], source: Source, lake: Lake, notes: Notes
+    source: Source, chosen: Sequence[SourceFile], lake: Lake, notes: Notes
 ) -> Iterator[tuple[SourceFile, Record | Refusal]]:
     mapping, zone = source.mapping or {}, lake.constants.zone
-    for file in (file for listing in listings for file in listing.files):
+    for file in chosen:
         for item in read(
             file, mapping=mapping, timezone=zone, encoding=source.encoding, dates=source.dates, notes=notes
         ):
             yield file, item
 
 
-def _review(record: Record, author: str | None, lake: Lake) -> dict[str, Any]:
+def _no_record(source: Source, chosen: Sequence[SourceFile], records: int) -> Iterator[str]:
+    """What is wrong with a source that is not blank, and of which no record was read."""
+    if records or source.allow_empty:
+        return
+    for file in chosen:
+        with file.path.open("rb") as stream:
+            if stream.read(_HEAD).strip():
+                yield f"{file.name} is not empty, and holds no record; if that is meant, say --allow-empty"
+                return
+
+
+def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | None, lake: Lake, tally: Tally) -> Seen:
+    """What an ingest that has read these files, of ``some`` days or of all, knows of a source that is a snapshot."""
+    read_now = {file.name for file in chosen}
+    others = [file for file in files(source.path) if file.name not in read_now] if some else []
+    held = {name for name in read_now if tally.records[name] or source.allow_empty}
+
+    def elsewhere(ids: Collection[str]) -> tuple[set[str], bool]:
+        found: set[str] = set()
+        sure = True
+        try:
+            for _, item in _records(source, others, lake, Notes()):
+                if item.review_id is None:
+                    sure = False
+                elif item.review_id in ids:
+                    found.add(item.review_id)
+        except SourceError:
+            sure = False
+        return found, sure
+
+    return Seen(
+        source=source.name,
+        read=frozenset(named(source.name, name) for name in held),
+        there=frozenset(named(source.name, name) for name in (*held, *(file.name for file in others))),
+        days=frozenset(some) if some else None,
+        refused=frozenset(tally.ids),
+        nameless=tally.nameless,
+        elsewhere=elsewhere,
+        allowed=source.allow_gone,
+    )
+
+
+def _review(record: Record, source: Source, author: str | None, lake: Lake) -> dict[str, Any]:
     return {
         "review_id": record.review_id,
         "text": redact(record.text) if record.text is not None else None,
@@ -202,7 +267,7 @@ def _review(record: Record, author: str | None, lake: Lake) -> dict[str, Any]:
         "course_title": record.course_title,
         "source": record.source,
         "attachments": len(record.attachments),
-        "source_file": record.source_file,
+        "source_file": named(source.name, record.source_file),
         "source_sha256": record.sha256,
         "former_day": None,
         "day": record.created_at.astimezone(lake.constants.zone).date(),
@@ -236,9 +301,9 @@ def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
     return quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
 
 
-def _refused(refusal: Refusal, arrival: date) -> dict[str, Any]:
+def _refused(refusal: Refusal, source: Source, arrival: date) -> dict[str, Any]:
     return {
-        "source": refusal.source_file,
+        "source": named(source.name, refusal.source_file),
         "offset": refusal.offset,
         "rule": refusal.rule,
         "reason": refusal.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,6 +15,7 @@ from schemas.checks import check
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake.day import CheckFailed
+from tasks.lake.gone import Seen, gone, owns
 from tasks.lake.publish import EmptyDay, FileWriter, commit
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
@@ -43,8 +44,12 @@ class Upserted:
     """Days that reviews brought in lay in before, whichever run has moved them."""
     gone: int = 0
     """Reviews that a snapshot does not hold and the lake held before."""
+    absent: int = 0
+    """Reviews that a snapshot was not read to hold and that stay, as it can't be told whether they are gone."""
     undecided: int = 0
     """Reviews with two states of which neither is newer by updated_at, so that their digests chose."""
+    files_kept: int = 0
+    """Attached files that were not found this time, and stay as the lake has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,10 @@ class _Plan:
     reviews: pa.Table
     current: pa.Array
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
+    same: pa.Array
+    """Those of them of which the lake has this very record."""
     gone: pa.Array
+    absent: int
     emptied: tuple[date, ...]
     """Days that are left without any review as some of theirs are gone."""
     left: tuple[date, ...]
@@ -65,21 +73,21 @@ def upsert(
     incoming: pa.Table,
     attachments: pa.Table,
     *,
-    gone_from: Collection[date] | None = None,
+    seen: Seen | None = None,
     allow_empty: bool = False,
 ) -> Upserted:
     """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
 
     ``incoming``: rows of ``reviews``, the same id any number of times; ``attachments``: rows of ``attachments`` with a
-    column ``record`` (row number in ``incoming``). ``gone_from``: the source is a snapshot, and reviews of these days
-    that it does not hold are gone; if that empties a day, EmptyDay is raised unless ``allow_empty``. Attachments are
-    committed before reviews, and both are decided from ``incoming`` alone, so a run that died in between is completed
-    by running again.
+    column ``record`` (row number in ``incoming``). ``seen``: the source is a snapshot, and what it does not hold any
+    more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. An attached
+    file that was not found stays as the lake has it. Attachments are committed before reviews, so that a run that died
+    in between is completed by running again.
     """
     best, tied = _best(incoming)
     for _ in range(ATTEMPTS):
         attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
-        plan = _plan(storage, reviews_before, incoming, best, tied, gone_from)
+        plan = _plan(storage, reviews_before, incoming, best, tied, seen)
         if plan.emptied and not allow_empty:
             named = ", ".join(map(str, plan.emptied))
             raise EmptyDay(
@@ -88,18 +96,27 @@ def upsert(
             )
         newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
         rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
+        rows, files_kept = _kept(storage, attached_before, rows.select(ATTACHMENTS.names), plan.same)
         replaced = pa.concat_arrays([plan.current, plan.gone])
         changed: set[date] = set()
-        for before, fresh in ((attached_before, rows.select(ATTACHMENTS.names)), (reviews_before, plan.reviews)):
+        for before, fresh in ((attached_before, rows), (reviews_before, plan.reviews)):
             days = _replace(storage, before, replaced, fresh)
             if days is None:
                 break
             changed |= days
         else:
-            accepted, days_changed = plan.accepted.total(), tuple(sorted(changed))
-            others = incoming.num_rows - accepted
-            gone, undecided = len(plan.gone), plan.undecided
-            return Upserted(accepted, others, dict(plan.accepted), days_changed, plan.left, gone, undecided)
+            accepted = plan.accepted.total()
+            return Upserted(
+                accepted,
+                incoming.num_rows - accepted,
+                accepted_on=dict(plan.accepted),
+                changed=tuple(sorted(changed)),
+                left=plan.left,
+                gone=len(plan.gone),
+                absent=plan.absent,
+                undecided=plan.undecided,
+                files_kept=files_kept,
+            )
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 
@@ -136,17 +153,17 @@ def _plan(
     incoming: pa.Table,
     best: dict[str, tuple[Rank, int]],
     tied: set[str],
-    gone_from: Collection[date] | None,
+    seen: Seen | None,
 ) -> _Plan:
     ids = pa.array(best.keys(), pa.string())
     names = ["review_id", "updated_at", "source_sha256", "day", "former_day", "source_file"]
     there = read_table(storage, REVIEWS, before.files, names)
-    whole, scope = there, pa.array(list(gone_from or ()), pa.date32())
-    absent = pc.invert(pc.is_in(there["review_id"], ids))
-    gone = there.filter(pc.and_(absent, pc.is_in(there["day"], scope)))["review_id"].combine_chunks()
+    whole = there
+    going, absent = gone(there, ids, seen) if seen else (pa.array([], pa.string()), 0)
     there = there.filter(pc.is_in(there["review_id"], ids))
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
     current: list[str] = []
+    same: list[str] = []
     accepted: Counter[date] = Counter()
     former: dict[str, tuple[date | None, str | None]] = {}
     days = incoming["day"]
@@ -154,18 +171,20 @@ def _plan(
     for review_id, (rank, row) in best.items():
         mine, old = known.get(review_id, (None, None))
         if mine is None or rank[0] >= mine[0]:
-            undecided += review_id in tied or (gone_from is None and mine is not None and _tied(rank, mine))
+            undecided += review_id in tied or (seen is None and mine is not None and _tied(rank, mine))
         if mine is not None and old is not None:
             # A snapshot is what the source holds: of two states as old as each other its own is the newer one.
-            if rank < mine and (gone_from is None or rank[0] < mine[0]):
+            if rank < mine and (seen is None or rank[0] < mine[0]):
                 continue
             same_day = old["day"] == days[row].as_py()
             former[review_id] = (
                 old["former_day"] if same_day else old["day"],
-                old["source_file"] if rank == mine else None,
+                old["source_file"] if rank == mine and _stays(old["source_file"], seen) else None,
             )
         if rank != mine:
             accepted[days[row].as_py()] += 1
+        else:
+            same.append(review_id)
         current.append(review_id)
     fresh = incoming.take(pa.array([best[review_id][1] for review_id in current], pa.int64()))
     was, file = (
@@ -175,20 +194,62 @@ def _plan(
     files = pc.coalesce(pa.array(file, pa.string()), fresh["source_file"])
     fresh = fresh.set_column(fresh.column_names.index("source_file"), "source_file", files)
     left = {*was, *there["former_day"].unique().to_pylist()} - {None}
-    going = pc.is_in(whole["review_id"], gone)
-    staying = whole.filter(
-        pc.invert(pc.is_in(whole["review_id"], pa.concat_arrays([gone, pa.array(current, pa.string())])))
-    )
-    emptied = _days(whole.filter(going)) - _days(staying) - _days(fresh)
+    replaced = pa.concat_arrays([going, pa.array(current, pa.string())])
+    staying = whole.filter(pc.invert(pc.is_in(whole["review_id"], replaced)))
+    emptied = _days(whole.filter(pc.is_in(whole["review_id"], going))) - _days(staying) - _days(fresh)
     return _Plan(
         accepted,
         fresh.select(REVIEWS.names).cast(REVIEWS.arrow),
         pa.array(current, pa.string()),
-        gone,
+        pa.array(same, pa.string()),
+        going,
+        absent,
         tuple(sorted(emptied)),
         tuple(sorted(left)),
         undecided,
     )
+
+
+def _stays(file: str, seen: Seen | None) -> bool:
+    """Whether a review that was read again goes on being of the file that it was first read from.
+
+    It does, so that reading it again writes nothing; but of a snapshot it must be a file that is there, as one that is
+    not speaks against letting anything go.
+    """
+    if seen is None:
+        return True
+    if owns(seen.source, file):
+        return file in seen.there
+    return not owns(None, file)  # a source that has got a name takes over what it brought before it had one
+
+
+_CONTENT = ("kind", "content_sha256", "bytes", "media_type", "status", "reason")
+"""What the lake has of an attached file, beside where the record names it."""
+
+
+def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) -> tuple[pa.Table, int]:
+    """The attachments' rows, with what the lake has of files that were not found now; and how many these are.
+
+    It is told by the name that the review gives it, or of the same record by its place.
+    """
+    lost = pc.or_(pc.equal(rows["status"], "missing"), pc.equal(rows["bytes"], 0).fill_null(False))
+    if not pc.any(lost).as_py():
+        return rows, 0
+    there = read_table(storage, ATTACHMENTS, before.files)
+    there = there.filter(pc.is_in(there["review_id"], rows.filter(lost)["review_id"].combine_chunks()))
+    unchanged = set(same.to_pylist())
+    held: dict[tuple[str, object], dict[str, object]] = {}
+    for row in there.filter(pc.equal(there["status"], "ok")).to_pylist():
+        if row["uri"] is not None:
+            held[row["review_id"], row["uri"]] = row
+        elif row["review_id"] in unchanged:
+            held[row["review_id"], row["position"]] = row
+    found, count = [], 0
+    for row in rows.filter(lost).to_pylist():
+        known = held.get((row["review_id"], row["uri"])) or held.get((row["review_id"], row["position"]))
+        found.append(row | {name: known[name] for name in _CONTENT} if known else row)
+        count += known is not None
+    return pa.concat_tables([rows.filter(pc.invert(lost)), pa.Table.from_pylist(found, schema=rows.schema)]), count
 
 
 def _days(rows: pa.Table) -> set[date]:

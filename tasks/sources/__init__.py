@@ -15,11 +15,12 @@ from tasks.sources.reading import read
 from tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
 from tasks.sources.record import Record, Refusal
 from tasks.sources.sniff import sniff
+from tasks.sources.tally import Reason, Tally
 from tasks.sources.times import DATES, Dates
 from tasks.sources.values import AttachmentRef
 
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
-    "Names", "Notes", "NothingThereError", "Record", "Refusal", "SourceError", "SourceFile", "as_told", "fetch",
-    "files", "find", "read", "remedy", "sniff", "told",
+    "Names", "Notes", "NothingThereError", "Reason", "Record", "Refusal", "SourceError", "SourceFile", "Tally",
+    "as_told", "fetch", "files", "find", "read", "remedy", "sniff", "told",
 ]  # fmt: skip

@@ -61,12 +61,14 @@ class Format:
     """A kind of file. ``rows`` streams: its memory is bounded by a record (Parquet: by a page). It raises SourceError
     for a file that is not what its name says.
 
-    ``text``: the stream is UTF-8 from the first record on, whatever the file was written in, and files may be packed.
-    ``seeks``: the stream can go back; else it is read once from front to back.
+    ``numbered``: offsets are the numbers of records from 0, else bytes. ``text``: the stream is UTF-8 from the first
+    record on, whatever the file was written in, and files may be packed. ``seeks``: the stream can go back; else it is
+    read once from front to back.
     """
 
     name: str
     endings: tuple[str, ...]
     rows: Callable[[BinaryIO, Asked], Iterator[Row]]
+    numbered: bool = True
     text: bool = True
     seeks: bool = False

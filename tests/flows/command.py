@@ -56,7 +56,8 @@ class Otzyv:
 
     def holds(self, said: Mapping[str, Any]) -> None:
         """The keys are those promised, every record is accounted for, and every table has a row per expected key."""
-        assert set(said) - {"gone"} == {*COUNTS, "tables", "days"}
+        assert set(said) - {"gone", "refused"} == {*COUNTS, "tables", "days"}
+        assert said["quarantined"] == sum(each["count"] for each in said.get("refused", ()))
         assert said["records_in"] == sum(said[count] for count in COUNTS[1:])
         lake = self.opened()
         days = pa.array(said["days"], pa.string()).cast(pa.date32())

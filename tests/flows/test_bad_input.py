@@ -99,7 +99,8 @@ FILES: dict[str, tuple[str, bytes | None, str]] = {
 """Attached files with the status that their row gets; None: no such regular file of the source."""
 
 
-def test_every_kind_of_bad_input_in_one_source_is_accounted_for(otzyv: Otzyv) -> None:
+def test_every_kind_of_bad_input_in_one_source_is_accounted_for(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTZYV_REFUSED_SHARE", "1")
     source = otzyv.source
     for name, (_, data, _) in FILES.items():
         if data is not None:
@@ -218,19 +219,41 @@ def test_a_source_of_which_nothing_is_accepted_says_why_and_what_would_work(otzy
     (otzyv.source / "a.csv").write_bytes(rows.encode("cp1252"))
     for arguments in (("ingest",), ("run", "--extractors", "sentiment_mini", "--json")):
         done = command(*arguments, "--source", otzyv.source, "--lake", otzyv.lake)
-        assert done.exit_code == 0
-        first, second = done.stderr.splitlines()[-2:]
+        assert done.exit_code == 1
+        first, second, failed = done.stderr.splitlines()[-3:]
         assert "no record was accepted: 3 of 3 were refused, 2 of them because the bytes are not UTF-8" in first
         assert first.endswith("save the source as UTF-8, or name its encoding by the setting encoding")
         assert second == f"next: otzyv show quarantine --lake {otzyv.lake}"
+        assert failed.startswith("failed: ingest: 3 of 3 records were refused: 2 as the bytes are not UTF-8 (a.csv, ")
     otzyv.write("b.jsonl", [review("a")])
     for _ in range(2):
         assert "no record" not in command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).stderr
 
 
+def test_a_run_names_each_reason_with_a_place_and_fails_where_too_much_was_refused(otzyv: Otzyv) -> None:
+    ingest = ("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+    good = [review(f"g{n}") for n in range(10)]
+    otzyv.write("a.jsonl", [*good, review("x", rating=0), review("y", rating=7)])
+    (otzyv.source / "b.csv").write_text("review_id,text,created_at\nc1,a,2026-03-01\nc2,b,yesterday\n")
+    told = command(*ingest)
+    assert told.exit_code == 1
+    assert (
+        "failed: ingest: 3 of 14 records were refused, more than 20% of them (the setting refused_share)" in told.stderr
+    )
+    byte = sum(len(json.dumps(each, ensure_ascii=False).encode()) + 1 for each in good)
+    assert f"2 refused: rating is not from 1 to 5, as in a.jsonl, byte {byte}" in told.stdout
+    assert "1 refused: created_at is no date or time that can be read, as in b.csv, record 2" in told.stdout
+    (otzyv.source / "b.csv").unlink()
+    quiet = command(*ingest, "--json")
+    assert quiet.exit_code == 0
+    assert json.loads(quiet.stdout)["refused"] == [
+        {"reason": "rating is not from 1 to 5", "rule": "range", "count": 2, "example": f"a.jsonl, byte {byte}"}
+    ]
+
+
 def test_quarantine_is_pointed_to_where_something_was_refused(otzyv: Otzyv) -> None:
     run = ("run", "--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "sentiment_mini")
-    for records, pointed in (([review("a")], False), ([review("a"), b"{"], True)):
+    for records, pointed in (([review("a")], False), ([*map(review, "abcd"), b"{"], True)):
         otzyv.write("a.jsonl", records)
         done = command(*run)
         assert "next: otzyv show sentiment_mini" in done.stdout

@@ -101,6 +101,17 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
     assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"
 
 
+def test_a_day_of_which_most_was_refused_fails_the_run_with_the_reasons_and_what_is_good_is_made(
+    lake: Lake, tmp_path: Path
+) -> None:
+    arrive(tmp_path, LAST, "a", "b")
+    with (tmp_path / "incoming" / f"{LAST}.jsonl").open("a") as file:
+        file.write("\n{broken}")
+    with pytest.raises(DaysFailed, match=r"1 of 3 records were refused.* 1 as the record is not JSON"):
+        daily(lake.uri, day=LAST)
+    assert sorted(lake.releases()) == [LAST]
+
+
 def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_and_waits_for_a_file_that_is_broken(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,7 +282,7 @@ def test_all_available_names_what_it_leaves_out_and_what_brings_that(otzyv: Otzy
 def test_json_alone_stands_on_standard_output_even_with_the_log_on(otzyv: Otzyv) -> None:
     from prefect.settings import PREFECT_API_URL
 
-    otzyv.write("a.jsonl", [review("a"), b"broken"])
+    otzyv.write("a.jsonl", [*map(review, "abcd"), b"broken"])
     (otzyv.source / "linked").symlink_to(otzyv.source)
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(otzyv.lake.parent)}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake))

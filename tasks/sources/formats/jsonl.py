@@ -242,4 +242,4 @@ def _lines(stream: _Before, offset: int) -> Iterator[Found]:
             yield start, line, digest
 
 
-FORMAT = Format("JSON", (".jsonl", ".ndjson", ".json"), rows)
+FORMAT = Format("JSON", (".jsonl", ".ndjson", ".json"), rows, numbered=False)

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake import Lake
+from tasks.lake.gone import Seen
 from tasks.lake.publish import EmptyDay
 from tasks.lake.upsert import Upserted, upsert
 from tests.faults.counts import turns
 
+WHOLE = Seen(read=frozenset({"made-up.jsonl"}), there=frozenset({"made-up.jsonl"}))
+"""A snapshot of the one file that records are said to come from."""
 FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 Written = tuple[str, int, int | None, str]
@@ -143,22 +146,21 @@ def test_an_older_record_that_arrives_late_changes_nothing(lake: Lake) -> None:
 def test_a_snapshot_brings_edits_in_that_do_not_say_when_they_were_made(lake: Lake) -> None:
     ids = "abcdef"
     for text in ("раз", "два", "раз"):
-        bring(lake, [(each, 1, None, text) for each in ids], gone_from=lake.snapshot(REVIEWS).days)
+        bring(lake, [(each, 1, None, text) for each in ids], seen=WHOLE)
         assert state(lake) == [(each, date(2026, 3, 1), text) for each in ids]
     before = versions(lake)
-    bring(lake, [(each, 1, None, "раз") for each in ids], gone_from=lake.snapshot(REVIEWS).days)
+    bring(lake, [(each, 1, None, "раз") for each in ids], seen=WHOLE)
     assert versions(lake) == before
 
 
 def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothing_unasked(lake: Lake) -> None:
     bring(lake, [("a", 1, None, "раз"), ("b", 1, None, "два")])
-    days = lake.snapshot(REVIEWS).days
-    bring(lake, [("a", 1, None, "раз")], gone_from=days)
+    bring(lake, [("a", 1, None, "раз")], seen=WHOLE)
     assert state(lake) == [("a", date(2026, 3, 1), "раз")]
     with pytest.raises(EmptyDay, match="holds no review of 2026-03-01"):
-        bring(lake, [], gone_from=days)
+        bring(lake, [], seen=WHOLE)
     assert state(lake) == [("a", date(2026, 3, 1), "раз")]
-    bring(lake, [], gone_from=days, allow_empty=True)
+    bring(lake, [], seen=WHOLE, allow_empty=True)
     assert state(lake) == []
 
 

@@ -1,0 +1,83 @@
+"""What was read of a source, file by file, and why records of it were refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tasks.sources.formats import BY_ENDING
+from tasks.sources.record import Refusal
+
+COMMONEST = 3
+"""So many reasons stand in the line that says why an ingest failed."""
+WHOLE = 2
+"""A file of fewer records may be refused whole: it may be that each record is a file of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why records were refused: how many of them, and where one of them lies."""
+
+    reason: str
+    rule: str
+    count: int
+    example: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts records, taken or refused, as they are read. Those that nobody may be told of are not among them."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    """By the name of their file."""
+    refused: Counter[str] = field(default_factory=Counter)
+    ids: set[str] = field(default_factory=set)
+    """Whose records were refused, as far as that could be read."""
+    nameless: int = 0
+    """Of how many it could not."""
+    _reasons: dict[str, Reason] = field(default_factory=dict)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.refused[refusal.source_file] += 1
+        known = self._reasons.get(refusal.reason)
+        self._reasons[refusal.reason] = Reason(
+            refusal.reason,
+            refusal.rule,
+            known.count + 1 if known else 1,
+            known.example if known else place(refusal.source_file, refusal.offset),
+        )
+        if refusal.review_id is None:
+            self.nameless += 1
+        else:
+            self.ids.add(refusal.review_id)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The commonest first."""
+        return tuple(sorted(self._reasons.values(), key=lambda each: (-each.count, each.reason)))
+
+    def failures(self, share: float) -> Iterator[str]:
+        """Why this was no success: more than the share of the records was refused, or all of some file's."""
+        records, refused = self.records.total(), self.refused.total()
+        if records and refused > (share * records if refused < records else 0):
+            beyond = f", more than {share:.0%} of them (the setting refused_share)" if refused < records else ""
+            yield f"{refused} of {records} records were refused{beyond}: {told(self.reasons)}"
+        elif share < 1:
+            for file, count in sorted(self.records.items()):
+                if WHOLE <= count == self.refused[file]:
+                    yield f"{file}: all of its {count} records were refused; among the reasons: {told(self.reasons)}"
+
+
+def told(reasons: Sequence[Reason]) -> str:
+    """The commonest reasons, each with an example's place."""
+    named = [f"{each.count} as {each.reason} ({each.example})" for each in reasons[:COMMONEST]]
+    if more := sum(each.count for each in reasons[COMMONEST:]):
+        named.append(f"{more} for other reasons")
+    return ", ".join(named)
+
+
+def place(file: str, offset: int) -> str:
+    """Where a record lies in its file, as a person looks for it: by byte in JSON, else by the number of the record."""
+    form = next((form for ending, form in BY_ENDING.items() if file.lower().endswith(ending)), None)
+    return f"{file}, byte {offset}" if form and not form.numbered else f"{file}, record {offset + 1}"

@@ -1,0 +1,184 @@
+"""An ingest takes in what it can, lets nothing go that its source may hold, and says what it refused and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.tables import ATTACHMENTS, REVIEWS
+from tasks.ingest import Accounting, Source, ingest
+from tasks.ingest_artifact import markdown
+from tasks.lake import Lake
+from tasks.lake.gone import SourceNotWhole
+from tests.flows.command import Otzyv, review
+from tests.tasks.extractors.contents import image
+
+KEY = "a key made up for tests"
+Bring = Callable[..., Accounting]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Otzyv:
+    (tmp_path / "source").mkdir()
+    Lake.create(tmp_path / "lake")
+    return Otzyv(tmp_path / "lake", tmp_path / "source")
+
+
+@pytest.fixture
+def bring(place: Otzyv) -> Bring:
+    def brought(days: list[date] | None = None, source: Source | None = None, **options: Any) -> Accounting:
+        snapshot = source or Source(str(place.source), "snapshot")
+        return ingest.fn(str(place.lake), replace(snapshot, **options), KEY, days)
+
+    return brought
+
+
+def ids(place: Otzyv) -> set[str]:
+    return set(place.opened().read(REVIEWS)["review_id"].to_pylist())
+
+
+SIX = [review(f"r{n}", f"Отзыв {n}", rating=5) for n in range(6)]
+
+
+def test_a_record_that_is_refused_keeps_its_review_as_it_was(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", SIX)
+    bring()
+    place.write("a.jsonl", [*SIX[:2], SIX[2] | {"rating": 0, "text": "Иначе"}, *SIX[3:5]])
+    done = bring()
+    assert (done.gone, done.failures, done.absent) == (1, (), 0)
+    texts = {row["review_id"]: row["text"] for row in place.opened().read(REVIEWS).to_pylist()}
+    assert texts == {f"r{n}": f"Отзыв {n}" for n in range(5)}
+    (reason,) = done.reasons
+    assert (reason.count, reason.reason, reason.rule) == (1, "rating is not from 1 to 5", "range")
+    assert reason.example.startswith("a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["b.xml", "elsewhere"])
+def test_a_file_that_is_there_no_more_or_can_not_be_read_lets_no_review_go(
+    place: Otzyv, bring: Bring, tmp_path: Path, name: str
+) -> None:
+    place.write("a.jsonl", SIX[:3])
+    file = place.write("b.jsonl", SIX[3:])
+    bring()
+    before = place.files()
+    file.rename(tmp_path / name if name == "elsewhere" else place.source / name)
+    with pytest.raises(SourceNotWhole, match=r"3 reviews came from b\.jsonl.*--allow-gone"):
+        bring()
+    assert place.files() == before
+    assert bring(allow_gone=True).gone == 3
+
+
+def test_a_file_that_gets_another_name_goes_on_being_known(place: Otzyv, bring: Bring) -> None:
+    bring(path=str(place.write("b.jsonl", SIX)))
+    (place.source / "b.jsonl").rename(place.source / "c.jsonl")
+    assert (bring().gone, ids(place)) == (0, {f"r{n}" for n in range(6)})
+    place.write("c.jsonl", SIX[:5])
+    assert bring().gone == 1
+
+
+def test_a_file_that_is_empty_now_is_as_one_that_is_not_there(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", SIX[:3])
+    place.write("b.jsonl", SIX[3:])
+    bring()
+    place.write("b.jsonl", [])
+    with pytest.raises(SourceNotWhole, match=r"b\.jsonl, which is not there or empty"):
+        bring()
+    assert bring(allow_empty=True).gone == 3
+
+
+def test_where_most_is_refused_what_is_good_comes_in_and_nothing_goes(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", SIX)
+    bring()
+    bad = [review(f"x{n}", rating=0) for n in range(2)]
+    place.write("a.jsonl", [*SIX[:2], review("new"), *bad, b"{", b"["])
+    done = bring(allow_gone=True)
+    assert (done.gone, done.absent, done.accepted) == (0, 4, 1)
+    assert ids(place) == {*(f"r{n}" for n in range(6)), "new"}
+    (failure,) = done.failures
+    assert failure.startswith("4 of 7 records were refused, more than 20% of them")
+    assert "2 as rating is not from 1 to 5 (a.jsonl" in failure
+    assert bring(refused_share=0.6).failures == ()
+    place.write("a.jsonl", [b"{]"])
+    assert bring(refused_share=1.0).failures[0].startswith("1 of 1 records were refused: 1 as the record is not JSON")
+
+
+def test_a_file_that_is_refused_whole_is_told_among_many_that_are_good(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", [review(f"g{n}") for n in range(50)])
+    place.write("b.jsonl", [review("x1", rating=0), review("x2", rating=7)])
+    assert bring().failures[0].startswith("b.jsonl: all of its 2 records were refused")
+    place.write("b.jsonl", [review("x1", rating=0)])
+    assert bring().failures == (), "of a file for each record one may be bad"
+
+
+def test_a_source_with_bytes_of_which_no_record_is_read_is_no_success(place: Otzyv, bring: Bring) -> None:
+    (place.source / "a.csv").write_text("review_id,text,created_at\n")
+    assert bring().failures == ("a.csv is not empty, and holds no record; if that is meant, say --allow-empty",)
+    assert bring(allow_empty=True).failures == ()
+    (place.source / "a.csv").unlink()
+    place.write("a.jsonl", [b" "])
+    assert bring().failures == ()
+
+
+def test_a_snapshot_of_some_days_loses_nothing_that_other_days_hold(place: Otzyv, bring: Bring) -> None:
+    days = [date(2026, 3, n) for n in (1, 2)]
+    source = Source(str(place.source / "{day}.jsonl"), "snapshot")
+    late = review("late", day="2026-03-01")  # the file of the next day holds it, as its clock is another one
+    place.write("2026-03-01.jsonl", [review("stays"), review("moves"), review("goes")])
+    place.write("2026-03-02.jsonl", [review("next", day="2026-03-02"), late])
+    bring(source=source)
+    place.write("2026-03-01.jsonl", [review("stays")])
+    place.write("2026-03-02.jsonl", [review("next", day="2026-03-02"), late, review("moves", day="2026-03-02")])
+    assert bring(days[:1], source).gone == 1
+    assert ids(place) == {"stays", "moves", "next", "late"}
+    place.write("2026-03-02.jsonl", [review("next", day="2026-03-02"), b"{", *(review(f"n{n}") for n in range(9))])
+    place.write("2026-03-01.jsonl", [review("other")])
+    done = bring(days[:1], source)
+    assert (done.gone, done.absent) == (0, 2), "a line of the other day's file may be its record"
+
+
+def test_sources_of_one_lake_that_have_names_let_go_their_own_reviews_alone(place: Otzyv, bring: Bring) -> None:
+    other = place.source.with_name("other")
+    other.mkdir()
+    for name, folder, letter in (("stepik", place.source, "s"), ("otzovik", other, "o")):
+        Otzyv(place.lake, folder).write("reviews.jsonl", [review(f"{letter}{n}") for n in range(4)])
+        assert bring(path=str(folder), name=name).gone == 0
+    place.write("reviews.jsonl", [review("s0"), review("s1")])
+    assert bring(name="stepik").gone == 2
+    assert ids(place) == {"s0", "s1", "o0", "o1", "o2", "o3"}
+    Otzyv(place.lake, other).write("reviews.jsonl", [review("n0")])
+    with pytest.raises(SourceNotWhole, match="no id in it is known"):
+        bring(path=str(other), name="otzovik")
+
+
+def test_an_attached_file_that_is_not_found_this_time_stays_as_the_lake_has_it(place: Otzyv, bring: Bring) -> None:
+    (place.source / "1.png").write_bytes(image("PNG"))
+    attached = [{"kind": "image", "uri": "none.png"}, {"kind": "image", "uri": "1.png"}]
+    place.write("a.jsonl", [review("a", attachments=attached)])
+    for month, mode in enumerate(("snapshot", "append"), 4):
+        bring(mode=mode)
+        before = place.opened().read(ATTACHMENTS)
+        assert before["status"].to_pylist() == ["missing", "ok"]
+        for change in (Path.unlink, Path.touch):
+            change(place.source / "1.png")
+            assert bring(mode=mode).files_kept == 1
+            assert place.opened().read(ATTACHMENTS).equals(before)
+        place.write("a.jsonl", [review("a", "Правка", attachments=attached[1:], updated_at=f"2026-0{month}-01")])
+        assert bring(mode=mode).files_kept == 1
+        (kept,) = place.opened().read(ATTACHMENTS).to_pylist()
+        assert kept["content_sha256"] == before["content_sha256"][1].as_py()
+        (place.source / "1.png").write_bytes(image("PNG"))
+        place.write("a.jsonl", [review("a", attachments=attached, updated_at=f"2026-0{month}-02")])
+
+
+def test_the_page_of_a_run_tells_what_was_refused_and_nothing_of_the_records(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", [review("a|b", "личное", rating=0), review("c")])
+    shown = markdown("source | x", bring())
+    assert "| 1 | rating is not from 1 to 5 | a.jsonl" in shown
+    assert "source \\| x" in shown
+    assert "**failed**: 1 of 2 records were refused" in shown
+    assert "личное" not in shown

@@ -7,30 +7,31 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.table import Table
 
 Pool = Literal["mean"]
 """How the rows of a review's attachments become one."""
 
+REVIEW = ("review_id", "day")
+"""What names a review in released rows: one that moved stands in both days until the first is released again."""
 NOT_VALUES = ("review_id", "position", "content_sha256", "fingerprint", "run_key", "status", "day")
 
 
 def joined(tables: Sequence[Table], parts: Sequence[pa.Table], pool: Pool | None = None) -> pa.Table:
-    """Rows of tables joined by review_id; columns are named ``table.column``, and sorted by review_id.
+    """A row per review of a day, sorted by review_id and day; columns are named ``table.column``.
 
     A table with a row per attachment gives a list per review, in the order of its positions. With ``pool="mean"`` its
     vectors and numbers give their mean over the attachments with status ok, null where there is none.
     """
-    whole = pa.table({"review_id": pa.array([], pa.string())})
-    for table, part in zip(tables, parts, strict=True):
-        if attached(table):
-            part = per_review(part, pool)
-        part = part.rename_columns(
-            [name if name == "review_id" else f"{table.name}.{name}" for name in part.column_names]
-        )
-        whole = _join(whole, part)
-    return whole.sort_by("review_id")
+    sides = [_per_review(part, pool) if attached(table) else part for table, part in zip(tables, parts, strict=True)]
+    ids, places = _matched(sides)
+    columns = {"review_id": ids}
+    for table, side, rows in zip(tables, sides, places, strict=True):
+        taken = side.drop_columns([*REVIEW] if attached(table) else ["review_id"]).take(rows)
+        columns |= {f"{table.name}.{name}": taken[name] for name in taken.column_names}
+    return pa.table(columns)
 
 
 def attached(table: Table) -> bool:
@@ -39,13 +40,28 @@ def attached(table: Table) -> bool:
 
 
 def per_review(part: pa.Table, pool: Pool | None) -> pa.Table:
-    """One row per review of a table with a row per attachment; ``day`` is left out."""
-    part = part.sort_by([("review_id", "ascending"), ("position", "ascending")])
-    others = [name for name in part.column_names if name not in ("review_id", "day")]
-    ends = part.group_by("review_id", use_threads=False).aggregate([([], "count_all")])
-    bounds = np.array([0, *np.cumsum(ends["count_all"].to_numpy()).tolist()], np.int32)
-    columns = {name: _column(part, name, bounds, pool) for name in others}
-    return pa.table({"review_id": ends["review_id"], **columns})
+    """A row per review of a day of a table with a row per attachment; ``day`` is left out."""
+    return _per_review(part, pool).drop_columns(["day"])
+
+
+def _per_review(part: pa.Table, pool: Pool | None) -> pa.Table:
+    part = part.sort_by([(name, "ascending") for name in (*REVIEW, "position")])
+    starts = _starts(part)
+    bounds = np.append(starts, part.num_rows).astype(np.int32)
+    columns = {name: _column(part, name, bounds, pool) for name in part.column_names if name not in REVIEW}
+    return pa.table({**{name: part[name].take(starts) for name in REVIEW}, **columns})
+
+
+def _starts(rows: pa.Table) -> np.ndarray:
+    """The row with which each review of a day begins, in rows that are sorted by them."""
+    if not rows.num_rows:
+        return np.zeros(0, np.int64)
+    new = np.zeros(rows.num_rows, bool)
+    new[0] = True
+    for name in REVIEW:
+        column = rows[name].combine_chunks()
+        new[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    return np.flatnonzero(new)
 
 
 def _column(part: pa.Table, name: str, bounds: np.ndarray, pool: Pool | None) -> pa.Array:
@@ -85,15 +101,23 @@ def _means(column: pa.Array, bounds: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, flat).take(places)
 
 
-def _join(left: pa.Table, right: pa.Table) -> pa.Table:
-    """Full outer join by review_id. Arrow's own join refuses list columns, so rows are taken by their number."""
-    numbers = [
-        pa.table({"review_id": side["review_id"], name: pa.array(range(side.num_rows), pa.int64())})
-        for side, name in ((left, "left"), (right, "right"))
-    ]
-    both = numbers[0].join(numbers[1], "review_id", join_type="full outer")
-    columns = {"review_id": both["review_id"]}
-    for side, name in ((left, "left"), (right, "right")):
-        taken = side.drop_columns(["review_id"]).take(both[name])
-        columns |= dict(zip(taken.column_names, taken.columns, strict=True))
-    return pa.table(columns)
+def _matched(sides: Sequence[pa.Table]) -> tuple[pa.ChunkedArray, list[pa.Array]]:
+    """The ids of the reviews that any side has, in order, and for each side the row of each, null where it has none.
+
+    Arrow's own join refuses list columns and keeps no order. So the keys of all sides are sorted together, each with
+    the place that it came from.
+    """
+    keys = []
+    for number, side in enumerate(sides):
+        places = {"side": np.full(side.num_rows, number), "row": np.arange(side.num_rows)}
+        keys.append(pa.table({name: side[name] for name in REVIEW} | places))
+    together = pa.concat_tables(keys).sort_by([(name, "ascending") for name in REVIEW])
+    starts = _starts(together)
+    review = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, together.num_rows)))
+    rows = np.full((len(sides), len(starts)), -1)
+    rows[together["side"].to_numpy(), review] = together["row"].to_numpy()
+    if np.count_nonzero(rows >= 0) < together.num_rows:
+        raise ValueError(
+            "a table holds a review twice in one day; make that day anew with: otzyv features --what again"
+        )
+    return together["review_id"].take(starts), [pa.array(each, mask=each < 0) for each in rows]

@@ -6,17 +6,23 @@ import csv
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.tables import REVIEWS, feature_table
 from tasks.lake import Lake
 from tasks.lake.export import export, plain
+from tasks.lake.frame import Pool, joined
 from tasks.lake.lake import MixedFingerprints, NotReleased
+from tasks.lake.publish import append
 from tasks.lake.releases import release_day
 from tests.tasks.lake.test_lake import DAYS, TEXTS, VECTOR, put, rows
 
@@ -48,6 +54,58 @@ def test_attachments_are_pooled_over_those_that_have_features(tmp_path: Path) ->
         assert list(frame.loc[review_id, "image_toy.position"]) == sorted(range(len(alone.loc[review_id, "position"])))
     assert frame.loc[ids[2], "image_toy.embedding"] is None
     assert set(alone.index) == set(ids[:2])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_each_review_gets_its_own_attachments_whatever_the_ids_are(seed: int, count: int) -> None:
+    random = Random(seed)
+    ids = [str(UUID(int=random.getrandbits(128))) for _ in range(count)]
+    attached = [(name, position) for name in ids for position in range(random.randrange(4) or name == ids[0])]
+    random.shuffle(attached)
+    images = rows(IMAGES, seed % 1000, DAYS[0], len(attached))
+    images = images.set_column(0, "review_id", pa.array([name for name, _ in attached], pa.string()))
+    images = images.set_column(1, "position", pa.array([position for _, position in attached], pa.int32()))
+    texts = rows(TEXTS, seed % 1000, DAYS[0], count).set_column(0, "review_id", pa.array(ids))
+    seen = joined([TEXTS, IMAGES], [texts, images]).to_pylist()
+    assert [row["review_id"] for row in seen] == sorted(ids)
+    own = {row["review_id"]: row for row in texts.to_pylist()}
+    pictures = sorted(images.to_pylist(), key=lambda each: each["position"])
+    for row in seen:
+        mine = [each for each in pictures if each["review_id"] == row["review_id"]]
+        for name in ("position", "content_sha256", "status", "embedding"):
+            assert row[f"{IMAGES.name}.{name}"] == ([each[name] for each in mine] or None)
+        for name in ("content_sha256", "status", "embedding", "day"):
+            assert row[f"{TEXTS.name}.{name}"] == own[row["review_id"]][name]
+
+
+def test_a_review_that_two_days_show_is_a_row_of_each(tmp_path: Path) -> None:
+    """It has moved, and the day that it left was not released since."""
+    lake = Lake.create(tmp_path)
+    for seed, day in enumerate(DAYS, 1):
+        with_images(lake, day, seed)
+        made = rows(REVIEWS, seed, day, 3)
+        put(lake, REVIEWS, made.set_column(0, "review_id", pa.array(["moved", f"{day} a", f"{day} b"])))
+        made = rows(IMAGES, seed, day, 2).set_column(0, "review_id", pa.array(["moved", "moved"]))
+        put(lake, IMAGES, made.set_column(1, "position", pa.array([0, 1], pa.int32())))
+        release_day(lake.storage, day, [REVIEWS, IMAGES])
+    pools: tuple[Pool | None, ...] = (None, "mean")
+    for pool in pools:
+        seen = pa.table(lake.frame(None, ["reviews", IMAGES.name], "arrow", pool=pool))
+        alone = [pa.table(lake.frame(day, ["reviews", IMAGES.name], "arrow", pool=pool)) for day in DAYS]
+        both = pa.concat_tables(alone).sort_by([("review_id", "ascending"), ("reviews.day", "ascending")])
+        assert seen.num_rows == 6
+        assert seen.to_pylist() == both.to_pylist()
+
+
+def test_a_review_that_stands_twice_in_a_day_is_not_shown_as_if_once(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path)
+    for name in ("a", "a"):
+        append(lake.storage, TEXTS, rows(TEXTS, 1, DAYS[0], 1).set_column(0, "review_id", pa.array([name])), DAYS[0])
+    put(lake, REVIEWS, rows(REVIEWS, 1, DAYS[0]))
+    release_day(lake.storage, DAYS[0], [REVIEWS, TEXTS])
+    with pytest.raises(ValueError, match="twice"):
+        lake.frame(None, ["reviews", "text_toy"])
 
 
 def test_days_are_dates_or_their_texts_and_others_are_named_with_those_there_are(tmp_path: Path) -> None:

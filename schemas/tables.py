@@ -163,10 +163,11 @@ def feature_table(name: str, values: Iterable[Column], *, row: str, attached: bo
 
 CLEAN_VALUES = (
     Column(name="plain", type=_TEXT, required=False, value=True, personal=True,
-           doc="no punctuation, lower case, ё as е: what bag-of-words models and dostoevsky read"),
+           doc="no punctuation, lower case, ё as е, links and @names as one word each: what bag-of-words models and "
+               "dostoevsky read"),
     Column(name="text", type=_TEXT, required=False, value=True, personal=True,
            doc="case and punctuation kept: what BERT reads"),
-    Column(name="language", type=_TEXT, required=False, value=True, doc="by script: ru, en, mixed or other",
+    Column(name="language", type=_TEXT, required=False, value=True, doc="by script, links and names aside: ru, en, mixed or other",
            labels=("ru", "en", "mixed", "other")),
     Column(name="chars", type=pa.int32(), required=False, value=True, low=0, doc="characters of text"),
     Column(name="words", type=pa.int32(), required=False, value=True, low=0, doc="words of plain"),

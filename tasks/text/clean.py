@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from schemas.tables import CLEAN_VALUES
+from tasks.text.links import without_names
 from tasks.text.markup import defuse
 from tasks.text.rules import RULES_PLAIN, RULES_TEXT, Rule, compatible, invisible
 from tasks.text.scripts import Language, language
@@ -63,11 +64,14 @@ def explain(raw: str) -> list[Step]:
 
 
 def describe(cleaned: Cleaned) -> Description:
-    """The counts and language of ``schemas.tables.CLEAN_VALUES``; sentences as razdel finds them in ``text``."""
+    """The counts and language of ``schemas.tables.CLEAN_VALUES``; sentences as razdel finds them in ``text``.
+
+    Links, @names and the marks of redacted contacts speak for no language.
+    """
     from razdel import sentenize
 
     return Description(
-        language=language(cleaned.text),
+        language=language(without_names(cleaned.text)),
         chars=len(cleaned.text),
         words=len(cleaned.plain.split()),
         sentences=sum(1 for sentence in sentenize(cleaned.text) if sentence.text),

@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 from tasks.text.bbcode import bbcode
 from tasks.text.escapes import escapes
+from tasks.text.links import handles, links
 from tasks.text.markup import entities
 from tasks.text.scripts import lookalikes, part_scripts
 from tasks.text.tags import office, tags
+from tasks.text.terms import signed_terms, spelt_terms
 
 Rule = Callable[[str], str]
 
@@ -122,4 +124,6 @@ def _first_marks(match: re.Match[str]) -> str:
 RULES_TEXT: tuple[Rule, ...] = (
     invisible, compatible, nfc, office, tags, bbcode, entities, escapes, lookalikes, one_space,
 )  # fmt: skip
-RULES_PLAIN: tuple[Rule, ...] = (lower, yo, unstress, part_scripts, punctuation, one_space)
+RULES_PLAIN: tuple[Rule, ...] = (
+    links, handles, signed_terms, lower, yo, unstress, part_scripts, punctuation, spelt_terms, one_space,
+)  # fmt: skip

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.tables import CLEAN_TEXT
+from tasks.extractors.dostoevsky_tokens import ChunkTokenizer
 from tasks.text.clean import Cleaned, clean, clean_rows, describe, explain
 from tasks.text.rules import RULES_PLAIN, RULES_TEXT
 from tests.tasks.text.cases_file import cases
@@ -26,7 +27,8 @@ PIECES = st.sampled_from([
     "\u0627", "\u034f", "\u2329", "\ue000", "<p>", "<br>", "<br/>", "<script>", "</script>", "<img src=a>", "<o:p>",
     "<!--[if x]>", "<![endif]-->", "[b]", "[/b]", "[i]", "[/i]", "[*]", "\\", "\\n", "\\r", ".", "_x000D_", "_x00",
     "＜", "𝓢", "ﬁ", "1\ufe0f\u20e3", "\u20e3", "🏴", "\U000e0067", "\U000e007f", "🏽", "🇷🇺",
-    "тег ", "Курс", "&pi;", "= ",
+    "@ab", "a.ru/", "http://", "C++", "С#", "1C", "1c_", ".NET", "python", "3", "node.js",
+    "язык С", "тег ", "Курс", "&pi;", "= ",
 ])  # fmt: skip
 ANY_TEXT = st.text(st.characters(), max_size=40) | st.lists(PIECES, max_size=40).map("".join)
 
@@ -35,6 +37,7 @@ HOSTILE = (
     "👨\u200d", "\u0301\u0316", "aб", "İ", "\ud800", "\u200b", "<p>", "</p>", "<br>", "</b>", "<b>x", "<!--[if x]>",
     "<script>", "<style>x</style>", "<b></b>", "тег <b>", "<p x='", "[b]", "[/b]", "[b]x[/b]", "[b][/b]", "[url=", "[",
     "\\n", "\\", "\\n\"", "а\\n", "_x000D_", "_x00", "🏴\U000e0067", "1\ufe0f", "&lt;p&gt;", "&pi;=", "Ｃ",
+    "http://", "www.", "a.", "a.ru/", "@", "@ab", "@ab.", "C+", "C++", "1C", ".NET", "python3", "язык С",
 )  # fmt: skip
 
 
@@ -187,6 +190,19 @@ def test_a_batch_is_rows_of_the_table_in_the_order_given() -> None:
         {"plain": "", "text": "🔥", "language": "other", "chars": 1, "words": 0, "sentences": 1},
     ]  # fmt: skip
     assert clean_rows([]).schema == batch.schema
+
+
+def test_links_and_names_speak_for_no_language() -> None:
+    tweet = "@some_body_there спасибо! https://example.com/a/very/long/link?in=latin#letters www.example.com/more"
+    assert describe(clean(tweet)).language == "ru"
+    assert describe(clean("@some_body Great course, thanks! [телефон] https://пример.рф/курс")).language == "en"
+    assert describe(clean("@some_body https://example.com/a")).language == "other"
+
+
+def test_a_term_is_one_word_to_dostoevskys_tokenizer_too() -> None:
+    plain = clean("C, С++, C#, F#, ASP.NET, Node.js, Python3 на https://example.com/a от @some_body").plain
+    assert plain == "c cpp csharp fsharp asp dotnet nodejs python 3 на ссылка от имя"
+    assert ChunkTokenizer().line(plain) == plain
 
 
 def test_sentences_are_not_ended_by_abbreviations() -> None:

@@ -455,13 +455,13 @@ def schema(table: str | None, as_json: bool) -> None:
 
 @main.command(epilog="otzyv clean 'Отличный курc!' --explain")
 @click.argument("text")
-@click.option("--explain", is_flag=True, help="Show which rule did what.")
+@click.option("--explain", is_flag=True, help="Show what is redacted, and which rule did what.")
 @json_option
 def clean(text: str, explain: bool, as_json: bool) -> None:
-    """Clean a text by the rules, two ways: plain and text."""
+    """Redact a text as an ingest does, and clean it by the rules, two ways: plain and text."""
     from flows.console import show_cleaning
 
-    show_cleaning(text, explain=explain, as_json=as_json)
+    show_cleaning(text, _settings().redact.kinds, explain=explain, as_json=as_json)
 
 
 @main.command(epilog="otzyv fit text_tfidf --lake demo-lake --from 2026-03-01 --to 2026-03-31")

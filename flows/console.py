@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -347,19 +347,32 @@ def show_schema(tables: Mapping[str, Table], name: str | None, *, as_json: bool)
         screen().print(grid)
 
 
-def show_cleaning(text: str, *, explain: bool, as_json: bool) -> None:
-    """A text cleaned both ways, and which rule did what."""
+def show_cleaning(text: str, kinds: Collection[str], *, explain: bool, as_json: bool) -> None:
+    """A text redacted and cleaned both ways; which kind of personal data was where, and which rule did what."""
     from tasks.text.clean import clean
     from tasks.text.clean import explain as steps
+    from tasks.text.redact import KINDS, redact, redactions
 
-    cleaned = clean(text)
-    acted = steps(text) if explain else []
+    redacted = redact(text, kinds)
+    cleaned = clean(redacted)
+    gone, acted = (redactions(text, kinds), steps(redacted)) if explain else ([], [])
     if as_json:
         said: dict[str, object] = {"plain": cleaned.plain, "text": cleaned.text}
         if explain:
+            said["kinds"] = [
+                {"kind": kind.name, "mark": kind.mark, "on": kind.name in kinds, "doc": kind.doc} for kind in KINDS
+            ]
+            said["redacted"] = [asdict(one) for one in gone]
             said["steps"] = [asdict(step) for step in acted]
         click.echo(json.dumps(said, ensure_ascii=False))
         return
+    if explain:
+        grid = Grid("redacted", "mark", "on", "what")
+        for kind in KINDS:
+            grid.add_row(kind.name, kind.mark, "yes" if kind.name in kinds else "no", kind.doc)
+        screen().print(grid)
+    for one in gone:
+        click.echo(f"{one.kind}: {text[one.start : one.end]!r} → {one.mark!r} (characters {one.start} to {one.end})")
     for step in acted:
         click.echo(f"{step.rule}: {step.before!r} → {step.after!r}")
     click.echo(f"text:  {cleaned.text}")

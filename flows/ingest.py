@@ -50,4 +50,5 @@ def chosen(
         allow_gone=allow_gone or settings.allow_gone,
         name=name or settings.source_name,
         refused_share=settings.refused_share,
+        redact=settings.redact.kinds,
     )

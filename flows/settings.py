@@ -20,6 +20,7 @@ from tasks.lake.storage import Storage
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS, Dates
 from tasks.sources.encoding import known
+from tasks.text.redact import Redact
 
 SHORTEST_KEY = 8
 SOURCE_NAME = r"[\w.-]{1,64}"
@@ -42,6 +43,7 @@ class Settings(ExtractorSettings):
     mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
     encoding: str | None = Field(None, description="how text is written whose bytes do not tell, such as cp1251")
     dates: Dates = Field("iso", description="how dates are written: iso, day first, month first, epoch, excel")
+    redact: Redact = Field(default_factory=Redact, description="kinds of personal data that an ingest takes out")
     verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
@@ -152,7 +154,7 @@ def _made_once(path: Path) -> str:
     return path.read_text().strip()
 
 
-_TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "verdict": Limits, "maintain": Keep, "": Settings}
+_TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "redact": Redact, "verdict": Limits, "maintain": Keep, "": Settings}
 _OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_HOME", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
 """Variables that are read elsewhere: the file, the model store, by infra/prefect.yaml, and by tests."""
 

@@ -37,7 +37,7 @@ from tasks.sources import (
     read,
     told,
 )
-from tasks.text.redact import redact
+from tasks.text.redact import ALL, redact
 
 BATCH = 2000
 _HEAD = 1 << 16
@@ -86,7 +86,9 @@ class Source:
     ``mapping``, ``encoding`` and ``dates`` say how its files are written, as ``tasks.sources.read`` takes them.
     ``allow_empty``: files may hold no record, and a snapshot may leave days without any review. ``allow_gone``: what a
     snapshot lacks is gone although it may not be whole. ``name``: what tells the source from others of the same lake.
-    ``refused_share``: if more of its records are refused, the ingest is no success.
+    ``refused_share``: if more of its records are refused, the ingest is no success. ``redact``: the kinds of
+    ``tasks.text.redact.KINDS`` that give way to marks in what is brought in; what the lake holds already is as it was,
+    until the same records are brought in again.
     """
 
     path: str
@@ -98,6 +100,7 @@ class Source:
     allow_gone: bool = False
     name: str | None = None
     refused_share: float = 0.2
+    redact: Collection[str] = ALL
 
 
 @task(
@@ -258,7 +261,7 @@ def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | N
 def _review(record: Record, source: Source, author: str | None, lake: Lake) -> dict[str, Any]:
     return {
         "review_id": record.review_id,
-        "text": redact(record.text) if record.text is not None else None,
+        "text": redact(record.text, source.redact) if record.text is not None else None,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "rating": record.rating,

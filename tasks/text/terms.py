@@ -11,28 +11,34 @@ import re
 _NO_WORD_BEFORE, _NO_WORD_AFTER = r"(?<![^\W_])", r"(?![^\W_])"
 
 SIGNED = (
-    (re.compile(rf"{_NO_WORD_BEFORE}[CcСс]\+\+(?!\+)"), " cpp "),
-    (re.compile(rf"{_NO_WORD_BEFORE}[CcСс]#(?!#|[^\W\d_])"), " csharp "),
-    (re.compile(rf"{_NO_WORD_BEFORE}[Ff]#(?!#|[^\W\d_])"), " fsharp "),
+    ("++", re.compile(rf"{_NO_WORD_BEFORE}[CcСс]\+\+(?!\+)"), " cpp "),
+    ("#", re.compile(rf"{_NO_WORD_BEFORE}[CcСс]#(?!#|[^\W\d_])"), " csharp "),
+    ("#", re.compile(rf"{_NO_WORD_BEFORE}[Ff]#(?!#|[^\W\d_])"), " fsharp "),
+    (".NET", re.compile(rf"\.NET{_NO_WORD_AFTER}"), " dotnet "),
     (
-        re.compile(rf"(?:\.NET|(?:(?<![^\W_])|(?<=\b[Aa]sp)|(?<=\b[Aa]do)|(?<=\b[Vv]b))\.[Nn]et){_NO_WORD_AFTER}"),
+        ".net",
+        re.compile(rf"(?:{_NO_WORD_BEFORE}|(?<=\b[Aa]sp)|(?<=\b[Aa]do)|(?<=\b[Vv]b))\.net{_NO_WORD_AFTER}"),
         " dotnet ",
     ),
-    (re.compile(rf"(?i){_NO_WORD_BEFORE}(node|next|nuxt|nest|three|express)\.js{_NO_WORD_AFTER}"), r" \1js "),
-    (re.compile(rf"(?<=\b[Яя]зык )С{_NO_WORD_AFTER}|(?<=\b[Яя]зык[аеу] )С{_NO_WORD_AFTER}"), "C"),
+    (".js", re.compile(rf"{_NO_WORD_BEFORE}(?i:(node|next|nuxt|nest|three|express))\.js{_NO_WORD_AFTER}"), r" \1js "),
+    (".JS", re.compile(rf"{_NO_WORD_BEFORE}(?i:(node|next|nuxt|nest|three|express))\.JS{_NO_WORD_AFTER}"), r" \1js "),
+    ("зык", re.compile(rf"(?:(?<=\b[Яя]зык )|(?<=\b[Яя]зык[аеу] ))С{_NO_WORD_AFTER}"), "C"),
 )
-"""Acts while the signs are there. The last: «язык С» with a Cyrillic С, which else is a preposition."""
+"""What a text must hold, what it is part of, and its word; acts while the signs are there.
+
+The last is «язык С» with a Cyrillic С, which else is a preposition."""
 
 SPELT = (
-    (re.compile(rf"{_NO_WORD_BEFORE}1[cс]{_NO_WORD_AFTER}"), "1с"),
-    (re.compile(rf"{_NO_WORD_BEFORE}(python|питон|пайтон)(\d+){_NO_WORD_AFTER}"), r"\1 \2"),
+    ("1c", re.compile(rf"{_NO_WORD_BEFORE}1c{_NO_WORD_AFTER}"), "1с"),
+    ("python", re.compile(rf"{_NO_WORD_BEFORE}(python)(\d+){_NO_WORD_AFTER}"), r"\1 \2"),
+    ("тон", re.compile(rf"{_NO_WORD_BEFORE}(питон|пайтон)(\d+){_NO_WORD_AFTER}"), r"\1 \2"),
 )
 """Acts on plain words: 1С with a Latin C; Python3 is Python 3."""
 
 
 def signed_terms(text: str) -> str:
     """C++, C#, F#, .NET and Node.js are cpp, csharp, fsharp, dotnet and nodejs, whichever alphabet their C is of."""
-    return _replaced(text, SIGNED) if any(sign in text for sign in "+#.С") else text
+    return _replaced(text, SIGNED)
 
 
 def spelt_terms(text: str) -> str:
@@ -40,7 +46,8 @@ def spelt_terms(text: str) -> str:
     return _replaced(text, SPELT)
 
 
-def _replaced(text: str, terms: tuple[tuple[re.Pattern[str], str], ...]) -> str:
-    for pattern, word in terms:
-        text = pattern.sub(word, text)
+def _replaced(text: str, terms: tuple[tuple[str, re.Pattern[str], str], ...]) -> str:
+    for sign, pattern, word in terms:
+        if sign in text:
+            text = pattern.sub(word, text)
     return text

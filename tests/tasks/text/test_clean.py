@@ -57,6 +57,7 @@ def test_plain_is_as_the_linguist_wrote(raw: str, plain: str) -> None:
 @example("мy\u1dc2\u0306")  # composes as Cyrillic only
 @example("&" * 5 + "amp;lt;b&#103;t;" * 5)
 @example("<b " * 12 + ">" * 12)
+@example("PYTHON1C")
 @example("&l" * 12 + "<b>" + "t;" * 12)
 def test_cleaning_again_changes_nothing(raw: str) -> None:
     once = clean(raw)

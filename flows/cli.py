@@ -400,24 +400,46 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
         sys.exit(1)
 
 
-@main.command(epilog="otzyv forget --review r-17 --lake demo-lake\notzyv forget --author 'Иван П.' --lake demo-lake")
+@main.command(
+    epilog="otzyv forget --review r-17 --lake demo-lake --dry-run\n"
+    "otzyv forget --author 'Иван П.' --lake demo-lake --yes"
+)
 @click.option("--review", metavar="ID", help="One review, by the source's own id.")
-@click.option("--author", metavar="KEY", help="All reviews of an author, as the source names them.")
+@click.option("--author", metavar="KEY", help="All reviews of an author, as the source names them, in any case.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--bar", is_flag=True, help="Keep their records out even if the lake has never held any.")
 @lake_option
 @json_option
-def forget(review: str | None, author: str | None, lake: str, as_json: bool) -> None:
+def forget(
+    review: str | None, author: str | None, dry_run: bool, yes: bool, bar: bool, lake: str, as_json: bool
+) -> None:
     """Erase a review or a person from every table, file, release and log of a lake, at once and for good.
 
     Their records are not brought in again. Run it again after a crash, and after an ingest that was going on.
     """
-    from flows.console import show_forgotten
+    from flows.console import show_forgotten, show_held
+    from tasks.forget import find
     from tasks.forget import forget as erase
     from tasks.lake import Lake
 
     if (review is None) == (author is None):
         raise click.UsageError("give either --review or --author")
     key = _settings().key(Lake(lake).uri).get_secret_value()
-    show_forgotten(erase(lake, key, review=review, author=author), lake, as_json=as_json)
+    if dry_run or not yes:
+        held = find(lake, key, review=review, author=author)
+        if dry_run or (sys.stdin.isatty() and not as_json):
+            show_held(held, as_json=as_json)
+        if dry_run:
+            return
+        if not sys.stdin.isatty() or as_json:
+            raise click.ClickException(
+                "what is forgotten can't be brought back, and nobody is here to be asked: say --yes, or --dry-run to "
+                "see what would go"
+            )
+        if held.known or bar:
+            click.confirm("What is forgotten can't be brought back. Erase it?", abort=True)
+    show_forgotten(erase(lake, key, review=review, author=author, ahead=bar), lake, as_json=as_json)
 
 
 @main.command(epilog="otzyv show sentiment_mini --lake demo-lake --day 2026-03-01 --limit 5")
@@ -695,7 +717,7 @@ def export(
     """Write released rows into one file, as ``Lake.frame`` gives them; without days, of all released days.
 
     In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula; ids that are a word
-    after their sign stay as they are.
+    after their sign stay as they are. Embeddings are personal data, as the texts are: words can be read back from them.
     """
     from tasks.lake import Lake
     from tasks.lake.export import export as write
@@ -710,6 +732,8 @@ def export(
     if left := [each for each in wanted or () if each not in seen]:
         click.echo(f"no release of {spans(left)}", err=True)
     rows = write(opened, sorted(seen), named, out)
+    if vectors := [name for name in named if "embedding" in opened.table(name).names]:
+        click.echo(f"{', '.join(vectors)}: embeddings are personal data, words can be read back from them", err=True)
     if as_json:
         click.echo(json.dumps({"out": out, "rows": rows, "days": sorted(seen), "not_released": left}, default=str))
     else:

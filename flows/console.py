@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.adapt import Adapted
     from tasks.extractors.sentiment_training import Report
     from tasks.fit import Fitted
-    from tasks.forget import Forgotten
+    from tasks.forget import Forgotten, Found
     from tasks.ingest import Accounting
     from tasks.lake import Lake
     from tasks.lake.doctor import Finding
@@ -443,15 +443,50 @@ def show_adapted(made: Adapted, lake: str, *, as_json: bool) -> None:
     click.echo(f"next: otzyv features --lake {lake} --extractors {made.name}")
 
 
+def show_held(found: Found, *, as_json: bool) -> None:
+    """What a lake holds of somebody and would lose. Names nobody."""
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False, default=str))
+        return
+    if not found.known:
+        click.echo("The lake has never held anything of theirs; check the spelling.")
+    elif not found.files:
+        click.echo("The lake holds nothing of theirs any more.")
+    else:
+        days = _days(found.days) if found.days else "no day"
+        click.echo(f"{found.reviews} reviews of {days}, in {found.files} data files of all versions.")
+        for table, count in found.rows.items():
+            click.echo(f"  {table}: {count} rows")
+        click.echo(f"  releases to be replaced: {found.releases}")
+    for count, what in (
+        (found.blobs, "attached files that nobody else has, or that no row names"),
+        (found.loose, "staged chunks, temporary files, answers and quality pages"),
+        (found.aside, "damaged files set aside"),
+    ):
+        if count:
+            click.echo(f"  {what}: {count}")
+
+
 def show_forgotten(done: Forgotten, lake: str, *, as_json: bool) -> None:
     """What was erased, and what a person should do about fits that learned from it. Names nobody."""
     if as_json:
         click.echo(json.dumps(asdict(done), ensure_ascii=False, default=str))
         return
+    if done.ingesting:
+        click.echo("An ingest goes on, so no attached file was removed; run this again after it.", err=True)
     if done.aside:
         click.echo(f"{done.aside} damaged files set aside, which may have held theirs and others', were emptied.")
-    if not done.tables:
+    if not done.known:
+        click.echo(
+            "The lake has never held anything of theirs, and nothing was noted: check the spelling, or say --bar to "
+            "keep their records out",
+            err=True,
+        )
+    elif not done.tables:
         click.echo("The lake holds nothing of theirs." + (" No record of theirs will come in." if done.new else ""))
+    if not done.tables:
+        if done.blobs:
+            click.echo(f"{done.blobs} attached files that no row named were erased.")
         return
     days = _days(done.days) if done.days else "no day"
     click.echo(f"{done.reviews} reviews of {days} are gone from {', '.join(done.tables)}; {done.blobs} attached files.")

@@ -145,6 +145,9 @@ QUARANTINE = Table(
         _text("reason", "what is wrong, in words that hold no personal data"),
         Column(name="raw", type=pa.binary(), doc="the record's bytes, at most 1 MB of them", personal=True),
         _text("raw_sha256", "sha256 of the whole record's bytes"),
+        _text(
+            "record_id", "the record's own id; null where that can't be told, and in rows from before", required=False
+        ),
         Column(name="day", type=pa.date32(), doc="day of arrival, in the lake's time zone"),
     ),
 )

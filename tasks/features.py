@@ -300,6 +300,7 @@ def _quarantine_rows(lake: Lake, table: str, day: date, invalid: Mapping[Key, st
                 "reason": f"row failed {rule}",
                 "raw": raw,
                 "raw_sha256": hashlib.sha256(raw).hexdigest(),
+                "record_id": str(key[0]),
                 "day": arrival,
             }
         )

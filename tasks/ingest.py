@@ -14,10 +14,10 @@ from prefect import task
 
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from tasks.lake import Lake
-from tasks.lake.blobs import put_blob
+from tasks.lake.blobs import attaching, put_blob
 from tasks.lake.gone import Seen, named
 from tasks.lake.quarantine import quarantine
-from tasks.lake.suppression import keyed, keyed_author, suppressed
+from tasks.lake.suppression import keyed_author, suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import (
@@ -116,8 +116,13 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
     ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for
     a file that is not what it claims to be.
     """
-    started = dt.datetime.now(dt.UTC)
     lake = Lake(lake_uri)
+    with attaching(lake.storage):
+        return _ingest(lake, source, author_key, days)
+
+
+def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | None) -> Accounting:
+    started = dt.datetime.now(dt.UTC)
     arrival = started.astimezone(lake.constants.zone).date()
     forgotten = suppressed(lake.storage)
     counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
@@ -138,7 +143,7 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
         counts["records_in"] += 1
         tally.records[file.name] += 1
         if isinstance(item, Refusal):
-            if forgotten.named_in(item.raw, author_key):
+            if forgotten.covers_refused(author_key, item.raw, item.review_id):
                 counts["suppressed"] += 1
                 continue
             refused.append(_refused(item, source, arrival))
@@ -148,10 +153,10 @@ def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] 
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        author = keyed_author(author_key, item.author) if item.author else None
-        if forgotten.covers(keyed(author_key, item.review_id), author):
+        if forgotten.covers(author_key, item.review_id, item.author):
             counts["suppressed"] += 1
             continue
+        author = keyed_author(author_key, item.author) if item.author else None
         row = len(batches) * BATCH + len(reviews)
         reviews.append(_review(item, source, author, lake))
         attached += _attached(lake, file, item, names, row, reviews[-1]["day"])
@@ -312,5 +317,6 @@ def _refused(refusal: Refusal, source: Source, arrival: date) -> dict[str, Any]:
         "reason": refusal.reason,
         "raw": refusal.raw,
         "raw_sha256": refusal.raw_sha256,
+        "record_id": refusal.review_id,
         "day": arrival,
     }

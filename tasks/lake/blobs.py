@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from tasks.lake.storage import DamagedFile, Storage
 
 BLOBS = "blobs"
+LOCK = "_locks/blobs"
+"""Held, shared, by each ingest: what it has put, no row names until it commits. The system frees it of the dead."""
+
+
+@contextmanager
+def attaching(storage: Storage) -> Iterator[None]:
+    """While blobs are put that no row names yet. Nothing is held on S3, and where the file system knows no locks."""
+    with _locked(storage, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def nobody_attaching(storage: Storage) -> Iterator[bool]:
+    """Whether nobody puts blobs; if so, who begins waits until this ends. False where that can't be told."""
+    with _locked(storage, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+        yield held
+
+
+@contextmanager
+def _locked(storage: Storage, how: int) -> Iterator[bool]:
+    if storage.remote:
+        yield False
+        return
+    storage.write_new(LOCK, b"")
+    with (storage.root / LOCK).open("rb") as file:
+        held = False
+        with suppress(OSError):
+            fcntl.flock(file, how)
+            held = True
+        yield held
 
 
 def blob_path(sha256: str) -> str:

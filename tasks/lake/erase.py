@@ -8,11 +8,12 @@ running again, and nothing need be noted on the way.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,57 +28,79 @@ from tasks.lake.releases import ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
 from tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
-from tasks.lake.suppression import as_shown, leaves
+from tasks.lake.suppression import keyed_author
+from tasks.lake.whose import Refused, caseless, has_id, has_words
 
 REMOVED = "removed: it spoke of a review that was forgotten"
 _NOBODYS = tuple(f"{table.name}/" for table in (RELEASES, QUALITY, MODELS))
+_TELLING = {QUARANTINE.name: ["raw", "record_id"], RUNS.name: ["error"], REVIEWS.name: ["review_id", "author"]}
+"""The columns that tell whose a row is, where it is not its review_id alone."""
+ORPHANED = 24 * 3600.0
+"""Seconds after which a blob that no row names is nobody's, where it can't be told whether an ingest goes on."""
 NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array], str]
 """The run key of a day of a table once these reviews are out of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """What is to be erased: reviews by id, an author's keyed hash, and the words that name them in raw records."""
+    """What is to be erased: reviews by id, and an author's by the hashes of the name, and by the name in any case."""
 
     reviews: pa.Array
-    author: str | None
-    said: tuple[str, ...]
+    hashes: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    """``reviews``, for refused records and texts."""
 
     def rows(self, table: Table, batch: pa.RecordBatch | pa.Table) -> pa.Array:
         """Which rows are theirs, as booleans (n,)."""
         if table.name == QUARANTINE.name:
-            return pa.array([mentions(raw, self.said) for raw in batch["raw"].to_pylist()], pa.bool_())
+            rows = zip(batch["raw"].to_pylist(), batch["record_id"].to_pylist(), strict=True)
+            return pa.array([self.refused(Refused(raw, review_id)) for raw, review_id in rows], pa.bool_())
         if table.name == RUNS.name:
-            return pa.array([_named(error or "", self.said) for error in batch["error"].to_pylist()], pa.bool_())
+            return pa.array([self.spoken_of(error or "") for error in batch["error"].to_pylist()], pa.bool_())
         found = pc.is_in(batch["review_id"], value_set=self.reviews)
-        if table.name == REVIEWS.name and self.author is not None:
-            found = pc.or_(found, pc.equal(batch["author"], self.author).fill_null(False))
+        if table.name == REVIEWS.name and self.hashes:
+            found = pc.or_(found, pc.is_in(batch["author"], value_set=pa.array(sorted(self.hashes), pa.string())))
         return found
 
+    def refused(self, record: Refused) -> bool:
+        """Whether a refused record is theirs."""
+        return record.of_review(self.ids) or record.of_author(self.names)
 
-def mentions(raw: bytes, said: Sequence[str]) -> bool:
-    """Whether a record has one of the words as a value; where it can't be parsed, whether the word stands in it."""
-    try:
-        values = set(leaves(json.loads(raw, object_pairs_hook=list)))
-    except (ValueError, RecursionError):
-        return any(_named(as_shown(raw.decode(encoding, "replace")), said) for encoding in ("utf-8", "cp1251"))
-    return not (values | {*map(as_shown, values)}).isdisjoint(said)
-
-
-def _named(text: str, said: Sequence[str]) -> bool:
-    written = {form for word in said for form in (word, json.dumps(word)[1:-1])}
-    return any(re.search(rf"(?<![\w-]){re.escape(form)}(?![\w-])", text) for form in written)
+    def spoken_of(self, text: str) -> bool:
+        """Whether a text names them, by whatever they are known."""
+        return has_id(text, self.ids) or has_words(text, self.names | self.hashes)
 
 
-def theirs(lake: Lake, review: str | None, author: str | None, author_hash: str | None) -> Theirs:
-    """A review, or all that an author ever wrote, as far as any file still tells."""
-    found = {review} if review else set()
-    if author_hash is not None:
-        for file in data_files(lake, REVIEWS):
-            rows = _columns(lake, REVIEWS, file, ["review_id", "author"])
-            found.update(rows.filter(pc.equal(rows["author"], author_hash))["review_id"].to_pylist())
-    said = (*sorted(found), *([author] if author else []), *([author_hash] if author_hash else []))
-    return Theirs(pa.array(sorted(found), pa.string()), author_hash, said)
+def theirs(lake: Lake, review: str | None, author: str | None, key: str) -> Theirs:
+    """A review, or all that an author ever wrote, as far as any file still tells.
+
+    An author's refused records tell of reviews as well, unless the lake has them of somebody else.
+    """
+    found, others = {review} if review else set[str](), set[str]()
+    names = frozenset({caseless(author)}) if author else frozenset[str]()
+    hashes = frozenset(keyed_author(key, name) for name in spellings(author)) if author else frozenset[str]()
+    if author:
+        for review_id, hashed in _pairs(lake, REVIEWS):
+            if hashed is not None:
+                (found if hashed in hashes else others).add(review_id)
+        for raw, review_id in _pairs(lake, QUARANTINE):
+            record = Refused(raw, review_id)
+            if record.of_author(names):
+                found |= record.ids - others
+    return Theirs(pa.array(sorted(found), pa.string()), hashes, names, frozenset(found))
+
+
+def _pairs(lake: Lake, table: Table) -> Iterator[tuple[Any, ...]]:
+    """The two columns that tell whose the rows are."""
+    for _, rows in _read(lake, table):
+        if rows is not None:
+            yield from zip(*(rows[name].to_pylist() for name in _TELLING[table.name]), strict=True)
+
+
+def spellings(author: str) -> set[str]:
+    """The ways to write a name of which ``reviews`` may keep the hash: as given, and in the usual cases."""
+    return {author, author.lower(), author.upper(), author.title(), author.capitalize()}
 
 
 def tables(lake: Lake) -> list[Table]:
@@ -99,20 +122,37 @@ def data_files(lake: Lake, table: Table) -> list[DataFile]:
 
 def holding(lake: Lake, table: Table, who: Theirs) -> dict[str, DataFile]:
     """Path -> file of every data file with rows of theirs. One that can't be read counts, unless it is in use."""
+    read = _read(lake, table)
+    return {file.path: file for file, rows in read if rows is None or pc.any(who.rows(table, rows)).as_py()}
+
+
+def _read(lake: Lake, table: Table) -> Iterator[tuple[DataFile, pa.Table | None]]:
+    """Every data file, with what tells whose its rows are; None of one that is damaged and in no use."""
     active = {file.path for file in lake.snapshot(table).files}
-    names = {QUARANTINE.name: ["raw"], RUNS.name: ["error"], REVIEWS.name: ["review_id", "author"]}
-    found = {}
     for file in data_files(lake, table):
         try:
-            rows = _columns(lake, table, file, names.get(table.name, ["review_id"]))
+            rows = read_table(lake.storage, table, [file], _TELLING.get(table.name, ["review_id"]))
         except CorruptFile:
             if file.path in active:
                 raise
-        else:
-            if not pc.any(who.rows(table, rows)).as_py():
-                continue
-        found[file.path] = file
-    return found
+            rows = None
+        yield file, rows
+
+
+def reviews(lake: Lake, who: Theirs) -> int:
+    """How many reviews of theirs any data file holds."""
+    found = set[str]()
+    for _, rows in _read(lake, REVIEWS):
+        if rows is not None:
+            found.update(rows.filter(who.rows(REVIEWS, rows))["review_id"].to_pylist())
+    return len(found)
+
+
+def count(lake: Lake, table: Table, who: Theirs) -> int:
+    """Rows of theirs in the newest version of a table."""
+    names = _TELLING.get(table.name, ["review_id"])
+    batches = read_batches(lake.storage, table, lake.snapshot(table).files, names)
+    return sum(pc.sum(who.rows(table, batch)).as_py() or 0 for batch in batches)
 
 
 def rewrite(lake: Lake, table: Table, who: Theirs, new_key: NewKey) -> None:
@@ -189,10 +229,22 @@ def _same(storage: Storage, table: Table, before: Sequence[DataFile], now: Seque
     return bool(kept.sort_by(order).equals(read_table(storage, table, now, names).sort_by(order)))
 
 
-def blobs(lake: Lake, who: Theirs) -> list[str]:
-    """Paths of the attached files that only their reviews ever had."""
+def blobs(lake: Lake, who: Theirs, *, quiet: bool) -> list[str]:
+    """Paths of the attached files that only their reviews ever had, and of those that no row names.
+
+    An ingest that died left those: nobody can tell whose they are. ``quiet``: no ingest goes on, which may be about to
+    name some; where that can't be told, the young ones stay.
+    """
     mine, others = _attached(lake, who)
-    return [blob_path(sha) for sha in sorted(mine - others)]
+    if ATTACHMENTS.name in lake.lost():
+        return [blob_path(sha) for sha in sorted(mine - others)]
+    before = time.time() - ORPHANED
+    nobodys = {
+        path
+        for path, changed in lake.storage.changed(BLOBS).items()
+        if path.rpartition("/")[2] not in others and (quiet or changed < before)
+    }
+    return sorted(nobodys | {blob_path(sha) for sha in mine - others})
 
 
 def _attached(lake: Lake, who: Theirs) -> tuple[set[str], set[str]]:
@@ -206,27 +258,31 @@ def _attached(lake: Lake, who: Theirs) -> tuple[set[str], set[str]]:
     return mine - {None}, others - {None}
 
 
-def empty_aside(lake: Lake, who: Theirs) -> int:
-    """Empty the damaged files that lie aside, but for those that can't be theirs; returns how many there were.
+def aside(lake: Lake, who: Theirs) -> list[str]:
+    """The damaged files that lie aside and are not empty, but for those that can't be theirs.
 
-    Whose rows a damaged file holds nobody can tell, so all go: but for tables that hold nothing of anybody, logs, and
-    attached files that others have as well. Empty, files of tables go on telling what was lost.
+    Whose rows a damaged file holds nobody can tell, so all count: but for tables that hold nothing of anybody, logs,
+    and attached files that others have as well.
     """
     _, others = _attached(lake, who)
     others_blobs = {blob_path(sha) for sha in others}
-    count = 0
+    found = []
     for path in lake.storage.changed(ASIDE):
         inner = path.removeprefix(f"{ASIDE}/")
         if inner in others_blobs or inner.startswith(_NOBODYS) or "/_delta_log/" in inner:
             continue
-        if inner.startswith(f"{BLOBS}/"):  # its very name would tell of their file
-            lake.storage.delete(path)
-        elif lake.storage.size(path):
-            lake.storage.write(path, b"")
+        if inner.startswith(f"{BLOBS}/") or lake.storage.size(path):
+            found.append(path)
+    return found
+
+
+def empty(storage: Storage, paths: Iterable[str]) -> None:
+    """Empty files that lie aside: those of tables go on telling what was lost; an attached file's very name tells."""
+    for path in paths:
+        if path.startswith(f"{ASIDE}/{BLOBS}/"):
+            storage.delete(path)
         else:
-            continue
-        count += 1
-    return count
+            storage.write(path, b"")
 
 
 def loose_ends(lake: Lake, who: Theirs) -> list[str]:
@@ -236,7 +292,7 @@ def loose_ends(lake: Lake, who: Theirs) -> list[str]:
     pages = (path for path in everything if path.startswith(f"{PAGES}/"))
     texts = _texts(lake, who)
     found += [p for p in everything if p.startswith(f"{FOLDER}/") and not texts.isdisjoint(_journaled(lake.storage, p))]
-    return found + [path for path in pages if _named(lake.storage.read(path).decode("utf-8", "replace"), who.said)]
+    return found + [p for p in pages if who.spoken_of(lake.storage.read(p).decode("utf-8", "replace"))]
 
 
 def _texts(lake: Lake, who: Theirs) -> set[str]:

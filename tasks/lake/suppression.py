@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
-import json
-import re
-import unicodedata
-from collections.abc import Iterator
-from contextlib import suppress as ignore
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tasks.lake.storage import Storage
+from tasks.lake.whose import Refused, as_shown, caseless
+
+Kind = Literal["review", "author", "name"]
+"""A review by its id; an author by the hash that ``reviews`` keeps; an author by a hash of the name in any case."""
 
 FOLDER = "suppressed"
-"""An empty file for each entry, ``review-<hash>`` or ``author-<hash>``: two that are noted at once are both kept."""
+"""An empty file for each entry, its kind and its hash: two that are noted at once are both kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
     entries: frozenset[str]
 
-    def covers(self, review_hash: str, author_hash: str | None) -> bool:
-        return f"review-{review_hash}" in self.entries or f"author-{author_hash}" in self.entries
+    def covers(self, key: str, review_id: str, author: str | None) -> bool:
+        """Whether a record is of one of them. ``key``: the lake's own, under which they are noted."""
+        return bool(self.entries) and (self._has_review(key, review_id) or self._has_author(key, author))
 
-    def named_in(self, raw: bytes, key: str) -> bool:
+    def covers_refused(self, key: str, raw: bytes, review_id: str | None = None) -> bool:
         """Whether a refused record, as far as its bytes still tell, is of one of them."""
         if not self.entries:
             return False
-        return any(self.covers(keyed(key, value), keyed_author(key, value)) for value in set(_said(raw)))
+        record = Refused(raw, review_id)
+        return any(self._has_review(key, each) for each in record.possible_ids) or any(
+            self._has_author(key, value) for value in record.values
+        )
+
+    def _has_review(self, key: str, review_id: str) -> bool:
+        return _entry("review", keyed(key, review_id)) in self.entries
+
+    def _has_author(self, key: str, author: str | None) -> bool:
+        if author is None:
+            return False
+        hashes = (_entry("author", keyed_author(key, author)), _entry("name", keyed_name(key, author)))
+        return not self.entries.isdisjoint(hashes)
 
 
 def keyed(key: str, text: str) -> str:
@@ -44,45 +55,19 @@ def keyed_author(key: str, author: str) -> str:
     return keyed(key, as_shown(author))
 
 
-def as_shown(name: str) -> str:
-    """A name as its reader sees it: й and и with a breve are one letter (NFC), blanks around it are none."""
-    return unicodedata.normalize("NFC", name).strip()
+def keyed_name(key: str, author: str) -> str:
+    """``keyed`` of an author, the same in upper and lower case as well."""
+    return keyed(key, caseless(author))
 
 
 def suppressed(storage: Storage) -> Suppressed:
     return Suppressed(frozenset(path.removeprefix(f"{FOLDER}/") for path in storage.files(FOLDER)))
 
 
-def suppress(storage: Storage, kind: Literal["review", "author"], hashed: str) -> bool:
+def suppress(storage: Storage, kind: Kind, hashed: str) -> bool:
     """Note whose records are not to come in again; False if they were noted before."""
-    return storage.write_new(f"{FOLDER}/{kind}-{hashed}", b"")
+    return storage.write_new(f"{FOLDER}/{_entry(kind, hashed)}", b"")
 
 
-def leaves(parsed: Any) -> Iterator[str]:
-    """Every value and name in parsed JSON whose objects are lists of pairs."""
-    if isinstance(parsed, list | tuple):
-        for each in parsed:
-            yield from leaves(each)
-    else:
-        yield str(parsed)
-
-
-_QUOTED, _WORD = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL), re.compile(r"[\w-]+")
-
-
-def _said(raw: bytes) -> Iterator[str]:
-    """The values of a record; where it can't be parsed, its words, what stands in quotes, and cells of CSV."""
-    try:
-        yield from leaves(json.loads(raw, object_pairs_hook=list))
-        return
-    except (ValueError, RecursionError):
-        pass
-    for encoding in ("utf-8", "cp1251"):
-        text = as_shown(raw.decode(encoding, "replace"))
-        yield from _WORD.findall(text)
-        for quoted in _QUOTED.findall(text):
-            with ignore(ValueError):
-                yield str(json.loads(f'"{quoted}"'))
-        with ignore(csv.Error):
-            for row in csv.reader(text.splitlines()):
-                yield from row
+def _entry(kind: Kind, hashed: str) -> str:
+    return f"{kind}-{hashed}"

@@ -285,11 +285,11 @@ def test_no_key_is_made_for_a_lake_that_was_made_with_another(
     assert command(*ingest).exit_code == 0
     monkeypatch.delenv("OTZYV_AUTHOR_KEY")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for arguments in (ingest, ("forget", "--author", "автор", "--lake", otzyv.lake)):
+    for arguments in (ingest, ("forget", "--author", "автор", "--lake", otzyv.lake, "--yes")):
         done = command(*arguments)
         assert done.exit_code == 1
         assert f"bring it back to {tmp_path / 'config' / 'otzyv' / 'author.key'}" in done.stderr
-    command("forget", "--author", "автор", "--lake", tmp_path / "nowhere")
+    command("forget", "--author", "автор", "--lake", tmp_path / "nowhere", "--yes")
     assert not (tmp_path / "config").exists()
 
 

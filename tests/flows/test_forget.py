@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
+import subprocess
+import sys
 import unicodedata
 from datetime import date
 from pathlib import Path
@@ -93,7 +97,7 @@ def test_an_author_is_gone_from_every_byte_and_the_others_are_as_they_were(otzyv
     assert words(otzyv.lake, wanted) == set(wanted), "the search finds what is there"
     before, seen = others(otzyv), otzyv.opened().frame(None, ["reviews", "text_tfidf", "pca_text_navec"])
 
-    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json", "--yes").stdout)
     assert (said["reviews"], said["blobs"], said["days"]) == (2, 1, ["2026-03-01", "2026-03-02"])
     assert not words(otzyv.lake, wanted)
     assert others(otzyv) == before
@@ -106,7 +110,7 @@ def test_an_author_is_gone_from_every_byte_and_the_others_are_as_they_were(otzyv
     assert {f.removesuffix(" version 1") for f in said["stale"]} == {"text_tfidf", "pca_text_navec"}
     assert all("forgotten" in on for on in otzyv.opened().read(MODELS)["fitted_on"].to_pylist() if '"from"' in on)
 
-    again = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    again = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json", "--yes").stdout)
     assert (again["reviews"], again["tables"], again["new"]) == (0, [], False)
     files = otzyv.files()
     run = otzyv.run(extractors=EXTRACTORS)
@@ -127,7 +131,7 @@ def test_a_name_is_the_same_however_it_is_written(otzyv: Otzyv) -> None:
     otzyv.run()
     authors = otzyv.opened().read(REVIEWS).to_pylist()
     assert len({row["author"] for row in authors if row["review_id"] != "other"}) == 1
-    said = json.loads(command("forget", "--author", written[0], "--lake", otzyv.lake, "--json").stdout)
+    said = json.loads(command("forget", "--author", written[0], "--lake", otzyv.lake, "--json", "--yes").stdout)
     assert said["reviews"] == 4
     assert otzyv.opened().read(REVIEWS)["review_id"].to_pylist() == ["other"]
     assert not otzyv.opened().read(QUARANTINE).num_rows
@@ -139,7 +143,7 @@ def test_nobody_is_forgotten_by_an_empty_name(otzyv: Otzyv, who: str) -> None:
     otzyv.write("reviews.jsonl", [review("a"), review("b", rating=9)])
     otzyv.run()
     before = otzyv.files()
-    refused = command("forget", who, "", "--lake", otzyv.lake)
+    refused = command("forget", who, "", "--lake", otzyv.lake, "--yes")
     assert (refused.exit_code, refused.stderr) == (1, "Error: name a review or an author: an empty name is nobody's\n")
     assert otzyv.files() == before
 
@@ -160,7 +164,7 @@ def test_a_review_alone_is_forgotten(otzyv: Otzyv, tmp_path: Path, monkeypatch: 
         adapted(tmp_path / "models", "text_later", lake=str(otzyv.lake), days=["2026-03-02", "2026-03-09"])
         adapted(tmp_path / "models", "text_elsewhere", lake="another")
         adapted(tmp_path / "models", "text_unknown", lake="another", days="broken")
-        done = command("forget", "--review", "theirs-1", "--lake", otzyv.lake)
+        done = command("forget", "--review", "theirs-1", "--lake", otzyv.lake, "--yes")
         assert done.exit_code == 0
     told = [line.split()[0] for line in done.stdout.splitlines() if "in the model store" in line]
     assert told == ["text_theirs", "text_unknown"], "what learned from that day of this lake is named, or may have"
@@ -192,7 +196,7 @@ def test_of_what_lies_aside_all_that_may_be_theirs_is_emptied_and_still_missed(o
     ]
     for path in (*theirs, *others):
         otzyv.opened().storage.write(path, b"damaged")
-    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json").stdout)
+    said = json.loads(command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--json", "--yes").stdout)
     assert said["aside"] == len(theirs)
     storage = otzyv.opened().storage
     left = {path: storage.read(path) for path in storage.files("_aside", recursive=True)}
@@ -200,7 +204,7 @@ def test_of_what_lies_aside_all_that_may_be_theirs_is_emptied_and_still_missed(o
     doctor = json.loads(command("doctor", "--lake", otzyv.lake, "--json").stdout)
     assert {found["where"] for found in doctor} == {str(otzyv.lake / path) for path in (lost, others[0])}
     storage.write(lost, b"damaged once more")
-    again = command("forget", "--author", AUTHOR, "--lake", otzyv.lake).stdout
+    again = command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--yes").stdout
     assert again.startswith("1 damaged files set aside")
 
 
@@ -209,7 +213,7 @@ def test_another_key_forgets_nobody(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatc
     otzyv.run()
     files = otzyv.files()
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", "quite another key")
-    done = command("forget", "--author", AUTHOR, "--lake", otzyv.lake)
+    done = command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--yes")
     assert done.exit_code == 1
     assert "OTZYV_AUTHOR_KEY" in done.stderr
     assert otzyv.files() == files
@@ -217,7 +221,7 @@ def test_another_key_forgets_nobody(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatc
 
 def test_the_doctor_finds_nothing_wrong_with_a_lake_that_forgot(otzyv: Otzyv) -> None:
     made(otzyv)
-    assert command("forget", "--author", AUTHOR, "--lake", otzyv.lake).exit_code == 0
+    assert command("forget", "--author", AUTHOR, "--lake", otzyv.lake, "--yes").exit_code == 0
     done = command("doctor", "--lake", otzyv.lake, "--deep")
     assert (done.exit_code, done.stdout) == (0, "Nothing is wrong.\n")
     (file,) = otzyv.opened().snapshot(CLEAN_TEXT).of(date(2026, 3, 1))
@@ -225,3 +229,56 @@ def test_the_doctor_finds_nothing_wrong_with_a_lake_that_forgot(otzyv: Otzyv) ->
     done = command("doctor", "--lake", otzyv.lake)
     assert done.exit_code == 1
     assert f"missing file: {otzyv.lake / file.path}" in done.stdout
+
+
+def test_one_looks_first_and_is_asked_before_anything_goes(otzyv: Otzyv) -> None:
+    otzyv.write("reviews.jsonl", records())
+    otzyv.run()
+    before = otzyv.files()
+    who = ("forget", "--author", AUTHOR.upper(), "--lake", otzyv.lake)
+    seen = command(*who, "--dry-run")
+    assert (seen.exit_code, seen.stderr) == (0, "")
+    assert "2 reviews of 2026-03-01 and 2026-03-02, in " in seen.stdout
+    assert "  reviews: 2 rows\n" in seen.stdout
+    assert "  quarantine: 2 rows\n" in seen.stdout
+    assert "  attached files that nobody else has, or that no row names: 1\n" in seen.stdout
+    assert AUTHOR not in seen.stdout
+    told = json.loads(command(*who, "--dry-run", "--json").stdout)
+    assert (told["reviews"], told["refused"], told["blobs"], told["barred"]) == (2, 2, 1, False)
+    unasked = command(*who)
+    assert unasked.exit_code == 1
+    assert "say --yes, or --dry-run to see what would go" in unasked.stderr
+    assert otzyv.files().items() - before.items() <= {("_locks/blobs", hashlib.sha256(b"").hexdigest())}
+
+    stranger = command("forget", "--author", "Иван", "--lake", otzyv.lake, "--yes")
+    assert (stranger.exit_code, stranger.stdout) == (0, "")
+    assert "never held anything of theirs, and nothing was noted: check the spelling, or say --bar" in stranger.stderr
+    assert otzyv.files() == before
+    assert command("forget", "--review", "later", "--lake", otzyv.lake, "--yes", "--bar").exit_code == 0
+    otzyv.write("reviews.jsonl", [*records(), review("later")])
+    assert otzyv.run()["suppressed"] == 1
+
+    assert command(*who, "--yes").exit_code == 0
+    otzyv.write("reviews.jsonl", [{**record, "author": None} for record in records() if isinstance(record, dict)])
+    assert otzyv.run()["suppressed"] == 3, "without the author's name, too"
+
+
+def test_who_sits_at_the_terminal_is_asked(otzyv: Otzyv) -> None:
+    otzyv.write("reviews.jsonl", [review("a"), review("b")])
+    otzyv.run()
+    before = otzyv.files()
+    arguments = ["otzyv", "forget", "--review", "a", "--lake", str(otzyv.lake)]
+    script = f"import sys; from flows.cli import main; sys.argv = {arguments!r}; main()"
+    for answer, left in ((b"n\n", ["a", "b"]), (b"y\n", ["b"])):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen([sys.executable, "-c", script], stdin=theirs, stdout=subprocess.PIPE) as asked:
+            os.close(theirs)
+            os.write(ours, answer)
+            assert asked.stdout is not None
+            said = asked.stdout.read().decode()
+        os.close(ours)
+        assert "1 reviews of 2026-03-01" in said
+        assert "Erase it? [y/N]" in said
+        assert otzyv.opened().read(REVIEWS)["review_id"].to_pylist() == left
+        assert asked.returncode == (answer == b"n\n")
+        assert answer == b"y\n" or otzyv.files() == before

@@ -59,7 +59,7 @@ def test_a_lake_without_the_columns_that_were_added_goes_on(otzyv: Otzyv, tmp_pa
     assert former in otzyv.opened().snapshot(ATTACHMENTS).files, "a day that did not change is not written again"
     reasons = {r["review_id"]: r["reason"] for r in otzyv.opened().read(ATTACHMENTS).to_pylist() if r["position"]}
     assert reasons == {"r0": "not found", "r1": None, "r2": None, "r3": None}
-    said = json.loads(command("forget", "--review", "r1", "--lake", otzyv.lake, "--json").stdout)
+    said = json.loads(command("forget", "--review", "r1", "--lake", otzyv.lake, "--json", "--yes").stdout)
     assert said["reviews"] == 1
     assert sorted(otzyv.opened().frame(None, tables.split(","))["review_id"]) == ["r0", "r2", "r3"]
     assert sorted(otzyv.opened().read(REVIEWS)["review_id"].to_pylist()) == ["r0", "r2", "r3"]

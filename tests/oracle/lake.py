@@ -113,7 +113,7 @@ class Both:
     def forget(self, *, review: str | None = None, author: str | None = None) -> None:
         self.done = True
         self.model.forget(review=review, author=author)
-        forget(self.lake.uri, KEY, review=review, author=author)
+        forget(self.lake.uri, KEY, review=review, author=author, ahead=True)
 
     def maintain(self, newest: int) -> None:
         self.done = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -69,7 +70,7 @@ class Both:
         """Returns the days that a run would make next."""
         self.done = True
         read = source.write(self.source, given, self.model.zone)
-        asked = Source(str(self.source), mode, allow_empty=allow_empty)
+        asked = Source(str(self.source), mode, allow_empty=allow_empty, allow_gone=True)
         try:
             wanted = self.model.ingest(read, mode, allow_empty=allow_empty)
         except model.EmptiesDay:
@@ -78,7 +79,8 @@ class Both:
             return frozenset()
         found = ingest.fn(self.lake.uri, asked, KEY)
         told = {name: getattr(found, name) for name in model.Accounting.__annotations__}
-        assert model.Accounting(**told | {"days": frozenset(found.days)}) == wanted
+        accounting = model.Accounting(**told | {"days": frozenset(found.days)})
+        assert accounting == wanted, f"{accounting}, not {wanted}"
         return wanted.days
 
     def run(self, day: date, names: Sequence[str], *, hold_empty: bool, again: bool) -> None:
@@ -88,7 +90,8 @@ class Both:
         runs += [make(self.lake, get(name), day, again=again) for name in names]
         record.fn(self.lake.uri, day, runs)
         release.fn(self.lake.uri, day, runs, HOLDS_EMPTY if hold_empty else FREE)
-        assert {run.table: _made(run) for run in runs} == wanted, day
+        made = {run.table: _made(run) for run in runs}
+        assert made == wanted, f"{day}: {made}, not {wanted}"
 
     def approve(self, day: date) -> None:
         self.done = True
@@ -285,13 +288,17 @@ def _check_csv(path: Path, wanted: Sequence[Mapping[str, Any]]) -> None:
     assert len(rows) == len(wanted)
     for row, other in zip(rows, wanted, strict=True):
         for name, value in other.items():
-            assert _same_cell(row[name], value), f"{name} of {other['review_id']!r}: {row[name][:200]}, not {value}"
+            assert _same_cell(name, row[name], value), (
+                f"{name} of {other['review_id']!r}: {row[name][:200]}, not {value}"
+            )
 
 
-def _same_cell(cell: str, value: Any) -> bool:
+def _same_cell(name: str, cell: str, value: Any) -> bool:
     """Whether a cell gives a value again: no text begins as a formula, numbers are those of float32."""
     if value is None:
         return cell == ""
+    if name in ("review_id", "course_id") and re.fullmatch(r"[-+@][\w.:-]*", value):
+        return bool(cell == value)  # a word after its sign calls nothing
     if isinstance(value, str):
         return cell == f"'{value}" if value[:1] in {*"=+-@\t\r\n"} and value else cell == value
     if isinstance(value, datetime):

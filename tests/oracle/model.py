@@ -189,7 +189,11 @@ class Lake:
         for record in good:
             states.setdefault(record.review_id, []).append(record)
         snapshot = mode == "snapshot"
-        gone = set(self.reviews) - set(states) if snapshot else set()
+        gone = set(self.reviews) - set(states) - {r.review_id for r in refused} if snapshot else set()
+        if _is_failure(records, refused):
+            gone = set()
+        # A file that is empty may be one that was lost, unless it is said that it may be empty.
+        held = {record.source_file for record in records}
         now, former, accepted, undecided = dict(self.reviews), dict(self.former), Counter[date](), 0
         left: set[date | None] = set()
         for review_id in gone:
@@ -214,6 +218,8 @@ class Lake:
                 former[review_id] = None
             if old is None or new.rank != old.rank:
                 accepted[self.day(new)] += 1
+                now[review_id] = new
+            elif snapshot and old.source_file not in held and not allow_empty:
                 now[review_id] = new
         emptied = {self.day(self.reviews[review_id]) for review_id in gone} - {
             self.day(record) for record in now.values()
@@ -473,6 +479,13 @@ class Lake:
                         else:
                             row[f"{name}.{column}"] = values
         return [found[place] for place in sorted(found)]
+
+
+def _is_failure(records: Sequence[Record], refused: Sequence[Record]) -> bool:
+    """Whether so much was refused, of all records or of one file, that a snapshot lets nothing go."""
+    files, theirs = Counter(r.source_file for r in records), Counter(r.source_file for r in refused)
+    most = len(records) / 5 if len(refused) < len(records) else 0
+    return len(refused) > most or any(2 <= files[name] == theirs[name] for name in files)
 
 
 def mean(vectors: Sequence[bytes]) -> tuple[float, ...] | None:

@@ -68,8 +68,7 @@ class Readers(RuleBasedStateMachine):
     def ingest_many(self, seed: int, data: st.DataObject, snapshot: bool) -> None:
         count = data.draw(st.integers(1, self.most), label="count")
         given = source.records(seed, count, self.known)
-        mode = "snapshot" if snapshot and not any(record.refused for record in given) else "append"
-        self._ingest(given, mode, allow_empty=True)
+        self._ingest(given, "snapshot" if snapshot else "append", allow_empty=True)
 
     def _ingest(self, given: Sequence[Record], mode: str, *, allow_empty: bool) -> None:
         self.known |= {record.review_id for record in given if not record.refused}

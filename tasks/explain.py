@@ -202,9 +202,11 @@ def _checks(table: Table) -> tuple[str, ...]:
 
 def _failed(lake: Lake, table: str, key: Sequence[object]) -> str | None:
     place = "/".join([table, *map(str, key)])
-    rows = lake.read(QUARANTINE, columns=["source", "rule", "reason"])
+    rows = lake.read(QUARANTINE, columns=["source", "rule", "reason", "day"])
     found = rows.filter(pc.and_(pc.equal(rows["source"], place), pc.equal(rows["rule"], "row_check")))
-    return str(found["reason"][-1].as_py()) if found.num_rows else None
+    # A table's files come in no order: the newest day of arrival counts, and of one day nothing tells which was last.
+    last = found.filter(pc.equal(found["day"], pc.max(found["day"])))["reason"].to_pylist()
+    return ", ".join(sorted(set(last))) or None
 
 
 def _again(

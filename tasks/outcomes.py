@@ -31,10 +31,9 @@ class Outcome:
 @task(name="outcomes", task_run_name="outcomes")
 def outcomes(lake_uri: str, plan: Plan | None, days: Collection[date] | None, since: datetime) -> tuple[Outcome, ...]:
     """The last attempt since then of each table and day; of a plan's tables on these days, where they are given."""
-    columns = [field for field in Outcome.__slots__ if field != "state"]
-    rows = Lake(lake_uri).read(RUNS, columns=[*columns, "state", "started_at"]).to_pylist()
-    rows = sorted((row for row in rows if row.pop("started_at") >= since), key=lambda row: str(row["day"]))
-    last = {(row["table"], row["day"]): Outcome(**row) for row in rows}
+    rows = Lake(lake_uri).read(RUNS, columns=[*Outcome.__slots__, "started_at"]).to_pylist()
+    rows = sorted((row for row in rows if row["started_at"] >= since), key=lambda row: (row["day"], row["started_at"]))
+    last = {(row["table"], row["day"]): Outcome(**{field: row[field] for field in Outcome.__slots__}) for row in rows}
     if plan is None or days is None:
         return tuple(last.values())
     asked = [(table.table, day.day) for day in plan.work if day.day in days for table in day.tables]

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -18,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.tables import TABLES
+from schemas.tables import QUALITY, TABLES
 from tasks.clean import CLEANING
+from tasks.explain import explain
 from tasks.extractors import get
 from tasks.extractors.loop import Content, extract
 from tasks.features import TableRun, make
@@ -90,6 +92,7 @@ class Both:
         runs += [make(self.lake, get(name), day, again=again) for name in names]
         record.fn(self.lake.uri, day, runs)
         release.fn(self.lake.uri, day, runs, HOLDS_EMPTY if hold_empty else FREE)
+        self.check_figures(day, [run.table for run in runs if run.rows])
         made = {run.table: _made(run) for run in runs}
         assert made == wanted, f"{day}: {made}, not {wanted}"
 
@@ -222,6 +225,28 @@ class Both:
         else:
             _check_csv(path, wanted)
 
+    def check_figures(self, day: date, names: Sequence[str]) -> None:
+        """What the quality table tells of the day: rows, and how many of each status and label."""
+        rows = self.lake.read(QUALITY, day).to_pylist()
+        for name in names:
+            told = {row["metric"]: row["value"] for row in rows if row["table"] == name}
+            there = self.model.part(name, day).rows.values()
+            assert told["rows"] == len(there)
+            for column in ("status", "label", "language"):
+                wanted = Counter(f"{column}.{row[column]}" for row in there if row.get(column) is not None)
+                assert {metric: n for metric, n in told.items() if metric.startswith(f"{column}.")} == wanted
+
+    def check_explained(self, number: int) -> None:
+        """Of one review: each of its features has its own content, and comes out of it again."""
+        every = [(day, name) for day in self.model.releases for name in self.model.seen_ids(day)]
+        if not every:
+            return
+        day, review_id = sorted(every)[number % len(every)]
+        found = explain(self.lake, review_id, day, recompute=True).features
+        told = [(f.table, f.position, f.status, f.content_sha256) for f in found]
+        assert told == sorted(self.model.features_of(day, review_id), key=lambda one: (one[0], one[1] or 0))
+        assert {feature.recomputed.outcome for feature in found if feature.recomputed} <= {"equal", "within"}
+
     def _columns(self, names: Sequence[str]) -> dict[str, list[str]]:
         tables = {name: TABLES.get(name) or get(name).card.table for name in names}
         return {
@@ -306,13 +331,13 @@ def _same_cell(name: str, cell: str, value: Any) -> bool:
     if isinstance(value, date):
         return bool(date.fromisoformat(cell) == value)
     if isinstance(value, bytes | list):
-        return bool(_vectors(json.loads(cell)) == value)
+        return _same_json(json.loads(cell), value)
     return bool(float(np.float32(cell)) == value)
 
 
-def _vectors(value: Any) -> Any:
-    """Lists of numbers with a point as the bytes of their float32."""
-    if not isinstance(value, list):
-        return value
-    vector = bool(value) and all(isinstance(each, float) for each in value)
-    return np.array(value, np.float32).tobytes() if vector else [_vectors(each) for each in value]
+def _same_json(said: Any, value: Any) -> bool:
+    if isinstance(value, bytes):
+        return isinstance(said, list) and np.array(said, np.float32).tobytes() == value
+    if isinstance(value, list):
+        return len(said) == len(value) and all(map(_same_json, said, value))
+    return bool(said == value)

@@ -452,6 +452,21 @@ class Lake:
         parts = (release.tables[table] for _, release in chosen if table in release.tables)
         return [part.rows[key] for part in parts for key in sorted(part.rows)]
 
+    def seen_ids(self, day: date) -> set[str]:
+        now = self.current(day)
+        return now.tables["reviews"].ids if now else set()
+
+    def features_of(self, day: date, review_id: str) -> list[tuple[str, int | None, str, str | None]]:
+        """(table, position, status, content_sha256) of each feature of a review that readers see."""
+        now = self.current(day)
+        return [
+            (name, row.get("position"), row["status"], row["content_sha256"])
+            for name, part in (now.tables if now else {}).items()
+            if name not in ("reviews", "attachments")
+            for key, row in part.rows.items()
+            if key[0] == review_id
+        ]
+
     def joined(
         self,
         days: Collection[date] | None,

@@ -120,6 +120,7 @@ class Readers(RuleBasedStateMachine):
         if there:
             self.both.check_export(there, days, suffix)
             self.both.check_table(there[0], days)
+        self.both.check_explained(number or 0)
 
     @precondition(lambda self: hasattr(self, "both"))
     @invariant()

@@ -8,16 +8,18 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS, RUNS
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
 from tasks.clean import CLEANING
-from tasks.explain import compare, explain
+from tasks.explain import _failed, compare, explain
 from tasks.extractors import Card, Run, Weights, registry
 from tasks.extractors.registry import Extractor
 from tasks.features import make
 from tasks.lake import Lake
 from tasks.lake.lake import NotReleased
+from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import release_day
 from tasks.record import record
 from tests.faults.days import TOY, toy
@@ -93,6 +95,17 @@ def test_other_code_is_told_and_another_result_is_beyond(lake: Lake, monkeypatch
         assert again() == outcome
     monkeypatch.setitem(registry._REGISTRY, "text_toy", toy(2))
     assert again() == "not compared"
+
+
+@pytest.mark.parametrize("days", [(1, 2, 3), (3, 2, 1)])
+def test_the_check_that_a_row_failed_last_is_told(lake: Lake, days: tuple[int, ...]) -> None:
+    """In whatever order the files of a table are listed."""
+    for day in days:
+        said = {"source": "text_toy/a", "offset": 0, "rule": "row_check", "reason": f"row failed check {day}"}
+        row = dict.fromkeys(QUARANTINE.names) | said | {"raw": b"", "raw_sha256": f"{day}", "day": date(2026, 3, day)}
+        quarantine(lake.storage, pa.Table.from_pylist([row], QUARANTINE.arrow))
+    assert _failed(lake, "text_toy", ["a"]) == "row failed check 3"
+    assert _failed(lake, "text_toy", ["b"]) is None
 
 
 def test_statuses_and_lengths_are_compared_exactly() -> None:

@@ -36,7 +36,7 @@ _EXACT = 2**53
 """Whole numbers up to this are told apart by a float."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_WHOLE = re.compile(r"(-?(?:0|[1-9]\d{0,15}))\.0", re.ASCII)  # as pandas writes whole numbers beside a missing one
+_WHOLE = re.compile(r"(-?(?:0|[1-9]\d{0,15}))[.,]0", re.ASCII)  # as pandas writes whole numbers beside a missing one
 _ROUNDED = re.compile(r"[+-]?\d(?:[.,]\d+)?[Ee]\+\d+", re.ASCII)  # as Excel shows a long number: 1,23457E+12
 _RATING = re.compile(r"[+-]?\d{1,20}(?:[.,]\d{1,20})?", re.ASCII)  # a spreadsheet set to Russian writes 4,5
 _PYTHON = 2**16

@@ -18,7 +18,7 @@ MIXUPS = (
     ("cp1251", "cp866"), ("cp866", "cp1251"),
 )  # fmt: skip
 
-_LOOKED_AT = 2000
+_LOOKED_AT = 4000
 """Characters at the start of a text that decide."""
 _RUSSIAN, _BETTER = 0.6, 0.25
 """The share of common pairs of letters that it takes, and by how much it must grow."""
@@ -46,7 +46,7 @@ class Mended(NamedTuple):
 
 def mended(text: str) -> Mended:
     """``text`` as it was meant, if it was read in a wrong encoding and that can be undone without loss."""
-    if text.isascii() or not _SIGN.search(text):
+    if text.isascii() or not _SIGN.search(text, 0, _LOOKED_AT):
         return Mended(text)
     now, _ = likeness(text[:_LOOKED_AT])
     best, found = max(_RUSSIAN, now + _BETTER), Mended(text, damaged=bool(_DAMAGED.search(text)))

@@ -62,14 +62,14 @@ def _holds_records(found: dict[str, object], asked: Asked) -> bool:
     if name in found:
         return isinstance(found[name], dict | list)
     return any(
-        isinstance(value, list | dict) and value and isinstance(next(iter(_items(value))), dict | list)
+        isinstance(value, list | dict) and value and (name in value or isinstance(_first(value), dict | list))
         for key, value in found.items()
         if key != files
     )
 
 
-def _items(value: list[object] | dict[str, object]) -> list[object]:
-    return value if isinstance(value, list) else list(value.values())
+def _first(value: list[object] | dict[str, object]) -> object:
+    return next(iter(value if isinstance(value, list) else value.values()))
 
 
 def _records(stream: BinaryIO, asked: Asked) -> Iterator[Found]:

@@ -44,7 +44,7 @@ tables = st.lists(
     ),
     min_size=1,
     max_size=6,
-).map(lambda rows: [{"review_id": f"r{n}"} | row for n, row in enumerate(rows)])
+).map(lambda rows: [{**row, "review_id": f"r{n}"} for n, row in enumerate(rows)])
 
 
 def meant(row: Row) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ CSV: dict[str, Mapping[str, Any]] = {
 @settings(max_examples=30, deadline=None)
 @given(rows=tables, how=st.sampled_from(sorted(CSV)), packed=st.sampled_from(["", ".gz", ".bz2"]))
 def test_csv_of_pandas(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], how: str, packed: str) -> None:
-    options = {"index": False} | CSV[how]
+    options: dict[str, Any] = {"index": False, **CSV[how]}
     path = tmp_path_factory.mktemp("csv") / f"a.csv{packed}"
     with warnings.catch_warnings(action="ignore"):  # that packed UTF-16 has no mark
         frame(rows).to_csv(path, **options)
@@ -105,11 +105,15 @@ def test_json_of_pandas(
     unit: Any, epoch: bool,
 ) -> None:  # fmt: skip
     path = tmp_path_factory.mktemp("json") / f"a.json{packed}"
+    how: dict[str, Any] = {
+        "lines": lines,
+        "force_ascii": ascii_only,
+        "indent": 0 if lines else indent,
+        "date_unit": unit,
+    }
+    how["date_format"] = "epoch" if epoch else "iso"
     with warnings.catch_warnings(action="ignore"):  # pandas 3 still writes epochs, and says that it will not for ever
-        data = frame(rows).to_json(
-            None, orient="records", lines=lines, force_ascii=ascii_only, indent=0 if lines else indent, date_unit=unit,
-            date_format="epoch" if epoch else "iso",
-        ).encode()  # fmt: skip
+        data = frame(rows).to_json(None, orient="records", **how).encode()
     if packed == ".zst":
         data = pa.compress(data, "zstd", asbytes=True)
     elif packed:
@@ -212,12 +216,12 @@ def test_attached_files_are_found_in_every_way_that_they_are_written(tmp_path: P
         case "json":
             table["attachments"] = [json.dumps(some) for some in listed]
         case "python" | "records":
-            table["attachments"] = listed
+            table["attachments"] = pd.Series(listed)
         case "one":
             uris = [some[:1] for some in uris]
             table["attachments"] = [some[0] if some else None for some in uris]
         case "names" | "parquet names":
-            table["attachments"] = uris
+            table["attachments"] = pd.Series(uris)
         case "parquet":
             table["attachments"] = [json.dumps(some) for some in listed]
     path = tmp_path / ("a.parquet" if "parquet" in written else "a.jsonl" if written == "records" else "a.csv")

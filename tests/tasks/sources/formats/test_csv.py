@@ -172,3 +172,17 @@ def test_the_header_tells_the_delimiter_and_each_row_must_keep_to_it(tmp_path: P
 def test_a_file_without_the_columns_is_one_error_that_shows_no_content(tmp_path: Path, data: bytes, what: str) -> None:
     with pytest.raises(SourceError, match=rf"reviews\.csv.*({what})"):
         read_bytes(tmp_path, data, ending=".csv")
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=;\n", "\ufeff\ufeff"])
+@pytest.mark.parametrize("tail", ["", ";", ";;;"])
+def test_a_first_line_may_name_the_separator_and_lines_may_end_in_it(tmp_path: Path, first: str, tail: str) -> None:
+    header = f"review_id; created_at ;text{tail}\r\n"
+    rows = "r1;2024-05-01;Хорошо, но долго\r\nr2;2024-05-01;Да;;\r\n\r\n;;;\r\n"
+    found = read_bytes(tmp_path, (first + header + rows).encode(), ending=".csv")
+    assert [(outcome(one), one.offset) for one in found] == [("r1", 0), ("r2", 1)]
+
+
+def test_an_index_that_pandas_wrote_is_no_column_of_ours(tmp_path: Path) -> None:
+    data = b",review_id,created_at,text,Unnamed: 0\n0,r1,2024-05-01,a,0\n1,r2,2024-05-01,b,1\n"
+    assert [outcome(one) for one in read_bytes(tmp_path, data, ending=".csv")] == ["r1", "r2"]

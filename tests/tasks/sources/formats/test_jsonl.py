@@ -195,3 +195,82 @@ def test_damaged_gzip_is_one_error_and_never_wrong_records(tmp_path: Path) -> No
         else:
             assert [one.raw for one in seen] == lines  # only the header's time, name or flags were hit
     assert broken > 120
+
+
+RECORDS = [line(review_id=f"r{number}", text='Курс \\" [{ 🙂') for number in range(4)]
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl", ".ndjson"])
+@pytest.mark.parametrize(
+    "data",
+    [b"[" + b",".join(RECORDS) + b"]", b"[\n" + b",\n".join(RECORDS) + b"\n]\n",
+     b" \n[ " + b" , ".join(RECORDS) + b" ]",
+     b"\xef\xbb\xbf[" + b",".join(RECORDS) + b"]", b"\n".join(RECORDS), b"\r\n".join(RECORDS),
+     b"[" + b",".join(RECORDS[:2]) + b"]\n" + b"\n".join(RECORDS[2:]), b"\n".join(RECORDS).replace(b", ", b",\n  "),
+     b"\n".join(RECORDS).replace(b"{", b"{\n").replace(b"[{\n ", b"[{ ")],
+    ids=range(9),
+)  # fmt: skip
+def test_records_are_found_in_an_array_in_lines_and_over_lines(tmp_path: Path, data: bytes, ending: str) -> None:
+    found = read_bytes(tmp_path, data, ending=ending)
+    assert [outcome(one) for one in found] == ["r0", "r1", "r2", "r3"]
+    assert all(data[one.offset : one.offset + len(one.raw)] == one.raw for one in found)
+
+
+def test_what_is_no_record_in_an_array_is_refused_alone(tmp_path: Path) -> None:
+    bad = [b"null", b"5", b'"text"', b"[]", b'[{"review_id": "x"}]', b"{}", b'{"a": 1, "a": 2}', b"{'a': 1}", b"tru"]
+    data = b"[" + b",".join(part for one in bad for part in (RECORDS[0], one)) + b"," + RECORDS[1] + b"]"
+    found = read_bytes(tmp_path, data, ending=".json")
+    assert [outcome(one) for one in found[1::2]] == [
+        "type", "type", "type", "type", "type", "missing_field", "json", "json", "json",
+    ]  # fmt: skip
+    assert [outcome(one) for one in found[::2]] == ["r0"] * len(bad) + ["r1"]
+    assert [one.raw for one in found[1::2]] == bad
+
+
+@pytest.mark.parametrize("data", [b"[", b"[" + RECORDS[0], b"[" + RECORDS[0] + b",", b"[" + RECORDS[0][:-3],
+                                  b"{\n" + RECORDS[0][1:-1]])  # fmt: skip
+def test_json_that_is_cut_short_is_one_error(tmp_path: Path, data: bytes) -> None:
+    if data == b"[":
+        assert [outcome(one) for one in read_bytes(tmp_path, data, ending=".json")] == ["json"]
+        return
+    with pytest.raises(SourceError, match=r"reviews\.json is cut short or broken"):
+        read_bytes(tmp_path, data, ending=".json")
+
+
+@pytest.mark.parametrize("data", [b"[]", b" [ ] \n", b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_an_empty_array_holds_no_record(tmp_path: Path, data: bytes) -> None:
+    assert read_bytes(tmp_path, data, ending=".json") == []
+
+
+@pytest.mark.parametrize(
+    "around",
+    [{"reviews": [json.loads(RECORDS[0])]}, {"page": 1, "data": {"items": [json.loads(RECORDS[0])]}},
+     {"review_id": {"0": "a"}, "text": {"0": "b"}}, {"review_id": ["a"], "text": ["b"]}, {"0": {"review_id": "a"}},
+     {"columns": ["review_id"], "data": [["a"]]}],
+)  # fmt: skip
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_object_around_the_records_is_one_error_that_says_what_would_work(
+    tmp_path: Path, around: dict[str, object], indent: int | None
+) -> None:
+    with pytest.raises(SourceError, match=r'reviews\.json is one object that holds the records.*orient="records"'):
+        read_bytes(tmp_path, json.dumps(around, indent=indent).encode(), ending=".json")
+    found = read_bytes(tmp_path, json.dumps(around).encode() + b"\n" + RECORDS[1], ending=".json")
+    assert outcome(found[1]) == "r1"
+
+
+def test_an_array_takes_little_memory_and_a_value_too_large_in_it_is_refused_alone(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.json"
+    with path.open("wb") as out:
+        out.write(b"[" + line(review_id="a") + b',\n{"text": "')
+        for _ in range(20):
+            out.write(b'x [{\\"' + b"y" * 2**20)
+        out.write(b'"},' + line(review_id="b"))
+        for number in range(600):
+            out.write(b", " + line(review_id=f"r{number}", text="z" * 10_000))
+        out.write(b"]")
+    tracemalloc.start()
+    outcomes = [outcome(one) for one in read(files(path)[0], mapping={}, timezone=UTC)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcomes == ["a", "too_large", "b", *(f"r{number}" for number in range(600))]
+    assert peak < 60 * 2**20

@@ -383,11 +383,12 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     Runs on this lake that Prefect's server (PREFECT_API_URL) takes for running although they are dead count as well.
     """
     from flows.console import show_findings
+    from tasks.edition import mixed_days
     from tasks.lake import Lake
     from tasks.lake.doctor import examine
 
     opened = Lake(lake)
-    findings = list(examine(opened, repair=repair, deep=deep))
+    findings = [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
     try:
         if os.environ.get("PREFECT_API_URL"):
             from tasks.dead_runs import dead_runs

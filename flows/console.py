@@ -129,6 +129,11 @@ def notes(report: RunReport) -> Iterator[str]:
         )
     for line in report.failed:
         yield f"failed: {line}"
+    if superseded := [day.day for day in report.days if day.verdict == "superseded"]:
+        yield (
+            f"superseded: {_days(superseded)}: an ingest changed the reviews while tables were made of them, or ended "
+            f"half-way. Readers keep what they had; {_otzyv()} features --lake {report.lake} makes the days anew"
+        )
     held = [day.day for day in report.days if day.verdict == "held"]
     yield from held_notes(report.lake, waiting(Lake(report.lake).history(held)) if held else {})
 

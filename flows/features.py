@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from prefect import State, flow
+from prefect import State, flow, get_run_logger
 
 from flows.settings import load
 from tasks.artifact import artifact
@@ -17,6 +17,9 @@ from tasks.features import TableRun, failed
 from tasks.features import features as extract
 from tasks.record import record
 from tasks.release import Verdict, release
+
+ATTEMPTS = 3
+"""How often a day is made while its reviews keep changing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +49,34 @@ def features(lake: str, day: date, extractors: Sequence[str], *, again: bool = F
        another's table comes after it.
     3. Attempts and measured figures are recorded, unless nothing changed.
     4. If every table stands, one row releases the day, or holds it where its figures are beyond the settings' limits
-       (``verdict``); else readers keep the day as it was.
+       (``verdict``); else readers keep the day as it was. Where reviews came in after they were read, the day is made
+       once more of those.
 
     ``again``: what stands is computed anew as well. An extractor that fails does not stop the others: DayFailed is
     raised at the end, and says which failed.
     """
     limits = load().verdict
+    runs: dict[str, TableRun] = {}
     with spending():
-        cleaning = clean_text(lake, day, again=again, return_state=True)
-        tables = [_ended("clean_text", day, cleaning)]
-        made = {name: extract(lake, name, day, again=again, return_state=True) for name in in_order(extractors)}
-        tables += [_ended(name, day, state) for name, state in made.items()]
-    record(lake, day, tables)
-    report = DayReport(day, tuple(tables), release(lake, day, tables, limits))
-    artifact(day, tables)
-    if any(run.state == "failed" for run in tables):
+        for attempt in range(ATTEMPTS):
+            tables = _made(lake, day, in_order(extractors), again=again and not attempt)
+            runs |= {run.table: run for run in tables if run.state != "unchanged" or run.table not in runs}
+            record(lake, day, tables)
+            verdict = release(lake, day, tables, limits)
+            if verdict != "superseded":
+                break
+            get_run_logger().warning("reviews of %s came in while its tables were made of those before", day)
+    report = DayReport(day, tuple(runs.values()), verdict)
+    artifact(day, report.tables)
+    if any(run.state == "failed" for run in report.tables):
         raise DayFailed(report)
     return report
+
+
+def _made(lake: str, day: date, extractors: Sequence[str], *, again: bool) -> list[TableRun]:
+    cleaning = clean_text(lake, day, again=again, return_state=True)
+    made = {name: extract(lake, name, day, again=again, return_state=True) for name in extractors}
+    return [_ended("clean_text", day, cleaning), *(_ended(name, day, state) for name, state in made.items())]
 
 
 def _ended(name: str, day: date, state: State[TableRun]) -> TableRun:

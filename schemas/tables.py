@@ -130,6 +130,11 @@ ATTACHMENTS = Table(
             required=False,
             personal=True,
         ),
+        _text(
+            "source_sha256",
+            "digest of the record that names the file, as in reviews: which state of the review it is of",
+            required=False,
+        ),
         DAY,
     ),
 )

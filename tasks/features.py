@@ -22,7 +22,7 @@ from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import Content, extract
 from tasks.extractors.spending import charged, spending
 from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents, vector_contents
+from tasks.lake.contents import DayContents, day_contents, run_key, vector_contents
 from tasks.lake.day import CheckFailed, Key, publish_day
 from tasks.lake.journal import Journal
 from tasks.lake.models import identity_path
@@ -241,12 +241,6 @@ def in_lake(lake: Lake, card: Card) -> Card:
 
 def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:
     return replace(run, seconds=time.perf_counter() - clock, **figures)  # type: ignore[arg-type]
-
-
-def run_key(table: str, day: date, inputs: str, fingerprint: str, *, whole: bool = True) -> str:
-    """What names a publication. A day with rows of a passing fault is not ``whole``: the next run tries those again."""
-    said = [table, day.isoformat(), inputs, fingerprint, *([] if whole else ["not whole"])]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def former_days(lake: Lake, day: date, reviews: Snapshot | None = None) -> list[date]:

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import QUARANTINE
+from tasks.edition import Edition, stands
 from tasks.extractors.adapted import learned_from
-from tasks.features import run_key
 from tasks.lake import Lake, erase, models
 from tasks.lake.blobs import nobody_attaching
-from tasks.lake.releases import ReleasedTable
+from tasks.lake.contents import run_key
+from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile
 from tasks.lake.suppression import keyed, keyed_author, keyed_name, suppress, suppressed
 from tasks.lake.whose import as_shown
-from tasks.release import made_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +211,13 @@ def _remove_blobs(lake: Lake, who: erase.Theirs) -> tuple[int, bool]:
     return len(paths), True
 
 
-def _new_key(lake: Lake, table: Table, day: date, files: Sequence[DataFile], reviews: pa.Array) -> str:
+def _new_key(
+    lake: Lake, table: Table, day: date, files: Sequence[DataFile], reviews: pa.Array, release: Release | None = None
+) -> str:
     """The run key of the same contents without some reviews, by which the next run finds the day unchanged."""
     file = files[0]
-    made = made_of(lake, day, ReleasedTable(table.name, file.fingerprint, file.run_key, ()))
+    edition = Edition(lake, day, release.by_name) if release else stands(lake, day)
+    made = edition.made_of(ReleasedTable(table.name, file.fingerprint, file.run_key, ()))
     if made is None:  # of what is no more: the next run makes it anew, whatever its key
         return run_key(table.name, day, f"without some of {file.run_key}", str(file.fingerprint))
     contents, whole = made

@@ -300,6 +300,7 @@ def _attached(
             "status": found.status,
             "reason": found.reason,
             "uri": as_told(reference.uri),
+            "source_sha256": record.sha256,
             "day": day,
             "record": row,
         }

@@ -20,9 +20,9 @@ from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import extract
 from tasks.extractors.registry import in_order
 from tasks.extractors.store import cure, present
-from tasks.features import configured, contents_of, former_days, inputs, reusable, run_key
+from tasks.features import configured, contents_of, former_days, inputs, reusable
 from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents, source, text_contents
+from tasks.lake.contents import DayContents, day_contents, run_key, source, text_contents
 from tasks.lake.journal import Journal
 from tasks.lake.models import identity_path
 from tasks.lake.releases import made as last_made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -53,6 +54,12 @@ class DayContents:
             if status == "ok" and sha not in seen:
                 seen.add(sha)
                 yield sha, row
+
+
+def run_key(table: str, day: date, inputs: str, fingerprint: str, *, whole: bool = True) -> str:
+    """What names a publication. A day with rows of a passing fault is not ``whole``: the next run tries those again."""
+    said = [table, day.isoformat(), inputs, fingerprint, *([] if whole else ["not whole"])]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def source(reads: Reads) -> Table:

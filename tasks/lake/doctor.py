@@ -47,7 +47,7 @@ SOURCES = (REVIEWS.name, ATTACHMENTS.name, QUARANTINE.name)
 """Tables that an ingest makes."""
 
 What = Literal["torn log", "unreadable log", "missing table", "orphan", "temporary file", "staged chunk",
-               "missing file", "wrong size", "wrong bytes", "set aside", "dead run"]  # fmt: skip
+               "missing file", "wrong size", "wrong bytes", "set aside", "mixed day", "dead run"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

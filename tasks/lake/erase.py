@@ -24,7 +24,7 @@ from tasks.lake.blobs import BLOBS, blob_path
 from tasks.lake.journal import FOLDER
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit
-from tasks.lake.releases import ReleasedTable, retire, standing
+from tasks.lake.releases import Release, ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
 from tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
@@ -37,8 +37,8 @@ _TELLING = {QUARANTINE.name: ["raw", "record_id"], RUNS.name: ["error"], REVIEWS
 """The columns that tell whose a row is, where it is not its review_id alone."""
 ORPHANED = 24 * 3600.0
 """Seconds after which a blob that no row names is nobody's, where it can't be told whether an ingest goes on."""
-NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array], str]
-"""The run key of a day of a table once these reviews are out of it."""
+NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array, Release | None], str]
+"""The run key of a day of a table, as it stands or as it was released, once these reviews are out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def rewrite(lake: Lake, table: Table, who: Theirs, new_key: NewKey) -> None:
         staged = []
         for day in days:
             files = snapshot.of(day)
-            key = new_key(table, day, files, who.reviews) if day and "run_key" in table.names else None
+            key = new_key(table, day, files, who.reviews, None) if day and "run_key" in table.names else None
             staged += _copy(lake.storage, table, day, files, who, key)
         if commit(lake.storage, snapshot, days, staged, allow_empty=True) == "published":
             return
@@ -202,7 +202,8 @@ def _without(
 def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey) -> int:
     """Retire the releases that name these files; what readers see of a day goes on without what is theirs."""
 
-    def without(day: date, released: ReleasedTable) -> ReleasedTable:
+    def without(release: Release, released: ReleasedTable) -> ReleasedTable:
+        day = release.day
         if held.isdisjoint(released.files):
             return released
         table = lake.table(released.table)
@@ -211,7 +212,8 @@ def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey) ->
         # Where the table stands as it was released, the day without them is there already; else it is written.
         if _same(lake.storage, table, files, now, who):
             return standing(table, now)
-        key = new_key(table, day, [DataFile("", 0, 0, day, released.run_key, released.fingerprint)], who.reviews)
+        named = [DataFile("", 0, 0, day, released.run_key, released.fingerprint)]
+        key = new_key(table, day, named, who.reviews, release)
         copies = _copy(lake.storage, table, day, files, who, key if "run_key" in table.names else None)
         return ReleasedTable(table.name, released.fingerprint, released.run_key and key, tuple(f.path for f in copies))
 

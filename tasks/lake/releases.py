@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -69,6 +69,16 @@ class Release:
 
 class NoSuchRelease(LookupError):
     """No release, or none that can be made current, is what was asked for."""
+
+
+class MixedDay(RuntimeError):
+    """Tables of a day stand that were not made of the same inputs: readers would join two editions of a review."""
+
+    def __init__(self, day: date, tables: Collection[str]) -> None:
+        self.tables = tuple(sorted(tables))
+        super().__init__(
+            f"{day}: {', '.join(self.tables)} were not made of the reviews and attachments the day has now"
+        )
 
 
 class ReleasesLost(RuntimeError):
@@ -162,13 +172,14 @@ def release_day(
     tables: Sequence[Table],
     *,
     held: Callable[[Sequence[ReleasedTable]], str | None] = lambda _: None,
-    carried: Callable[[ReleasedTable], bool] = lambda _: True,
+    mixed: Callable[[Mapping[str, ReleasedTable]], Collection[str]] = lambda _: (),
 ) -> Release | None:
     """Release a day with its tables as they stand now; None if the last run released or held the same already.
 
-    Tables of the former release that are not named go on in the new one if they are ``carried``: made of what the day
-    holds now. ``held`` says of the tables why a person must look first, None if that need not be; it is asked where
-    they are new, or are those of a held release.
+    ``mixed`` says which tables were not made of what is named beside them. Tables of the former release that are not
+    asked for go on in the new one unless they are among those; where one that is asked for is, MixedDay is raised, and
+    readers keep what they had. ``held`` says of the tables why a person must look first, None if that need not be; it
+    is asked where they are new, or are those of a held release.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
@@ -182,9 +193,11 @@ def release_day(
         same = last is not None and {**last.by_name, **stand} == last.by_name
         if same and newest is not None and newest.visible:
             return None
-        before = newest.by_name if newest else {}
-        stand |= {name: table for name, table in before.items() if name not in stand and carried(table)}
-        now = [stand[name] for name in sorted(stand)]
+        named = {**(newest.by_name if newest else {}), **stand}
+        wrong = mixed(named)
+        if not stand.keys().isdisjoint(wrong):
+            raise MixedDay(day, stand.keys() & {*wrong})
+        now = [named[name] for name in sorted(named) if name not in wrong]
         reason = held(now)
         if same and reason:
             return None
@@ -261,7 +274,7 @@ def _check_files(storage: Storage, release: Release) -> None:
 def retire(
     storage: Storage,
     holds: Callable[[str], bool],
-    without: Callable[[date, ReleasedTable], ReleasedTable],
+    without: Callable[[Release, ReleasedTable], ReleasedTable],
 ) -> int:
     """Take every release that names a file which ``holds`` out of the table; returns how many there were.
 
@@ -279,7 +292,7 @@ def retire(
             kept += [release for release in releases if release.release_id not in hit | going_on]
             added = releases
             for release in (release for release in releases if release.release_id in going_on):
-                tables = [without(day, table) for table in release.tables]
+                tables = [without(release, table) for table in release.tables]
                 kept.append(_next(added, day, tables, release.verdict, release.reason))
                 added = (*added, kept[-1])
         if not retired:

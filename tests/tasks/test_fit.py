@@ -11,6 +11,7 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.clean import CLEANING
+from tasks.edition import stands
 from tasks.extractors import get
 from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
 from tasks.extractors.store import MissingWeights, root
@@ -24,7 +25,6 @@ from tasks.lake.maintain import Keep, maintain
 from tasks.lake.models import NoModel, artefact_path, identity_path
 from tasks.lake.releases import release_day
 from tasks.record import record
-from tasks.release import _fits
 from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring
 
@@ -210,10 +210,10 @@ def test_components_stay_released_while_their_table_fits_the_reviews(lake: Lake)
     tables = [REVIEWS, ATTACHMENTS, CLEAN_TEXT, get("text_navec").card.table, get(name).card.table]
     release = release_day(lake.storage, FIRST, tables)
     assert release is not None
-    assert _fits(lake, FIRST, release.table(name))
+    assert stands(lake, FIRST).fits(release.table(name))
     bring(lake, {FIRST: {"r00": "совсем другое"}}, edited=1)
     make(lake, CLEANING, FIRST)
-    assert not _fits(lake, FIRST, release.table(name))
+    assert not stands(lake, FIRST).fits(release.table(name))
 
 
 def test_what_a_fit_reads_does_not_depend_on_days_and_is_cut_by_lot(lake: Lake) -> None:

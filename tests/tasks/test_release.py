@@ -11,6 +11,7 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.clean import CLEANING
+from tasks.edition import Edition
 from tasks.extractors import registry
 from tasks.features import TableRun, make
 from tasks.lake import Lake, releases
@@ -22,7 +23,7 @@ from tasks.lake.storage import Storage
 from tasks.plan import plan
 from tasks.quality.verdict import Limits
 from tasks.record import record
-from tasks.release import Verdict, _fits, release
+from tasks.release import Verdict, release
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
 
@@ -42,7 +43,8 @@ def lake(tmp_path: Path) -> Lake:
 def clean_and_release(lake: Lake) -> Release | None:
     """What a run does that makes other extractors' tables."""
     make(lake, CLEANING, DAY)
-    return release_day(lake.storage, DAY, [REVIEWS, ATTACHMENTS, CLEAN_TEXT], carried=partial(_fits, lake, DAY))
+    tables = [REVIEWS, ATTACHMENTS, CLEAN_TEXT]
+    return release_day(lake.storage, DAY, tables, mixed=lambda named: Edition(lake, DAY, named).mixed)
 
 
 def test_a_table_stays_released_while_it_fits_the_reviews_and_no_longer(lake: Lake) -> None:

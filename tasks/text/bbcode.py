@@ -8,7 +8,9 @@ _NAMES = (
     "b|i|u|s|url|email|img|quote|code|color|size|font|list|li|ul|ol|spoiler|center|left|right|justify|indent|sub|sup"
     "|table|tr|td|th|h[1-6]|p|video|audio|youtube|media|user|hide|cut|strike|pre|php|noparse|highlight|background"
 )
-_TAG = re.compile(rf"\[(?P<close>/)?(?P<name>{_NAMES})(?P<value>=[^\[\]\n]{{1,500}})?\]", re.IGNORECASE)
+_TAG = re.compile(
+    rf"\[(?P<close>/)?(?P<name>{_NAMES})(?P<value>(?:=|\s[a-z]{{1,20}}=)[^\[\]\n]{{1,500}})?\]", re.IGNORECASE
+)
 _LONE = re.compile(r"\[(?:\*|hr|br)\]", re.IGNORECASE)
 _BLOCK = re.compile(r"quote|code|list|li|ul|ol|center|left|right|table|tr|t[dh]|h[1-6]|p|spoiler|hide|cut", re.I)
 _WORD = re.compile(r"\w")

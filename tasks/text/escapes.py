@@ -1,8 +1,9 @@
 r"""Line ends and tabs that a text still spells out: Excel's _x000D_, and a backslash with n, r or t.
 
 ``C:\new\table``, ``print("a\n")``, ``\nabla``, ``[\r\n]`` and «символ \n» are no such thing. A sequence is one where
-nothing of code is beside it: no Latin small letter after it (that is the next folder, or a command of TeX), no
-drive or quotation around it, none of the signs of patterns. One between blanks needs a second one in the text.
+nothing of code is beside it: no Latin small letter after a single one (that is the next folder, or a command of TeX),
+no drive or quotation around it, none of the signs of patterns. One between blanks stands behind a sentence's end, or
+has a second one in the text.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import re
 
 _EXCEL = re.compile("(?:_x005F)*+_x00[01][0-9A-Fa-f]_")
 """A control character as Excel's files write it (ECMA-376, ST_Xstring), its underscore escaped however often."""
-_RUN = re.compile(r"(?:\\[rnt])+(?![a-z])|(?<=\w[.!?…)»])(?:\\[rnt])+")
+_RUN = re.compile(r"(?:\\[rnt])++(?![a-z])|(?:\\[rnt]){2,}+|(?<=\w[.!?…)»])\\[rnt]")
 _SPOKEN_OF = re.compile(
     r"(?:символ|последовательност|экран|перенос|перевод|спецсимвол|табул|регуляр|regex|escape|print|split|newline"
     r"|слеш|слэш)",
     re.IGNORECASE,
 )
+_SENTENCE = re.compile(r"[.!?…)]\s+\Z")
 _END = frozenset(".!?;")
 _NEAR = 60
 """Characters before a sequence in which a drive, up to the last blank, or a word says what it is."""
@@ -46,9 +48,11 @@ def escapes(text: str) -> str:
 
 
 def _free(text: str, run: re.Match[str]) -> bool:
-    """Whether it stands between blanks, as a word does that is spoken of; \\n\\n is never."""
-    before, after = text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]
-    return len(run[0]) == 2 and (not before or before.isspace()) and (not after or after.isspace() or after in ".!?:;)")
+    """Whether it stands alone between blanks within a sentence, as a word does that is spoken of."""
+    before, after = text[max(0, run.start() - _NEAR) : run.start()], text[run.end() : run.end() + 1]
+    single = len(run[0]) == 2 or run[0] == r"\r\n"
+    stands = (not before or before[-1].isspace()) and (not after or after.isspace() or after in ".!?:;)")
+    return single and stands and not _SENTENCE.search(before)
 
 
 def _is_code(text: str, run: re.Match[str], told: bool) -> bool:

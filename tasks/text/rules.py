@@ -48,11 +48,12 @@ _JOINERS = re.compile(
 _FANCY = re.compile(
     "[\u0132\u0133\u0149\u017f\u01c4-\u01cc\u01f1-\u01f3"  # Latin digraphs and the long s
     "\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c-\u2131\u2133-\u2138\u213c-\u213f\u2145-\u2149"
-    "\u2160-\u217f"  # letterlike symbols, Roman numerals
+    "\u2160-\u217f\u24b6-\u24c1\u24c3-\u24e9\U0001f130-\U0001f149"  # letterlike, Roman numerals, circled, squared
+    "\u02b0-\u02b8\u02e1-\u02e3\u1d2c-\u1d6a"  # raised and lowered letters
     "\ufb00-\ufb06\ufb13-\ufb17\uff01-\uff5e\uff66-\uff9d\U0001d400-\U0001d7ff]"  # ligatures, wide, mathematical
 )
-"""What is a letter, a digit or ASCII once it is written plainly (Unicode's compatibility decomposition). Superscripts,
-fractions and signs of their own mean something as they are; circled digits are a list's numbers."""
+"""What is a letter, a digit or ASCII once it is written plainly (Unicode's compatibility decomposition). Raised and
+lowered digits, fractions and signs of their own mean something as they are; circled digits are a list's numbers."""
 
 _MARKS = 8
 """The most combining marks in a row that stay: no language writes so many, and ordering many takes quadratic time."""

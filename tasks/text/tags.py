@@ -38,8 +38,8 @@ _ENDLESS = frozenset({
     "body", "dd", "dt", "head", "html", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr",
 })  # fmt: skip
 """Elements whose end may be left out (HTML Living Standard, 13.1.2.4)."""
-_RAW = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("script", "style")}
-"""Elements whose contents no reader sees."""
+_RAW = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("script", "style", "svg")}
+"""Elements whose contents no reader of the text sees."""
 _BOOLEAN = frozenset({
     "async", "autofocus", "autoplay", "checked", "compact", "controls", "default", "defer", "disabled", "hidden",
     "ismap", "loop", "multiple", "muted", "noshade", "novalidate", "nowrap", "open", "readonly", "required",
@@ -66,6 +66,9 @@ _SHOWN = re.compile(rf"<!--{_IF}(?:<!-->)?|<!{_IF}|(?:<!--)?<!\[endif\](?:--)?>"
 _WORDS = re.compile(r"[^\W_]|[^\x00-\x7f\s«»„“”‘’—–…№]")
 _ENTITY = re.compile(r"&#?\w{1,32};")
 _SPOKEN_OF = re.compile(r"(?:\b(?:тег|тэг|элемент|атрибут|tags?\b|elements?\b)[^.!?;\n]*)\Z", re.IGNORECASE)
+_COMMENT_SPOKEN_OF = re.compile(r"комментар|закоммент|comment|тег|тэг|html", re.IGNORECASE)
+_IN_CODE = re.compile(r"(?:\breturn|=>|\s=)\s*\(?\s*\Z|[(=+,]\s?[\"'`]\Z|`\Z")
+"""A program that makes HTML: return <div>…</div>, print("<b>…</b>")."""
 _NEAR = 60
 """Characters before a tag in which a word for «tag» says that it is spoken of."""
 _GLUED_BEFORE = re.compile(r"[\w.!?,;:…)»>%]")
@@ -199,9 +202,11 @@ def _signs(text: str, found: list[_Tag], tag: _Tag, words: int) -> int:
     if tag.kind == "head":
         return 2
     if tag.kind == "comment":
-        return 2 if tag.start == 0 else int(glued or bool(_GLUED_AFTER.match(after)))
-    if not glued and _SPOKEN_OF.search(text[max(0, tag.start - _NEAR) : tag.start]):
-        return 0
+        return 0 if _COMMENT_SPOKEN_OF.search(text[max(0, tag.start - _NEAR) : tag.start]) else 2
+    if not glued:
+        words_before = text[max(0, tag.start - _NEAR) : tag.start]
+        if _SPOKEN_OF.search(words_before) or _IN_CODE.search(words_before):
+            return 0
     if ":" in tag.name or tag.kind == "raw":
         return 2
     if tag.kind == "empty":
@@ -213,9 +218,9 @@ def _signs(text: str, found: list[_Tag], tag: _Tag, words: int) -> int:
     if tag.partner is None:
         at_words = tag.name in _ENDLESS and (begins or glued) and bool(_GLUED_AFTER.match(after))
         return (2 if tag.start == 0 else 1) if at_words else 0
-    if not words:
-        return 0
     end = found[tag.partner]
+    if not words:
+        return 2 if tag.quoted and (begins or glued or _GLUED_AFTER.match(text, end.end)) else 0
     inside = after.isspace() and text[end.start - 1].isspace()
     closes = text[end.end : end.end + 1]
     return 2 if not inside or (begins and closes in ("", "\n", "\r", "<")) or ends else 0

@@ -92,7 +92,10 @@ REVIEWS = Table(
         _text("course_title", "the course's title", required=False),
         _text("source", "where the review was published, as the source says", required=False),
         Column(name="attachments", type=pa.int32(), doc="how many files are attached", low=0),
-        _text("source_file", "the file it was read from, relative to the source"),
+        _text(
+            "source_file",
+            "the file (or Delta table's log) it was read from, in the source; NAME// before a named one's",
+        ),
         _text("source_sha256", "digest of the record's meaning; decides between records with equal updated_at"),
         Column(
             name="former_day",

@@ -158,7 +158,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
             continue
         author = keyed_author(author_key, item.author) if item.author else None
         row = len(batches) * BATCH + len(reviews)
-        reviews.append(_review(item, source, author, lake))
+        reviews.append(_review(item, named(source.name, file.known_as), author, lake))
         attached += _attached(lake, file, item, names, row, reviews[-1]["day"])
         if len(reviews) == BATCH:
             batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
@@ -236,7 +236,7 @@ def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | N
     """What an ingest that has read these files, of ``some`` days or of all, knows of a source that is a snapshot."""
     read_now = {file.name for file in chosen}
     others = [file for file in files(source.path) if file.name not in read_now] if some else []
-    held = {name for name in read_now if tally.records[name] or source.allow_empty}
+    held = {file.known_as for file in chosen if tally.records[file.name] or source.allow_empty}
 
     def elsewhere(ids: Collection[str]) -> tuple[set[str], bool]:
         found: set[str] = set()
@@ -254,7 +254,7 @@ def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | N
     return Seen(
         source=source.name,
         read=frozenset(named(source.name, name) for name in held),
-        there=frozenset(named(source.name, name) for name in (*held, *(file.name for file in others))),
+        there=frozenset(named(source.name, name) for name in (*held, *(file.known_as for file in others))),
         days=frozenset(some) if some else None,
         refused=frozenset(tally.ids),
         nameless=tally.nameless,
@@ -263,7 +263,7 @@ def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | N
     )
 
 
-def _review(record: Record, source: Source, author: str | None, lake: Lake) -> dict[str, Any]:
+def _review(record: Record, came_from: str, author: str | None, lake: Lake) -> dict[str, Any]:
     return {
         "review_id": record.review_id,
         "text": redact(record.text, source.redact) if record.text is not None else None,
@@ -275,7 +275,7 @@ def _review(record: Record, source: Source, author: str | None, lake: Lake) -> d
         "course_title": record.course_title,
         "source": record.source,
         "attachments": len(record.attachments),
-        "source_file": named(source.name, record.source_file),
+        "source_file": came_from,
         "source_sha256": record.sha256,
         "former_day": None,
         "day": record.created_at.astimezone(lake.constants.zone).date(),

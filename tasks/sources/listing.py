@@ -37,13 +37,19 @@ class SourceFile:
     """One file of a source. ``name`` is its path below ``root``, with ``/``; ``ending`` is one of ``ENDINGS``.
 
     ``given``: columns, by the source's names, that its folders give (``source=stepik/``), with their values.
-    Nothing outside ``root`` is ever read for it.
+    ``known_as``: the name that reviews keep of where they came from; of a file of a Delta table that is its table's
+    log, as its own name changes with every version. Nothing outside ``root`` is ever read for it.
     """
 
     root: Path
     name: str
     ending: str
     given: tuple[tuple[str, str], ...] = ()
+    log: str | None = None
+
+    @property
+    def known_as(self) -> str:
+        return self.log or self.name
 
     @property
     def path(self) -> Path:
@@ -153,7 +159,8 @@ def _table(root: Path, folder: Path) -> Iterator[SourceFile]:
         path = folder.joinpath(*parts)
         if not os.path.lexists(path):
             raise SourceError(f"{folder} is a Delta table that lacks its file {name}; copy it whole")
-        yield replace(_file(root, path), given=given, ending=".parquet")
+        log = (folder / delta.LOG).relative_to(root).as_posix()
+        yield replace(_file(root, path), given=given, ending=".parquet", log=log)
 
 
 def _holds_data(folder: Path) -> bool:

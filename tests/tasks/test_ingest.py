@@ -8,7 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.ingest import Accounting, Source, ingest
@@ -79,6 +81,14 @@ def test_a_file_that_gets_another_name_goes_on_being_known(place: Otzyv, bring: 
     assert (bring().gone, ids(place)) == (0, {f"r{n}" for n in range(6)})
     place.write("c.jsonl", SIX[:5])
     assert bring().gone == 1
+
+
+def test_a_delta_table_is_one_source_whatever_its_files_are_called(place: Otzyv, bring: Bring) -> None:
+    rows = pa.table({"review_id": ["a", "b", "c"], "created_at": ["2026-03-01"] * 3, "text": ["Раз", "Два", "Три"]})
+    for left in (3, 2):
+        write_deltalake(place.source / "table", rows.slice(0, left), mode="overwrite")
+        assert bring().gone == 3 - left
+    assert ids(place) == {"a", "b"}
 
 
 def test_a_file_that_is_empty_now_is_as_one_that_is_not_there(place: Otzyv, bring: Bring) -> None:

@@ -22,6 +22,7 @@ from flows import prefect_server
 if TYPE_CHECKING:
     from flows.settings import Settings
     from tasks.ingest import Source
+    from tasks.lake.quarantine import Wanted
 
 
 class _Day(click.ParamType[date]):
@@ -679,6 +680,113 @@ def approve(day: date, lake: str, as_json: bool) -> None:
     from tasks.lake import Lake
 
     flow.approve(Lake(lake), day, as_json=as_json)
+
+
+def _refused(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose among the records in quarantine."""
+    for option in (
+        click.option("--reason", metavar="WORDS", help="Refused for a reason that has these words."),
+        click.option("--day", type=_Day(), help="Arrived on this day."),
+        click.option("--source", metavar="FILE", help="Of this file or folder of the source, or of a named source."),
+        click.option("--rule", help="Refused by this rule."),
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(rule: str | None, source: str | None, day: date | None, reason: str | None) -> Wanted:
+    from schemas.tables import RULES
+    from tasks.lake.quarantine import Wanted
+
+    if rule is not None and rule not in RULES:
+        raise click.BadParameter(f"no rule {rule!r}; there are: {', '.join(RULES)}", param_hint="--rule")
+    return Wanted(rule, source, day, reason)
+
+
+@main.group(cls=_Group, invoke_without_command=True, epilog="otzyv quarantine --lake demo-lake --rule range")
+@click.option("--lake", metavar="URI", callback=_lake, help="Folder or s3://bucket/path of the lake.")
+@_refused
+@json_option
+@click.pass_context
+def quarantine(
+    ctx: click.Context,
+    lake: str | None,
+    rule: str | None,
+    source: str | None,
+    day: date | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """List how many records were refused, by rule, reason, source and day of arrival."""
+    if ctx.invoked_subcommand:
+        return
+    if lake is None:
+        raise click.UsageError("Missing option '--lake'.")
+    from flows.quarantine import show_counts
+    from tasks.lake import Lake
+
+    show_counts(Lake(lake), _wanted(rule, source, day, reason), as_json=as_json)
+
+
+@quarantine.command(name="show", cls=_Command, epilog="otzyv quarantine show --lake demo-lake --rule range")
+@lake_option
+@_refused
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many records.")
+@click.option("--unredacted", is_flag=True, help="Show phone numbers and e-mail addresses as well.")
+@json_option
+def show_refused(
+    lake: str,
+    rule: str | None,
+    source: str | None,
+    day: date | None,
+    reason: str | None,
+    limit: int,
+    unredacted: bool,
+    as_json: bool,
+) -> None:
+    """Show refused records whole, with >>> and <<< around what is wrong. They are people's reviews, names included."""
+    from flows.quarantine import show_records
+    from tasks.lake import Lake
+
+    wanted = _wanted(rule, source, day, reason)
+    show_records(Lake(lake), wanted, _settings(), limit, unredacted=unredacted, as_json=as_json)
+
+
+@quarantine.command(
+    name="replay", cls=_Command, epilog="otzyv quarantine replay --lake demo-lake --mapping rating=stars"
+)
+@lake_option
+@_refused
+@click.option("--mapping", "mapped", multiple=True, metavar="OURS=THEIRS", help="Beside the setting mapping.")
+@click.option("--files", metavar="PATH", help="The source, for the files that its records name.")
+@json_option
+def replay_refused(
+    lake: str,
+    rule: str | None,
+    source: str | None,
+    day: date | None,
+    reason: str | None,
+    mapped: tuple[str, ...],
+    files: str | None,
+    as_json: bool,
+) -> None:
+    """Take refused records in again, after the mapping, the settings or otzyv itself was changed.
+
+    They are read as their source would be now. What is good leaves quarantine; a newer state of a review stays.
+    """
+    from flows.quarantine import replay
+    from tasks.lake import Lake
+    from tasks.sources import COLUMNS
+
+    pairs = [pair.partition("=")[::2] for pair in mapped]
+    for ours, theirs in pairs:
+        if ours not in COLUMNS or not theirs:
+            raise click.BadParameter(
+                f"{ours!r}: write a column and its name in the source as rating=stars; columns are: "
+                f"{', '.join(COLUMNS)}",
+                param_hint="--mapping",
+            )
+    replay(Lake(lake), _wanted(rule, source, day, reason), _settings(), files, dict(pairs), as_json=as_json)
 
 
 @main.command(epilog="otzyv rollback 2026-03-01 --lake demo-lake")

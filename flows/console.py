@@ -148,7 +148,7 @@ def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
         f"no record was accepted: {accounting.quarantined} of {accounting.records_in} were refused, "
         f"{first.count} of them because {first.reason}; {remedy(first.reason)}"
     )
-    yield f"next: {_otzyv()} show quarantine --lake {lake}"
+    yield f"next: {_otzyv()} quarantine --lake {lake}"
 
 
 def _left_open(accounting: Accounting) -> Iterator[str]:
@@ -220,7 +220,7 @@ def show_report(report: RunReport, imports: float) -> None:
         shown = [run.table for run in made[-1].tables][:2][-1]  # clean_text comes first
         console.print(f"next: {_otzyv()} show {shown} --lake {report.lake} --limit 5", soft_wrap=True)
         if said["quarantined"] or any(run.invalid for day in made for run in day.tables):
-            console.print(f"      {_otzyv()} show quarantine --lake {report.lake}", soft_wrap=True)
+            console.print(f"      {_otzyv()} quarantine --lake {report.lake}", soft_wrap=True)
 
 
 def _grid(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> Grid:

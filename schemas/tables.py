@@ -156,6 +156,13 @@ QUARANTINE = Table(
         _text(
             "record_id", "the record's own id; null where that can't be told, and in rows from before", required=False
         ),
+        _text(
+            "context",
+            "JSON of what is needed beside the bytes to read the record again: names of columns and their delimiter, "
+            "what folders gave; null where that is nothing, and in rows from before",
+            required=False,
+            personal=True,
+        ),
         Column(name="day", type=pa.date32(), doc="day of arrival, in the lake's time zone"),
     ),
 )

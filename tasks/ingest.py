@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -12,17 +11,17 @@ from typing import Any, Literal
 import pyarrow as pa
 from prefect import task
 
-from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
+from schemas.tables import QUARANTINE, REVIEWS
+from tasks.incoming import BATCH, Incoming
 from tasks.lake import Lake
-from tasks.lake.blobs import attaching, put_blob
+from tasks.lake.blobs import attaching
 from tasks.lake.gone import Seen, named
 from tasks.lake.quarantine import quarantine
-from tasks.lake.suppression import keyed_author, suppressed
+from tasks.lake.suppression import suppressed
 from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import (
     Dates,
-    Names,
     Notes,
     Reason,
     Record,
@@ -30,16 +29,13 @@ from tasks.sources import (
     SourceError,
     SourceFile,
     Tally,
-    as_told,
-    fetch,
     files,
     find,
     read,
     told,
 )
-from tasks.text.redact import ALL, redact
+from tasks.text.redact import ALL
 
-BATCH = 2000
 _HEAD = 1 << 16
 
 
@@ -127,16 +123,13 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     forgotten = suppressed(lake.storage)
     counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
     tally = Tally()
-    reviews: list[dict[str, Any]] = []
-    attached: list[dict[str, Any]] = []
-    batches: list[pa.RecordBatch] = []
-    attachments: list[pa.RecordBatch] = []
+    incoming = Incoming(lake, author_key, forgotten, source.redact)
     refused: list[dict[str, Any]] = []
     daily = days if days and "{day}" in source.path else [None]
     listings = [find(source.path, day) for day in daily]
     chosen = [file for listing in listings for file in listing.files]
     aside = [each for listing in listings for each in listing.aside]
-    names, notes = Names(), Notes()
+    notes = Notes()
     told(aside, notes)
 
     for file, item in _records(source, chosen, lake, notes):
@@ -153,26 +146,12 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        if forgotten.covers(author_key, item.review_id, item.author):
+        if not incoming.take(item, file, named(source.name, file.known_as)):
             counts["suppressed"] += 1
-            continue
-        author = keyed_author(author_key, item.author) if item.author else None
-        row = len(batches) * BATCH + len(reviews)
-        reviews.append(_review(item, named(source.name, file.known_as), author, lake))
-        attached += _attached(lake, file, item, names, row, reviews[-1]["day"])
-        if len(reviews) == BATCH:
-            batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
-            reviews.clear()
-        if len(attached) >= BATCH:
-            attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
-            attached.clear()
     counts["newly_quarantined"] += _put_aside(lake, refused)
-    batches.append(pa.RecordBatch.from_pylist(reviews, schema=REVIEWS.arrow))
-    attachments.append(pa.RecordBatch.from_pylist(attached, schema=_ATTACHED))
-
-    incoming = pa.Table.from_batches(batches)
+    reviews, attachments = incoming.tables()
     if not source.allow_empty:
-        lake.check_sources(incoming["day"].unique().to_pylist())
+        lake.check_sources(reviews["day"].unique().to_pylist())
     failures = (*tally.failures(source.refused_share), *_no_record(source, chosen, counts["records_in"]))
     seen = None
     if source.mode == "snapshot":
@@ -180,9 +159,9 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
         seen = replace(
             _seen(source, chosen, some, lake, tally), aside=[each.name for each in aside], failed=bool(failures)
         )
-    done = upsert(lake.storage, incoming, pa.Table.from_batches(attachments), seen=seen, allow_empty=source.allow_empty)
+    done = upsert(lake.storage, reviews, attachments, seen=seen, allow_empty=source.allow_empty)
     # A run that died here has moved reviews whose days were not made since, so what changed now is not all there is.
-    touched = {*incoming["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
+    touched = {*reviews["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
     return Accounting(
         **counts,
@@ -205,9 +184,6 @@ def _emptied(lake: Lake) -> set[date]:
     """Days that readers see rows of, although no review is left in them."""
     seen = {day for day, release in lake.releases().items() if any(table.files for table in release.tables)}
     return seen - set(lake.snapshot(REVIEWS).days)
-
-
-_ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 
 
 def _records(
@@ -263,49 +239,6 @@ def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | N
     )
 
 
-def _review(record: Record, came_from: str, author: str | None, lake: Lake) -> dict[str, Any]:
-    return {
-        "review_id": record.review_id,
-        "text": redact(record.text, source.redact) if record.text is not None else None,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-        "rating": record.rating,
-        "author": author,
-        "course_id": record.course_id,
-        "course_title": record.course_title,
-        "source": record.source,
-        "attachments": len(record.attachments),
-        "source_file": came_from,
-        "source_sha256": record.sha256,
-        "former_day": None,
-        "day": record.created_at.astimezone(lake.constants.zone).date(),
-    }
-
-
-def _attached(
-    lake: Lake, file: SourceFile, record: Record, names: Names, row: int, day: date
-) -> Iterator[dict[str, Any]]:
-    for position, reference in enumerate(record.attachments):
-        content = io.BytesIO()
-        found = fetch(file, reference, content, names=names)
-        if found.sha256 is not None:
-            put_blob(lake.storage, content.getvalue(), found.sha256)
-        yield {
-            "review_id": record.review_id,
-            "position": position,
-            "kind": found.kind,
-            "content_sha256": found.sha256,
-            "bytes": found.bytes_len,
-            "media_type": found.media_type,
-            "status": found.status,
-            "reason": found.reason,
-            "uri": as_told(reference.uri),
-            "source_sha256": record.sha256,
-            "day": day,
-            "record": row,
-        }
-
-
 def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
     return quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
 
@@ -319,5 +252,6 @@ def _refused(refusal: Refusal, source: Source, arrival: date) -> dict[str, Any]:
         "raw": refusal.raw,
         "raw_sha256": refusal.raw_sha256,
         "record_id": refusal.review_id,
+        "context": refusal.context,
         "day": arrival,
     }

@@ -75,19 +75,20 @@ def upsert(
     *,
     seen: Seen | None = None,
     allow_empty: bool = False,
+    yields: bool = False,
 ) -> Upserted:
     """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
 
     ``incoming``: rows of ``reviews``, the same id any number of times; ``attachments``: rows of ``attachments`` with a
     column ``record`` (row number in ``incoming``). ``seen``: the source is a snapshot, and what it does not hold any
-    more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. An attached
-    file that was not found stays as the lake has it. Attachments are committed before reviews, so that a run that died
-    in between is completed by running again.
+    more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. ``yields``: of
+    two states as old as each other the lake's own stays. An attached file that was not found stays as the lake has it.
+    Attachments are committed before reviews, so that a run that died in between is completed by running again.
     """
     best, tied = _best(incoming)
     for _ in range(ATTEMPTS):
         attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
-        plan = _plan(storage, reviews_before, incoming, best, tied, seen)
+        plan = _plan(storage, reviews_before, incoming, best, tied, seen, yields)
         if plan.emptied and not allow_empty:
             named = ", ".join(map(str, plan.emptied))
             raise EmptyDay(
@@ -154,6 +155,7 @@ def _plan(
     best: dict[str, tuple[Rank, int]],
     tied: set[str],
     seen: Seen | None,
+    yields: bool,
 ) -> _Plan:
     ids = pa.array(best.keys(), pa.string())
     names = ["review_id", "updated_at", "source_sha256", "day", "former_day", "source_file"]
@@ -170,6 +172,8 @@ def _plan(
     undecided = 0
     for review_id, (rank, row) in best.items():
         mine, old = known.get(review_id, (None, None))
+        if yields and mine is not None and _tied(rank, mine):
+            continue
         if mine is None or rank[0] >= mine[0]:
             undecided += review_id in tied or (seen is None and mine is not None and _tied(rank, mine))
         if mine is not None and old is not None:

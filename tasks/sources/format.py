@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from tasks.sources.notes import Notes
@@ -14,27 +14,34 @@ class Row(NamedTuple):
     """A record as it lies in a file.
 
     ``offset`` tells it from the file's others. ``raw``: its bytes (of one that is too large the first, and ``sha256``
-    of them all). ``values``: what the source says of our columns, or why that can't be read.
+    of them all). ``values``: what the source says of our columns, or why that can't be read. ``layout``: what the file
+    says of all its records and ``raw`` does not, so that this one can be read again by itself.
     """
 
     offset: int
     raw: bytes
     values: Mapping[str, object] | Fault
     sha256: str | None = None
+    layout: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How a file is to be read: its ``name``, what the source calls our columns, and where notes go.
 
-    ``given``: our columns that the names of its folders give. ``first``: the offset of its first record.
+    ``given``: what the names of its folders say, by our names. ``first``: the offset of its first record.
     """
 
     name: str
     mapping: Mapping[str, str]
     notes: Notes
-    given: Collection[str] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
     first: int = 0
+
+    @property
+    def looked_for(self) -> list[str]:
+        """What the source calls our columns, whether it has them or not."""
+        return sorted({self.mapping.get(ours, ours) for ours in COLUMNS})
 
     def columns(self, names: list[str]) -> dict[str, str]:
         """Our columns that a file with columns ``names`` has, with their names there. Raises SourceError."""

@@ -76,6 +76,13 @@ class Listing:
     aside: tuple[Aside, ...] = ()
 
 
+def root_of(path: str | Path) -> Path:
+    """The folder that a source lies in: what is above ``{day}`` in its path, else the folder, or that of the file."""
+    path = Path(path)
+    at = next((i for i, part in enumerate(path.parts) if "{day}" in part), None)
+    return Path(*path.parts[:at]) if at is not None else path if path.is_dir() else path.parent
+
+
 def files(path: str | Path, day: date | None = None) -> list[SourceFile]:
     """The files that ``find`` finds."""
     return list(find(path, day).files)
@@ -96,7 +103,7 @@ def find(path: str | Path, day: date | None = None) -> Listing:
         raise SourceError("a source is a file or a folder, and none is named")  # not the folder where one happens to be
     path = Path(path)
     at = next((i for i, part in enumerate(path.parts) if "{day}" in part), None)
-    root = Path(*path.parts[:at]) if at is not None else path if path.is_dir() else path.parent
+    root = root_of(path)
     if at is None:
         places = [path]
     elif day is not None:
@@ -139,13 +146,13 @@ def _walk(root: Path, folder: Path) -> Iterator[SourceFile | Aside]:
             path = Path(entry.path)
             is_folder, name = entry.is_dir(follow_symlinks=False), path.relative_to(root).as_posix()
             if entry.name.startswith((".", "_")):
-                if _holds_data(path) if is_folder else _ending(entry.name):
+                if _holds_data(path) if is_folder else ending_of(entry.name):
                     yield Aside(name, HIDDEN)
             elif is_folder:
                 yield from _table(root, path) if delta.is_table(path) else _walk(root, path)
             elif entry.is_symlink() and entry.is_dir():
                 yield Aside(name, LINK)
-            elif _ending(entry.name):
+            elif ending_of(entry.name):
                 yield _file(root, path)
             elif path.suffix.lower() not in _ATTACHED:
                 yield Aside(name, UNKNOWN)
@@ -164,12 +171,12 @@ def _table(root: Path, folder: Path) -> Iterator[SourceFile]:
 
 
 def _holds_data(folder: Path) -> bool:
-    return any(_ending(name) for _, _, names in os.walk(folder) for name in names)
+    return any(ending_of(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _file(root: Path, path: Path) -> SourceFile:
     name = path.relative_to(root).as_posix()
-    ending = _ending(name)
+    ending = ending_of(name)
     if ending is None:
         raise SourceError(f"{path} can't be read; a source's files end in {_endings()}")
     if not stat.S_ISREG(path.lstat().st_mode):
@@ -213,7 +220,7 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _ending(name: str) -> str | None:
+def ending_of(name: str) -> str | None:
     """The longest of ``ENDINGS`` that ``name`` has."""
     lower = name.lower()
     return max((ending for ending in ENDINGS if lower.endswith(ending)), key=len, default=None)

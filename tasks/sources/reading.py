@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import PurePath
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from tasks.sources import encoding as encodings
 from tasks.sources.beneath import NotPlainError, open_beneath
-from tasks.sources.format import Asked, Format
+from tasks.sources.format import Asked, Format, Row
 from tasks.sources.formats import BY_ENDING
 from tasks.sources.listing import SourceFile
 from tasks.sources.notes import Notes
@@ -49,27 +49,41 @@ def read(
     unknown = sorted(mapping.keys() - set(COLUMNS))
     if unknown:
         raise ValueError(f"the mapping names {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
-    by_folder = dict(file.given)
-    given = {ours: by_folder[mapping.get(ours, ours)] for ours in COLUMNS if mapping.get(ours, ours) in by_folder}
+    given = given_of(file, mapping)
     asked = Asked(file.name, mapping, notes or Notes(), given)
     form = BY_ENDING[file.ending]
     with _opened(file, form, encoding, asked.notes) as (stream, first):
-        for row in form.rows(stream, replace(asked, first=first)):
-            try:
-                if isinstance(row.values, Fault):
-                    raise row.values
-                values = dict(row.values)
-                values |= {ours: value for ours, value in given.items() if present(values.get(ours)) is None}
-                record = parse(
-                    values, timezone=timezone, dates=dates, source_file=file.name, offset=row.offset, raw=row.raw
-                )
-                if record.mended:
-                    asked.notes.add(f"{{n}} texts were {record.mended}, and are put right", file.name)
-                if record.damaged:
-                    asked.notes.add("{n} texts were damaged by a wrong encoding, and are kept as they are", file.name)
-                yield record
-            except Fault as fault:
-                yield refuse(file.name, row.offset, fault, row.raw, row.sha256)
+        rows = form.rows(stream, replace(asked, first=first))
+        yield from parsed(rows, file, asked, timezone=timezone, dates=dates)
+
+
+def given_of(file: SourceFile, mapping: Mapping[str, str]) -> dict[str, str]:
+    """What the names of a file's folders say, by our names."""
+    by_folder = dict(file.given)
+    return {ours: by_folder[mapping.get(ours, ours)] for ours in COLUMNS if mapping.get(ours, ours) in by_folder}
+
+
+def parsed(
+    rows: Iterable[Row], file: SourceFile, asked: Asked, *, timezone: ZoneInfo, dates: Dates
+) -> Iterator[Record | Refusal]:
+    """The rows of a file, each as a record or a refusal."""
+    for row in rows:
+        try:
+            if isinstance(row.values, Fault):
+                raise row.values
+            values = dict(row.values)
+            values |= {ours: value for ours, value in asked.given.items() if present(values.get(ours)) is None}
+            record = parse(
+                values, timezone=timezone, dates=dates, source_file=file.name, offset=row.offset, raw=row.raw
+            )
+            if record.mended:
+                asked.notes.add(f"{{n}} texts were {record.mended}, and are put right", file.name)
+            if record.damaged:
+                asked.notes.add("{n} texts were damaged by a wrong encoding, and are kept as they are", file.name)
+            yield record
+        except Fault as fault:
+            context = {**(row.layout or {}), **({"given": dict(file.given)} if file.given else {})}
+            yield refuse(file.name, row.offset, fault, row.raw, row.sha256, context)
 
 
 @contextmanager

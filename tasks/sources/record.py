@@ -53,7 +53,7 @@ class Refusal:
     """A record that was not taken: where it lies, the rule and reason (a key of ``REASONS``), and its bytes.
 
     ``raw`` holds at most ``RAW_BYTES`` of them; ``raw_sha256`` is of all of them. ``review_id``: whose record it is,
-    None where that can't be told.
+    None where that can't be told. ``context``: JSON of what is needed beside its bytes to read it again, if anything.
     """
 
     source_file: str
@@ -63,12 +63,21 @@ class Refusal:
     raw: bytes
     raw_sha256: str
     review_id: str | None = None
+    context: str | None = None
 
 
-def refuse(source_file: str, offset: int, fault: Fault, raw: bytes, raw_sha256: str | None = None) -> Refusal:
+def refuse(
+    source_file: str,
+    offset: int,
+    fault: Fault,
+    raw: bytes,
+    raw_sha256: str | None = None,
+    context: Mapping[str, object] | None = None,
+) -> Refusal:
     """``raw_sha256`` is given where ``raw`` is only the beginning of the record."""
     digest = raw_sha256 or hashlib.sha256(raw).hexdigest()
-    return Refusal(source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest, fault.review_id)
+    beside = _canonical(context) if context else None
+    return Refusal(source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest, fault.review_id, beside)
 
 
 def parse(

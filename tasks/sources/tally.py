@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tasks.sources.formats import BY_ENDING
+from tasks.sources.listing import ending_of
 from tasks.sources.record import Refusal
 
 COMMONEST = 3
@@ -79,5 +80,5 @@ def told(reasons: Sequence[Reason]) -> str:
 
 def place(file: str, offset: int) -> str:
     """Where a record lies in its file, as a person looks for it: by byte in JSON, else by the number of the record."""
-    form = next((form for ending, form in BY_ENDING.items() if file.lower().endswith(ending)), None)
-    return f"{file}, byte {offset}" if form and not form.numbered else f"{file}, record {offset + 1}"
+    ending = ending_of(file)
+    return f"{file}, record {offset + 1}" if ending and BY_ENDING[ending].numbered else f"{file}, byte {offset}"

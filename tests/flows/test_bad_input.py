@@ -223,7 +223,7 @@ def test_a_source_of_which_nothing_is_accepted_says_why_and_what_would_work(otzy
         first, second, failed = done.stderr.splitlines()[-3:]
         assert "no record was accepted: 3 of 3 were refused, 2 of them because the bytes are not UTF-8" in first
         assert first.endswith("save the source as UTF-8, or name its encoding by the setting encoding")
-        assert second == f"next: otzyv show quarantine --lake {otzyv.lake}"
+        assert second == f"next: otzyv quarantine --lake {otzyv.lake}"
         assert failed.startswith("failed: ingest: 3 of 3 records were refused: 2 as the bytes are not UTF-8 (a.csv, ")
     otzyv.write("b.jsonl", [review("a")])
     for _ in range(2):
@@ -257,7 +257,7 @@ def test_quarantine_is_pointed_to_where_something_was_refused(otzyv: Otzyv) -> N
         otzyv.write("a.jsonl", records)
         done = command(*run)
         assert "next: otzyv show sentiment_mini" in done.stdout
-        assert ("otzyv show quarantine" in done.stdout) is pointed
+        assert ("otzyv quarantine" in done.stdout) is pointed
 
 
 def test_a_source_without_records_makes_nothing(otzyv: Otzyv) -> None:

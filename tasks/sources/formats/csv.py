@@ -31,6 +31,7 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
     """Every row that is not blank, by its number from 0."""
     names, chosen, delimiter = _header(stream, asked)
     at = {ours: names.index(theirs) for ours, theirs in chosen.items()}
+    layout = {"columns": names, "delimiter": delimiter}
     number = 0
     for raw, sha256, cells in _rows(stream, delimiter):
         if isinstance(cells, Fault):
@@ -41,7 +42,7 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
             values = Fault("the row has more or fewer cells than the header")
         else:
             values = {ours: cells[i] for ours, i in at.items()}
-        yield Row(number, raw, values, sha256)
+        yield Row(number, raw, values, sha256, layout)
         number += 1
 
 

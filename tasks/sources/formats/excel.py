@@ -41,7 +41,8 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
         at = {ours: names.index(theirs) for ours, theirs in chosen.items()}
         for row in cells:
             found = {ours: row[i] if i < len(row) else "" for ours, i in at.items()}
-            yield _row(number, {chosen[ours]: value for ours, value in found.items() if value != ""}, found)
+            row_read = _row(number, {chosen[ours]: value for ours, value in found.items() if value != ""}, found)
+            yield row_read._replace(layout={"columns": asked.looked_for})
             number += 1
     if not read:
         more = f" (nor does any other of its {len(failures)} sheets)" if len(failures) > 1 else ""

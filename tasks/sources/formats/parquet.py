@@ -43,11 +43,11 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
             found = file.schema_arrow.field(theirs).type
             if not pa.types.is_null(found) and not fits(_value_type(found)):
                 raise SourceError(f"{asked.name}: column {theirs!r} is {found}; for {ours} it must be {wanted}")
-        seen = 0
+        seen, layout = 0, {"columns": asked.looked_for}
         for batch in _batches(file, stream, list(chosen.values())):
             columns = {ours: (theirs, batch.column(theirs)) for ours, theirs in chosen.items()}
             for number, (raw, values) in enumerate(_rows(columns), seen):
-                yield Row(number, raw, values)
+                yield Row(number, raw, values, layout=layout)
             seen += len(batch)
         if seen != file.metadata.num_rows:
             raise ValueError("fewer rows than the footer says")

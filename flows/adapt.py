@@ -6,6 +6,7 @@ from datetime import date
 
 from prefect import flow
 
+from flows.allowed import check_lake
 from tasks.adapt import Adapted
 from tasks.adapt import adapt as go_on
 from tasks.adapt_artifacts import show_perplexity
@@ -31,6 +32,7 @@ def adapt(
         to_day: Last day, itself included; without it, the lake's last.
         epochs: How often every text is read.
     """
+    check_lake(lake)
     made = go_on(lake, base, name, from_day, to_day, Training(epochs=epochs))
     show_perplexity(made)
     return made

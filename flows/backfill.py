@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from itertools import count
@@ -18,7 +18,9 @@ from prefect import flow, runtime, tags
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from flows.allowed import check_lake
 from flows.children import called_off, run_child
+from flows.days import between
 from flows.features import DayFailed, features
 from flows.prefect_server import without_heartbeats
 from flows.settings import load
@@ -81,17 +83,17 @@ class Backfill(BaseModel):
     def _days_fit(self) -> Self:
         if (self.from_day is None) != (self.to_day is None):
             raise ValueError("From and To go together; for one day give it twice")
-        if self.from_day and self.to_day and self.from_day > self.to_day:
-            raise ValueError(f"From {self.from_day} comes after To {self.to_day}")
         if self.days and self.from_day:
             raise ValueError("give either From and To, or single days")
+        if self.from_day and self.to_day:
+            between(self.from_day, self.to_day)
         return self
 
     @property
     def asked(self) -> list[date] | None:
         """The days that are asked for; None: all of the lake's."""
         if self.from_day and self.to_day:
-            return [self.from_day + timedelta(days=n) for n in range((self.to_day - self.from_day).days + 1)]
+            return between(self.from_day, self.to_day)
         return self.days or None
 
 
@@ -148,6 +150,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
 
     To cancel is safe at any time: no further day is begun, and every day is whole.
     """
+    check_lake(lake)
     extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
     planned = plan(lake, extractors, request.asked, what=request.what, newest_first=request.order == "newest first")
     planned.check_days()
@@ -220,6 +223,8 @@ def backfill_days(
     Between days it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
     ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child.
     """
+
+    check_lake(lake)
 
     def make(order: DayOrder) -> None:
         if called_off(parent, attempt):

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -360,17 +360,23 @@ def backfill(
 @click.option("--lake", metavar="URI", callback=_lake_or_setting, help="The lake; else the setting's (OTZYV_LAKE).")
 @click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Of Prefect's pages.")
 @click.option("--check", is_flag=True, help="Start, see that the scheduler plans runs, and stop.")
-def serve(lake: str, port: int, check: bool) -> None:
+@click.option(
+    "--no-login",
+    is_flag=True,
+    help="Let everyone with an account on this machine start, change and stop runs: for a machine of one's own.",
+)
+def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
     """Serve the daily run and backfills with Prefect's pages, on this machine alone.
 
     Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
+    Its pages ask for a login: it is shown once, when it is made, and kept for later starts and for commands beside it.
     """
     from flows.serve import serve as start_serving
     from tasks.lake import Lake
 
     uri = Lake(lake).uri
     prefect_server.configure(serving=True)
-    start_serving(uri, _settings(), port, lambda line: click.echo(line, err=True), check=check)
+    start_serving(uri, _settings(), port, lambda line: click.echo(line, err=True), check=check, with_login=not no_login)
 
 
 @main.command(epilog="otzyv doctor --lake demo-lake --deep")
@@ -863,7 +869,9 @@ def maintain(lake: str, as_json: bool) -> None:
     from flows.maintain import maintain as flow
     from tasks.lake import Lake
 
-    done = asdict(flow(Lake(lake).uri))
+    uri = Lake(lake).uri
+    prefect_server.start()
+    done = asdict(flow(uri))
     click.echo(
         json.dumps(done) if as_json else ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in done.items())
     )
@@ -879,7 +887,9 @@ def quality(lake: str, day: date | None, from_day: date | None, to_day: date | N
     from tasks.lake import Lake
 
     days = _range(day, from_day, to_day)
-    page = flow(Lake(lake).uri, days[0] if days else None, days[-1] if days else None)
+    uri = Lake(lake).uri
+    prefect_server.start()
+    page = flow(uri, days[0] if days else None, days[-1] if days else None)
     click.echo(json.dumps({"page": page}) if as_json else f"quality page: {page}")
 
 
@@ -954,9 +964,12 @@ def _range(day: date | None, from_day: date | None, to_day: date | None) -> list
         return None
     if not from_day or not to_day:
         raise click.UsageError("--from and --to go together")
-    if to_day < from_day:
-        raise click.UsageError(f"--from {from_day} comes after --to {to_day}")
-    return [from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)]
+    from flows.days import between
+
+    try:
+        return between(from_day, to_day)
+    except ValueError as error:
+        raise click.UsageError(f"--from and --to: {error}") from error
 
 
 def _tables() -> dict[str, Any]:

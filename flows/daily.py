@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from prefect import flow, runtime, tags
 
+from flows.allowed import check_lake
 from flows.backfill import ExtractorName
+from flows.days import Count, until
 from flows.features import DayFailed, features
 from flows.ingest import IngestFailed, chosen, ingest
 from flows.settings import Settings, load
@@ -32,7 +34,7 @@ def daily(
     lake: str,
     day: date | None = None,
     extractors: list[ExtractorName] | None = None,
-    catch_up: int = 7,
+    catch_up: Count = 7,
 ) -> list[date]:
     """Bring in the day's records and make its features; returns the days that were made.
 
@@ -46,12 +48,13 @@ def daily(
         extractors: Tables to make; without any, those of the settings' profile.
         catch_up: How many days are looked at, the day itself included.
     """
+    check_lake(lake)
     settings, opened = load(), Lake(lake)
     opened.check_sources()  # before the source makes anew just what of them it holds today
     zone = opened.constants.zone
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     last = day or start.astimezone(zone).date() - timedelta(days=1)
-    window = [last - timedelta(days=n) for n in range(catch_up)]
+    window = until(last, catch_up)
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with spending(), loaded(), ours:  # one budget for all days, and every model once
         failed = _bring_in(lake, settings, window)

@@ -38,19 +38,26 @@ WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 TAG = "otzyv"
 """On our runs, and on the runs within them: a server may have other people's as well."""
-HEARTBEAT_SECONDS = 30
+HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""In a run's environment, in seconds."""
 SILENT = timedelta(seconds=90)
 """A run whose heartbeats stop for so long, or never come once a worker has taken it, has lost its process."""
 CRASHED = "otzyv: a run without heartbeats has crashed"
+FLOWS: dict[str, str] = {
+    flow.name: f"{flow.__module__}.{flow.fn.__name__}"
+    for flow in (daily, backfill, backfill_days, quality, maintain, fit, adapt)
+}
+"""What our workers run, and where each lies."""
 
 
 def deploy(lake: str, settings: Settings) -> dict[str, str]:
     """Make pools, queues, deployments and automation, or bring them up to date; full name -> the deployment's id."""
     with get_client(sync_client=True) as client:
+        template = job_template(Path.cwd())
         for pool, limit in ((DAYS, settings.slots), (PARENTS, None)):
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
+            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit, base_job_template=template))
         for priority, queue in enumerate((SCHEDULED, BACKFILL), start=1):
             try:
                 client.read_work_queue_by_name(queue, work_pool_name=DAYS)
@@ -63,11 +70,20 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
                 client.update_automation(older.id, wanted)
         if not known:
             client.create_automation(wanted)
-    made = list(deployments(lake, settings))
-    for each in made:
-        # Else runs start in folders of their own, where the settings' relative paths lead nowhere.
-        each.job_variables = {**(each.job_variables or {}), "working_dir": str(Path.cwd())}
-    return {each.full_name: str(each.apply()) for each in made}
+    return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
+
+
+def job_template(folder: Path) -> dict[str, Any]:
+    """What may be said of how a run is started: that it sends heartbeats. Neither a command nor an environment.
+
+    A run starts in ``folder``: in one of its own the settings' relative paths would lead nowhere.
+    """
+    beats = {name: {"const": value} for name, value in HEARTBEATS.items()}
+    environment = {"type": "object", "properties": beats, "additionalProperties": False}
+    return {
+        "job_configuration": {"env": "{{ env }}", "working_dir": str(folder)},
+        "variables": {"type": "object", "properties": {"env": environment}, "additionalProperties": False},
+    }
 
 
 def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
@@ -101,7 +117,7 @@ def _deployment(
         work_queue_name=queue,
         entrypoint_type=EntrypointType.MODULE_PATH,
         tags=[TAG],
-        job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}},
+        job_variables={"env": HEARTBEATS},
     )
 
 

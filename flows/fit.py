@@ -6,6 +6,7 @@ from datetime import date
 
 from prefect import flow
 
+from flows.allowed import check_lake
 from tasks.fit import Fitted
 from tasks.fit import fit as learn
 
@@ -20,4 +21,5 @@ def fit(lake: str, name: str, from_day: date | None = None, to_day: date | None 
         from_day: First day to learn from; without it, the lake's first.
         to_day: Last day, itself included; without it, the lake's last.
     """
+    check_lake(lake)
     return learn(lake, name, from_day, to_day)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.allowed import check_lake
 from flows.settings import load
 from tasks.lake.maintain import Keep, Maintained
 from tasks.maintain import maintain as tidy
@@ -22,4 +23,5 @@ def maintain(lake: str, keep: Keep | None = None) -> Maintained:
         lake: Folder or `s3://bucket/path` of the lake.
         keep: What to leave alone; without it, what the settings say.
     """
+    check_lake(lake)
     return tidy(lake, keep or load().maintain)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
 
+from flows import login
+
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -40,9 +42,8 @@ def configure(*, debug: bool = False, serving: bool = False) -> None:
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    login.find()
     if serving:
-        if login := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-            os.environ.setdefault("PREFECT_API_AUTH_STRING", login)  # workers and runs are no strangers
         os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "3")  # the server is near: a run need not wait for 10
         if os.environ["PREFECT_LOGGING_LEVEL"] == DEFAULTS["PREFECT_LOGGING_LEVEL"]:
             os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
@@ -64,16 +65,25 @@ def start() -> float:
 
     clock = time.perf_counter()
     if not PREFECT_API_URL.value():  # nor does one of Prefect's profiles name a server
+        from flows import own_server
+
         _check_home()
+        own_server.prepare()
     with get_client(sync_client=True) as client:
         try:
             client.hello().raise_for_status()
         except httpx.HTTPError as error:
             said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-            raise NoServer(
-                f"no Prefect server to be had at {client.api_url} ({said}): start it, or unset PREFECT_API_URL"
-            ) from error
+            cure = "set PREFECT_API_AUTH_STRING to its login" if said == 401 else "start it, or unset PREFECT_API_URL"
+            raise NoServer(f"no Prefect server to be had at {shown(str(client.api_url))} ({said}): {cure}") from error
     return time.perf_counter() - clock
+
+
+def shown(url: str) -> str:
+    """A server's address without the user and the password that it may hold."""
+    scheme, _, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _check_home() -> None:
@@ -103,8 +113,8 @@ def named(error: Exception) -> Exception:
         return error
     _drop_events()
     return NoServer(
-        f"Prefect's server at {url} answers no more ({type(error).__name__}): what was made stands, and the same "
-        "command makes what is left; start the server, or unset PREFECT_API_URL"
+        f"Prefect's server at {shown(url)} answers no more ({type(error).__name__}): what was made stands, and the "
+        "same command makes what is left; start the server, or unset PREFECT_API_URL"
     )
 
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from prefect import flow
 
+from flows.allowed import check_lake
 from tasks.quality_page import quality_page_of_days
 
 
@@ -20,4 +21,5 @@ def quality(lake: str, from_day: date | None = None, to_day: date | None = None)
         from_day: First day; without it, from the first that a run has made.
         to_day: Last day, itself included; without it, to the last that a run has made.
     """
+    check_lake(lake)
     return quality_page_of_days(lake, from_day, to_day)

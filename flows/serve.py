@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +15,13 @@ from uuid import UUID
 
 import httpx
 
+from flows import guard, login
+from flows.prefect_server import shown
 from flows.settings import Settings
 
+NO_LOGIN = (
+    "no login: everyone with an account on this machine may start, change and stop runs, and see what they were given"
+)
 START_SECONDS = 120
 SCHEDULE_SECONDS = 90
 
@@ -27,43 +31,47 @@ class ServerFailed(RuntimeError):
 
 
 class Server:
-    """Prefect's server as a process of ours, on loopback.
+    """Prefect's server as a process of ours, on loopback, behind the guard.
 
     Its database lies in Prefect's home folder, so that schedules and runs outlive it.
     """
 
     def __init__(self, port: int) -> None:
+        """Take the port. Raises ServerFailed where it is taken."""
         self.port = port
         self.url = f"http://127.0.0.1:{port}/api"
+        try:
+            self.listening = guard.listen(port)
+        except OSError as error:
+            raise ServerFailed(
+                f"port {port} can't be had ({error.strerror}); give another with --port, or set PREFECT_API_URL to "
+                f"{self.url} if a server of Prefect's is there"
+            ) from error
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises ServerFailed."""
-        # Both are told: given the port alone, the UI would call 4200.
-        address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self.port)}
-        with httpx.Client(timeout=2) as client:
-            if _answers(client, self.url):
-                raise ServerFailed(
-                    f"port {self.port} is taken; give another with --port, or set PREFECT_API_URL to {self.url}"
-                )
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start"],
-                env={**os.environ, **address},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for this process, which ends its server when the workers have ended
-            )
-            try:
+        given = [one for one in os.environ.get(guard.ORIGINS, "").split(",") if one]
+        environment = {
+            **os.environ,
+            # Both are told: given the port alone, the UI would call 4200.
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(self.port),
+            guard.ORIGINS: ",".join([*guard.origins(self.port), *given]),
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        }
+        self.process = guard.spawn(self.listening, environment)
+        try:
+            with httpx.Client(timeout=2) as client:
                 for _ in range(START_SECONDS * 4):
                     if self.process.poll() is not None:
                         raise ServerFailed(f"Prefect's server ended at once (exit status {self.process.returncode})")
                     if _answers(client, self.url):
                         return
                     time.sleep(0.25)
-                raise ServerFailed(f"Prefect's server did not answer at {self.url} within {START_SECONDS} s")
-            except BaseException:
-                self.stop()
-                raise
+            raise ServerFailed(f"Prefect's server did not answer at {self.url} within {START_SECONDS} s")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -83,13 +91,15 @@ class Server:
 
 
 @contextmanager
-def server(port: int) -> Iterator[tuple[str, Server | None]]:
+def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterator[tuple[str, Server | None]]:
     """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one started here."""
-    known = os.environ.get("PREFECT_API_URL")
-    if known:
+    if known := os.environ.get("PREFECT_API_URL"):
         yield known, None
         return
+    if "*" in (foreign := os.environ.get(guard.ORIGINS, "")):
+        raise ServerFailed(f"{guard.ORIGINS}={foreign} would let any web page in: name origins, as https://host")
     ours = Server(port)
+    _set_login(port, say, with_login=with_login)
     ours.start()
     os.environ["PREFECT_API_URL"] = ours.url
     try:
@@ -99,25 +109,61 @@ def server(port: int) -> Iterator[tuple[str, Server | None]]:
         ours.stop()
 
 
+def _set_login(port: int, say: Callable[[str], None], *, with_login: bool) -> None:
+    """Into the environment, for the server, the workers and the runs: no other user can read it there."""
+    given = os.environ.get(login.SERVER)
+    if not with_login:
+        if given:
+            raise ServerFailed(f"--no-login, but {login.SERVER} asks for one: leave one of them out")
+        os.environ.pop(login.CLIENT, None)
+        say(NO_LOGIN)
+        return
+    if given:
+        say(f"login: that of {login.SERVER}")
+        secret = given
+    else:
+        try:
+            secret, new = login.of_port(port)
+        except (OSError, RuntimeError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise ServerFailed(
+                f"the login can't be kept in {login.path(port)} ({said}): set {login.SERVER}=user:password"
+            ) from error
+        kept = f"kept in {login.path(port)}"
+        say(f"login: {secret} (shown this once; {kept})" if new else f"login: {kept}")
+    os.environ[login.SERVER] = os.environ[login.CLIENT] = secret
+
+
 def _answers(client: httpx.Client, url: str) -> bool:
     with suppress(httpx.HTTPError):
-        return client.get(f"{url}/health").status_code in (200, 401)
+        return client.get(f"{url}/health").status_code == 200
     return False
 
 
-def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], *, check: bool = False) -> None:
+def serve(
+    lake: str,
+    settings: Settings,
+    port: int,
+    say: Callable[[str], None],
+    *,
+    check: bool = False,
+    with_login: bool = True,
+) -> None:
     """Serve until Ctrl-C (SIGINT) or SIGTERM; with ``check``, only until the scheduler has planned a daily run.
 
     Runs that are under way when it stops are stopped too; each leaves its days whole. Raises ServerFailed.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from flows.deployments import deploy
 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
-    with server(port) as (url, ours), temporary_settings({PREFECT_API_URL: url}):
-        say(f"Prefect: {url.removesuffix('/api')}")
-        say(f"commands beside it need no server of their own: PREFECT_API_URL={url}")
+    with (
+        server(port, say, with_login=with_login) as (url, ours),
+        temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ.get(login.CLIENT)}),
+    ):
+        say(f"Prefect: {shown(url).removesuffix('/api')}")
+        say(f"commands beside it need no server of their own: PREFECT_API_URL={shown(url)}")
         deployments = deploy(lake, settings)
         for name in deployments:
             say(f"deployment {name}")
@@ -125,7 +171,7 @@ def serve(lake: str, settings: Settings, port: int, say: Callable[[str], None], 
         if not check:
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                asyncio.run(_work(settings.slots, *([ours.keep(say)] if ours else [])))
+                asyncio.run(_work(lake, settings.slots, *([ours.keep(say)] if ours else [])))
             say("stopped")
 
 
@@ -152,16 +198,16 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
     )
 
 
-async def _work(slots: int, *beside: Coroutine[Any, Any, None]) -> None:
-    from prefect.workers.process import ProcessWorker
-
+async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
     from flows.deployments import DAYS, PARENTS
+    from flows.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.
     ours = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONSAFEPATH"] = "1"
-    workers = [ProcessWorker(DAYS, limit=slots), ProcessWorker(PARENTS)]
+    os.environ["OTZYV_LAKE"] = lake  # which is the one that they may name, beside those of the setting allowed_lakes
+    workers = [Worker(DAYS, limit=slots), Worker(PARENTS)]
     working = [asyncio.ensure_future(each) for each in (*(one.start(printer=_quiet) for one in workers), *beside)]
     running = asyncio.gather(*working)
     loop = asyncio.get_running_loop()

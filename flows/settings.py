@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from flows import kept
+from flows.days import Count
 from tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
 from tasks.lake import constants
 from tasks.lake.constants import NoLake, WrongKey
@@ -51,9 +51,12 @@ class Settings(ExtractorSettings):
     )
 
     lake: str | None = Field(None, description="the lake that scheduled runs work on")
+    allowed_lakes: list[str] = Field(
+        default_factory=list, description="lakes beside it that a run through Prefect's API may name"
+    )
     source: str | None = Field(None, description="what the daily run brings in; may hold {day}")
     cron: str = Field("0 3 * * *", description="when the daily run starts, in the lake's time zone")
-    catch_up: int = Field(7, ge=1, description="how many days back the daily run looks for what is missing or stale")
+    catch_up: Count = Field(7, description="how many days back the daily run looks for what is missing or stale")
     slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
     webhook: SecretStr | None = Field(None, description="URL that is called when a day is missing past its hour")
 
@@ -93,6 +96,21 @@ class Settings(ExtractorSettings):
             raise ValueError(f"{cron!r} is no cron line; for three o'clock each day write '0 3 * * *'") from None
         return cron
 
+    @field_validator("webhook")
+    @classmethod
+    def _known_webhook(cls, webhook: SecretStr | None) -> SecretStr | None:
+        """What is wrong is told without the address, each part of which may be a secret."""
+        if webhook is None:
+            return None
+        import httpx
+
+        try:
+            httpx.URL(address := webhook.get_secret_value())
+            TypeAdapter(HttpUrl).validate_python(address, strict=True)
+        except (httpx.InvalidURL, ValidationError):
+            raise ValueError("it is no address, as https://host/path or http://host:8080/path") from None
+        return webhook
+
     @property
     def constants(self) -> dict[str, Any]:
         """What is fixed when a lake is made, as far as it was set and not left to the defaults."""
@@ -107,8 +125,8 @@ class Settings(ExtractorSettings):
             return self.author_key
         has_one = _keyed(lake)
         try:
-            path = _config_home() / "otzyv" / "author.key"
-            key = "" if has_one and not path.exists() else _made_once(path)
+            path = kept.folder() / "author.key"
+            key = "" if has_one and not path.exists() else kept.made_once(path)
         except (OSError, RuntimeError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             raise WrongSettings(
@@ -131,27 +149,6 @@ def _keyed(lake: str) -> bool:
         return bool(constants.read(Storage(lake)).author_key_check)
     except NoLake:
         return False
-
-
-def _config_home() -> Path:
-    """As the XDG Base Directory Specification has it: an empty or a relative path counts as none."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    return folder if folder.is_absolute() else Path.home() / ".config"
-
-
-def _made_once(path: Path) -> str:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.touch(mode=0o600)
-        part.write_text(secrets.token_hex(32))
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-    return path.read_text().strip()
 
 
 _TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "redact": Redact, "verdict": Limits, "maintain": Keep, "": Settings}

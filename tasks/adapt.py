@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ from tasks.lake import Lake
 from tasks.lake.corpus import texts
 from tasks.progress import tell
 
+_NAME = re.compile(r"text_[a-z0-9_]{1,50}")
 MOST = 100_000
 """Texts that are learned from at most: those whose sha256 comes first."""
 PLOT = "perplexity.svg"
@@ -64,6 +66,8 @@ def adapt(
     lake, training = Lake(lake_uri), training or Training()
     card, weights = adaptable(base)
     name = name or f"{base}_adapted"
+    if not _NAME.fullmatch(name):  # before it is a folder's
+        raise NotAdaptable(f"can't name the adapted model {name!r}: text_, and then at most 50 of a-z, 0-9 and _")
     files = store.locate(card.name, weights)
     snapshot = lake.snapshot(CLEAN_TEXT)
     days = [day for day in snapshot.days if (from_day or day) <= day <= (to_day or day)]
@@ -74,10 +78,10 @@ def adapt(
     with FileLock(folder.with_name(f".{name}.lock")):
         if (known := read(folder)) and known.job == job:
             return Adapted(name, base, folder, _curve(known.curve), new=False)
-        if folder.exists() or name in names() or not name.startswith("text_"):
+        if folder.exists() or name in names():
             raise NotAdaptable(
-                f"can't name the adapted model {name!r}: give another --name, which begins with text_ and is no "
-                f"extractor's yet, nor a folder's in the model store ({store.root()})"
+                f"can't name the adapted model {name!r}: give another --name, which is no extractor's yet, nor a "
+                f"folder's in the model store ({store.root()})"
             )
         work = folder.with_name(f".{name}.{job[:16]}")
         shorter = min(training.max_tokens, dict(card.settings)["max_tokens"])

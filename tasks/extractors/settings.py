@@ -33,6 +33,10 @@ _READS = {
 }
 
 
+_MOST_BYTES = 1 << 20
+_DEEPEST = 32
+
+
 class WrongSettings(ValueError):
     """Settings say something that can't be; the message names the setting and what would do."""
 
@@ -180,7 +184,11 @@ def read(settings: type[S], tables: Mapping[str, type[BaseModel]]) -> S:
     if file and not Path(file).is_file():
         raise WrongSettings(f"settings: no file {file} (OTZYV_SETTINGS)")
     try:
+        if file:
+            _check_size(Path(file))
         return settings()
+    except _TooMuch as error:
+        told = str(error)
     except ValidationError as error:
         told = "; ".join(_told(wrong, tables) for wrong in error.errors(include_input=False))
     except tomllib.TOMLDecodeError as error:
@@ -191,7 +199,21 @@ def read(settings: type[S], tables: Mapping[str, type[BaseModel]]) -> S:
         told = f"can't read {file}: {error.strerror}"
     except SettingsError as error:
         told = f"{error}; in the environment a table is written as JSON"
+    except RecursionError:
+        told = f"{file or 'a table in the environment'} is nested too deep"
     raise WrongSettings(f"settings: {told}")
+
+
+class _TooMuch(ValueError):
+    """A file that no settings need, and that would take all memory to read."""
+
+
+def _check_size(file: Path) -> None:
+    """tomllib keeps a copy of a dotted key for each of its dots. Raises _TooMuch."""
+    if (size := file.stat().st_size) > _MOST_BYTES:
+        raise _TooMuch(f"{file} has {size:,} bytes; settings have at most {_MOST_BYTES:,}")
+    if any(piece.count(".") > _DEEPEST for piece in re.split(r"[={,\n]", file.read_text(encoding="utf-8"))):
+        raise _TooMuch(f"{file} is nested too deep: it has more than {_DEEPEST} dots in one key")
 
 
 def _told(wrong: ErrorDetails, tables: Mapping[str, type[BaseModel]]) -> str:

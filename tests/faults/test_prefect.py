@@ -102,7 +102,7 @@ def test_served_by_a_server_that_dies_a_run_ends_well_on_the_next_one(tmp_path: 
             run = served.start(RUN, orders=ORDERS)
             while not served.days_made(DAYS):
                 time.sleep(0.1)
-            (theirs,) = (pid for pid, said in processes(served).items() if "server start" in said)
+            (theirs,) = (pid for pid, said in processes(served).items() if "flows.guard" in said)
             os.kill(theirs, signal.SIGKILL)
             while "started again" not in served.told.read_text():
                 time.sleep(0.5)

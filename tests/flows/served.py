@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -32,8 +33,25 @@ class Served:
     url: str
     told: Path
     """What the command said on standard error."""
+    login: str
+    """As Prefect's clients say it: ``user:password``."""
     client: httpx.Client
     process: subprocess.Popen[bytes]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The headers of somebody who has logged in and been given a token against forged requests."""
+        told = {name: self.client.headers[name] for name in ("prefect-csrf-client", "prefect-csrf-token")}
+        return {"Authorization": f"Basic {base64.b64encode(self.login.encode()).decode()}", **told}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command beside it is told."""
+        return {"PREFECT_API_URL": f"{self.url}/api", "PREFECT_API_AUTH_STRING": self.login}
 
     def post(self, path: str, **body: Any) -> Any:
         for _ in range(30):
@@ -72,7 +90,7 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[Served]:
+def serving(folder: Path, days: Sequence[date], *options: str, **environment: str) -> Iterator[Served]:
     """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it was killed."""
     lake = Lake.create(folder / "lake", Constants(author_key_check=key_check(KEY)))
     bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
@@ -81,12 +99,12 @@ def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[
         port = free.getsockname()[1]
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
     ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, "OTZYV_SETTINGS": "settings.toml"}
-    ours |= {"PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+    ours |= {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CONFIG_HOME": str(folder / "config"), **environment}
     (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\n')
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", "--lake", "lake", "--port", str(port)],
+            [sys.executable, "-m", "flows.cli", "serve", "--lake", "lake", "--port", str(port), *options],
             env=ours,
             cwd=folder,
             stderr=stderr,
@@ -95,8 +113,13 @@ def serving(folder: Path, days: Sequence[date], **environment: str) -> Iterator[
         assert process.poll() is None, told.read_text()
         time.sleep(0.5)
     url = environment.get("PREFECT_API_URL", f"http://127.0.0.1:{port}/api").removesuffix("/api")
-    with httpx.Client(base_url=f"{url}/api/", timeout=120) as client:
-        yield Served(lake, url, told, client, process)
+    kept = folder / "config" / "otzyv" / f"login-{httpx.URL(url).port}"
+    login = environment.get("PREFECT_SERVER_API_AUTH_STRING") or (kept.read_text() if kept.exists() else ":")
+    user, _, password = login.partition(":")
+    with httpx.Client(base_url=f"{url}/api/", timeout=120, auth=(user, password)) as client:
+        token = client.get("csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
+        client.headers.update({"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token})
+        yield Served(lake, url, told, login, client, process)
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
 from flows.deployments import CRASHED, SILENT, TAG, crashed, deploy
@@ -51,12 +51,12 @@ def state(client: SyncPrefectClient, run: UUID) -> str | None:
 
 
 def test_only_our_runs_crash_when_they_fall_silent_and_those_as_well_that_never_began(served: Served) -> None:
-    url = f"{served.url}/api"
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+    there = temporary_settings({PREFECT_API_URL: f"{served.url}/api", PREFECT_API_AUTH_STRING: served.login})
+    with there, get_client(sync_client=True) as client:
         client.create_automation(crashed(OURS, timedelta(seconds=10)).model_copy(update={"name": OURS}))
         taken, others = (client.create_flow_run(never_begun, state=Pending(), tags=tags).id for tags in ([OURS], []))
         with subprocess.Popen(
-            [sys.executable, "-c", ENDLESS], env={**os.environ, "PREFECT_API_URL": url}, stdout=subprocess.PIPE
+            [sys.executable, "-c", ENDLESS], env={**os.environ, **served.environment}, stdout=subprocess.PIPE
         ) as process:
             assert process.stdout
             try:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 
 @pytest.fixture
 def page(served: Served) -> Iterator[Page]:
-    """An empty page of a browser that reaches this machine alone."""
+    """The first page, with the login given to it, of a browser that reaches this machine alone."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -37,6 +37,10 @@ def page(served: Served) -> Iterator[Page]:
         page = browser.new_page(base_url=served.url, viewport={"width": 1400, "height": 900})
         page.route(lambda url: not url.startswith(served.url), lambda route: route.abort())
         page.set_default_timeout(60_000)
+        page.goto("/")
+        page.get_by_placeholder("admin:pass").fill(served.login)
+        page.get_by_role("button", name="Login").click()
+        page.get_by_role("link", name="Deployments").wait_for()
         yield page
         browser.close()
 

@@ -1,0 +1,28 @@
+"""Ranges of days, none so long that it can only be a slip."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+MOST = 36_525
+"""Days of a hundred years."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
+"""How many days, the last one included."""
+
+
+def between(first: date, last: date) -> list[date]:
+    """The days from one to another, both included. Raises ValueError where they are too many, or none."""
+    if last < first:
+        raise ValueError(f"{first} comes after {last}")
+    count = (last - first).days + 1
+    if count > MOST:
+        raise ValueError(f"{first} to {last} are {count:,} days; give at most {MOST:,}, which are a hundred years")
+    return [first + timedelta(days=n) for n in range(count)]
+
+
+def until(last: date, count: int) -> list[date]:
+    """The last day and those before it, the newest first: as many as asked for, or as the calendar has."""
+    return [last - timedelta(days=n) for n in range(min(count, last.toordinal()))]

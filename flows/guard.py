@@ -1,0 +1,134 @@
+"""Prefect's server behind a guard: it answers its own pages and this machine's commands, and no other web page.
+
+Prefect 3.8.8 can be told its origins, a login and CSRF tokens, but checks neither the Host of a request (a name that
+another site points at this machine) nor the Origin of a web socket. Read there: ``create_app`` of
+prefect/server/api/server.py, which `prefect server start` hands to uvicorn, and ``accept_prefect_socket`` of
+prefect/server/utilities/subscriptions.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
+"""Origins of the pages that may call the server, with commas between them; their hosts are those it answers to."""
+UNFRAMED = ((b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'"))
+"""No page may show ours in a frame and have its buttons clicked unseen."""
+
+
+class Guard:
+    """Refuses what no page of these origins, and no program of this machine, would ask."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self.app = app
+        self.origins = frozenset(origin.lower() for origin in origins)
+        self.hosts = frozenset(urlsplit(origin).netloc for origin in self.origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif why := self.refusal(scope):
+            await _refuse(scope, send, why)
+        else:
+
+            async def unframed(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message.get("headers", ()), *UNFRAMED]
+                await send(message)
+
+            await self.app(scope, receive, unframed)
+
+    def refusal(self, scope: Scope) -> str | None:
+        """What is wrong with a request or the opening of a web socket; None where nothing is."""
+        told = {name: [value for key, value in scope["headers"] if key == name] for name in _READ}
+        hosts, origins = told[b"host"], told[b"origin"]
+        if len(hosts) != 1 or hosts[0].decode("latin-1").lower() not in self.hosts:
+            return "this server does not answer to that Host"
+        if any(origin.decode("latin-1").lower() not in self.origins for origin in origins):
+            return "pages of that Origin may not call this server"
+        # Without an Origin it may still be a picture or a script of a foreign page; a link to a page of ours is good.
+        foreign = not origins and not {*told[b"sec-fetch-site"]} <= {b"none", b"same-origin"}
+        page = scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/api")
+        opened = page and told[b"sec-fetch-mode"] == [b"navigate"]
+        return "other sites may not call this server" if foreign and not opened else None
+
+
+_READ = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+
+
+async def _refuse(scope: Scope, send: Send, why: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": why})  # before it was accepted: status 403
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *UNFRAMED]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": f"{why}\n".encode()})
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on loopback. Raises OSError where the port is taken.
+
+    The process that starts the server holds it for as long as it lives: while the server starts, or is started again,
+    nobody else can answer in its place and be told the login.
+    """
+    listening = socket.socket()
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen(2048)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def origins(port: int) -> tuple[str, ...]:
+    """What a browser on this machine calls pages on a port of loopback."""
+    at = "" if port == 80 else f":{port}"
+    return (f"http://127.0.0.1{at}", f"http://localhost{at}")
+
+
+def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The server as a process of its own, which answers on the socket. What it creates is for its owner alone."""
+    ours = str(Path(__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.guard"],  # -P: whatever lies in the folder that the command is called in
+        env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, [ours, environment.get("PYTHONPATH")]))},
+        stdin=listening.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the parent, which ends its server when all else has ended
+        umask=0o077,
+    )
+
+
+def main() -> None:
+    """Serve on the socket that is standard input, until SIGINT or SIGTERM."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().server.api
+    config = uvicorn.Config(
+        Guard(create_app(final=True), os.environ[ORIGINS].split(",")),
+        proxy_headers=False,
+        timeout_keep_alive=api.keepalive_timeout,
+        ws_ping_interval=api.websocket_ping_interval,
+        ws_ping_timeout=api.websocket_ping_timeout,
+        log_level="critical",
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=sys.stdin.fileno())])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Workers that run the flows of this project and nothing else, whatever Prefect's API was told.
+
+Prefect 3.8.8 lets whoever reaches its API say what a run executes: a ``command`` or an environment among job variables,
+a deployment's entrypoint and pull steps, the template of a work pool. Read there: ``ProcessWorker.run`` of
+prefect/workers/process.py, of which ``Worker.run`` keeps the parts of a given command; ``EngineCommandStarter`` of
+prefect/runner/_starter_engine.py, which hands a run's process the entrypoint; and ``load_flow`` of
+prefect/flow_engine.py, which then asks the API for none.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.abc
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle
+from prefect.runner._starter_engine import EngineCommandStarter
+from prefect.utilities.schema_tools import validate
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from flows.deployments import FLOWS, job_template
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+
+class Refused(RuntimeError):
+    """A run asks for what no run of this project needs."""
+
+
+class Job(ProcessJobConfiguration):
+    """How a run's process is started: by this project's template, not by the one that the API has."""
+
+    @classmethod
+    async def from_template_and_values(
+        cls, base_job_template: dict[str, Any], values: dict[str, Any], client: PrefectClient | None = None
+    ) -> Self:
+        ours = job_template(Path.cwd())
+        if wrong := validate(values, ours["variables"], preprocess=False):
+            raise Refused(f"job variables: {wrong[0].message}")
+        return await super().from_template_and_values(base_job_template=ours, values=values, client=client)
+
+
+class Worker(ProcessWorker, ABC):  # an abstract class does not take the place of Prefect's own in its registry
+    """A process worker whose runs are this project's flows, chosen by the name of the run's flow."""
+
+    job_configuration = Job
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        entrypoint = entrypoint_of((await self.client.read_flow(flow_run.flow_id)).name)
+
+        async def resolve(_: FlowRun) -> Flow[Any, Any]:  # for hooks, in this process
+            return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+
+        ended: FlowRunExecutionResult | None = None
+        async with FlowRunExecutorContext() as context:
+            starter = EngineCommandStarter(
+                entrypoint=entrypoint,
+                cwd=configuration.working_dir,
+                env=configuration.env,
+                stream_output=configuration.stream_output,
+                control_channel=context.control_channel,
+            )
+            executor = context.create_executor(flow_run, starter, resolve, propose_submitting=False)
+
+            async def execute(*, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED) -> None:
+                nonlocal ended
+                ended = await executor.submit(task_status=task_status)
+
+            async with anyio.create_task_group() as group:
+                handle = await group.start(execute)
+                if task_status is not None:
+                    task_status.started(handle.pid)
+        if ended is None or ended.status_code is None:
+            raise RuntimeError("the run's process did not start")
+        return ProcessWorkerResult(status_code=ended.status_code, identifier=str(ended.handle.pid))
+
+
+def entrypoint_of(flow: str) -> str:
+    """The module and function of a flow of ours. Raises Refused."""
+    if flow not in FLOWS:
+        raise Refused(f"this worker runs otzyv's flows alone: {', '.join(FLOWS)}")
+    return FLOWS[flow]

@@ -132,6 +132,12 @@ gone_option = click.option(
 name_option = click.option(
     "--source-name", metavar="NAME", help="Tells the source from others that fill the same lake; else the setting's."
 )
+unpinned_option = click.option(
+    "--allow-unpinned",
+    multiple=True,
+    metavar="NAME",
+    help="Take files of this extractor of which no whole sha256 is known: what they have is recorded and held to.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
 
 
@@ -605,12 +611,14 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
 @click.argument("name", metavar="NAME|PROFILE")
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Another folder than the model store.")
 @click.option("--yes", is_flag=True, help="Agree to licences that forbid commercial use.")
+@unpinned_option
 @json_option
-def pull(name: str, to: Path | None, yes: bool, as_json: bool) -> None:
+def pull(name: str, to: Path | None, yes: bool, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Fetch weights from their source, once; a broken download goes on where it stopped."""
     from flows import models as store
 
-    store.pull(_known(lambda: store.chosen(name), "NAME|PROFILE"), to, agreed=yes, as_json=as_json)
+    cards = _known(lambda: store.chosen(name), "NAME|PROFILE")
+    store.pull(cards, to, agreed=yes, unpinned=allow_unpinned, as_json=as_json)
 
 
 @models.command(name="verify", cls=_Command, epilog="otzyv models verify standard")
@@ -651,12 +659,13 @@ def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
 
 @models.command(name="import", cls=_Command, epilog="otzyv models import weights.tar")
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@unpinned_option
 @json_option
-def import_models(archive: Path, as_json: bool) -> None:
+def import_models(archive: Path, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Take the weights of an archive into the model store, all of them or none."""
     from flows import models as store
 
-    store.take_in(archive, as_json=as_json)
+    store.take_in(archive, unpinned=allow_unpinned, as_json=as_json)
 
 
 @main.group(cls=_Group, invoke_without_command=True, epilog="otzyv releases --lake demo-lake --day 2026-03-01")

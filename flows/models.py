@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +22,7 @@ from tasks.lake import Lake
 from tasks.lake.models import fitted
 from tasks.rates import FIGURES, rates
 
-_HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "contents/s")
+_HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "sha256", "contents/s")
 _LEAST_WIDTH = 160
 """Characters: with fewer, the last columns would be too narrow to read."""
 
@@ -67,6 +67,7 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
             entry.input,
             catalogue.megabytes(entry.bytes, exact=entry.exact),
             "fitted in a lake" if entry.fitted else "yes" if entry.here else "no",
+            entry.sha256,
             f"{measured[entry.name]:,.1f}" if entry.name in measured else "-",
             entry.licence,
             entry.source,
@@ -78,6 +79,8 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
         console.print(f"{fit.name} version {fit.version}, {fit.state}: {learned(fit)}", soft_wrap=True)
     for name, reason in unavailable().items():
         console.print(f"unavailable: {name}: {reason}", soft_wrap=True, markup=False)
+    if loose := sum(entry.sha256 not in ("-", "whole") for entry in entries):
+        console.print(f"{loose} without a whole sha256: used once allowed by name, `otzyv models pull --help`")
     console.print(f"model store: {store.root()}", soft_wrap=True)
 
 
@@ -87,8 +90,10 @@ def write_table(document: Path) -> None:
     document.write_text(catalogue.inserted(document.read_text(encoding="utf-8"), cards), encoding="utf-8")
 
 
-def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool, as_json: bool) -> None:
+def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool, unpinned: Collection[str], as_json: bool) -> None:
     """Show each licence, ask where one forbids commercial use, then fetch with progress bars.
+
+    ``unpinned``: the names that are allowed although no whole sha256 is known of their files.
 
     As JSON an entry for each card with the paths of its files, once all are there; what is shown to people then goes to
     standard error.
@@ -111,7 +116,7 @@ def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool, as_json: bool)
     if wanted:
         with _bars() as listen:
             for name, weights in wanted:
-                fetch.pull(name, weights, partial(_named, listen, name), to=to)
+                fetch.pull(name, weights, partial(_named, listen, name), to=to, unpinned=name in unpinned)
         click.echo(f"in {to or store.root()}", err=as_json)
     if as_json:
         click.echo(json.dumps([_pulled(name, weights, to) for name, weights in said], ensure_ascii=False))
@@ -165,9 +170,9 @@ def export(cards: Sequence[Card], to: Path, *, as_json: bool) -> None:
     click.echo(f"{to}: {', '.join(held) or 'no weights'}, {catalogue.megabytes(size)}")
 
 
-def take_in(path: Path, *, as_json: bool) -> None:
+def take_in(path: Path, *, unpinned: Collection[str], as_json: bool) -> None:
     with _bars() as listen:
-        held = archive.read(path, lambda name: get(name).card, listen)
+        held = archive.read(path, lambda name: get(name).card, listen, unpinned)
     if as_json:
         click.echo(json.dumps({"store": str(store.root()), "names": held}, ensure_ascii=False))
     else:
@@ -194,7 +199,7 @@ def _state(card: Card) -> dict[str, str | None]:
         store.locate(card.name, weights)
     except store.MissingWeights as error:
         return {"state": "not here", "error": str(error)}
-    except store.WrongWeights as error:
+    except (store.WrongWeights, store.UnpinnedWeights) as error:
         return {"state": "wrong", "error": str(error)}
     return {"state": "good", "error": None}
 

@@ -11,11 +11,11 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from tasks.extractors import store
 from tasks.extractors.card import Card, File, Weights
@@ -24,6 +24,10 @@ from tasks.extractors.fetch import Progress
 MANIFEST = "otzyv-models.json"
 
 _MANIFEST_BYTES = 1 << 20
+_HEADER_BYTES = 4096
+"""What a long name takes."""
+_FOREIGN = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 _CHUNK = 1 << 20
 
 
@@ -45,6 +49,17 @@ class _Expected:
     def member(self) -> str:
         """Where it lies in the archive and in the store: one place where extractors share a file."""
         return str(PurePosixPath(self.weights.folder or self.name, self.file.name))
+
+
+class _Member(tarfile.TarInfo):
+    """A member as ``write`` makes it. tarfile reads a header before its file whole, whatever its size is said to be."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _FOREIGN or (member.type == tarfile.XHDTYPE and member.size > _HEADER_BYTES):
+            raise BadArchive(f"a header of it, of {member.size:,} bytes, is none of ours")
+        return member
 
 
 def write(cards: Sequence[Card], archive: Path, progress: Progress = lambda *_: None) -> tuple[str, ...]:
@@ -78,18 +93,30 @@ def write(cards: Sequence[Card], archive: Path, progress: Progress = lambda *_: 
     return tuple(name for name, _ in chosen)
 
 
-def read(archive: Path, card: Callable[[str], Card], progress: Progress = lambda *_: None) -> tuple[str, ...]:
+def read(
+    archive: Path,
+    card: Callable[[str], Card],
+    progress: Progress = lambda *_: None,
+    unpinned: Collection[str] = (),
+) -> tuple[str, ...]:
     """Take an archive's weights into the store; the names of the extractors they are for. ``card`` gives a name's card.
 
+    ``unpinned``: names whose files are taken although their sha256 is not known whole; it is then recorded.
     Raises BadArchive for anything but an archive of files that cards name, WrongWeights where a file is not the one
-    named; the store is then as it was.
+    named, UnpinnedWeights where one is not known and not allowed; the store is then as it was.
     """
     from filelock import FileLock
 
     store.root().mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(archive, "r:") as tar, TemporaryDirectory(dir=store.root(), prefix=".import-") as folder:
+        with (
+            tarfile.open(archive, "r:", tarinfo=_Member) as tar,
+            TemporaryDirectory(dir=store.root(), prefix=".import-") as folder,
+        ):
             files = list(_manifest(tar, card))
+            for name, weights in {file.name: file.weights for file in files if file.name not in unpinned}.items():
+                places = store.places(name, weights)
+                store.check_pinned(name, weights, places, f"otzyv models import {archive}")
             for file in _once(files):
                 _copy(tar, file, Path(folder) / file.member, progress)
             if (more := tar.next()) is not None:
@@ -100,8 +127,9 @@ def read(archive: Path, card: Callable[[str], Card], progress: Progress = lambda
                 with FileLock(path.with_name(f".{path.name}.lock")):
                     (Path(folder) / file.member).replace(path)
                     store.record(file.file, path)
-    except (tarfile.TarError, BadArchive) as error:
-        raise BadArchive(f"{archive} is not an archive by `otzyv models export` for this otzyv: {error}") from error
+    except (tarfile.TarError, BadArchive, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise BadArchive(f"{archive} is not an archive by `otzyv models export` for this otzyv: {why}") from error
     return tuple(dict.fromkeys(file.name for file in files))
 
 

@@ -36,14 +36,18 @@ class Entry:
     """Whether it can run: its weights are in the store or in a package, or it needs none but what a lake taught it."""
     fitted: bool
     """Whether it learns from a lake first."""
+    sha256: str
+    """What is known of its files' sha256: ``whole``, ``8 digits``, ``none``; ``recorded`` once allowed."""
 
 
 def entry(card: Card) -> Entry:
     """What is known of an extractor on this machine, no file read."""
     weights = store.choose(card)
-    here = card.backend != "api" and (weights is None or store.present(card.name, weights))
+    there = weights is not None and store.present(card.name, weights)
+    pins = _pins(card.name, weights) if weights else "-"
+    here = card.backend != "api" and (weights is None or (there and pins.endswith(("whole", "recorded"))))
     size, exact = _bytes(weights)
-    if weights and here:
+    if weights and there:
         size, exact = sum(path.stat().st_size for path in store.places(card.name, weights).values()), True
     return Entry(
         name=card.name,
@@ -59,7 +63,18 @@ def entry(card: Card) -> Entry:
         profiles=tuple(sorted(card.profiles)),
         here=here,
         fitted=card.fitted,
+        sha256=pins,
     )
+
+
+def _pins(name: str, weights: Weights) -> str:
+    """Of the file of which least is known."""
+    digits = min(len(file.sha256) for file in weights.files)
+    known = "whole" if digits == store.DIGITS else f"{digits} digits" if digits else "none"
+    if known == "whole" or not store.stored(weights) or not store.present(name, weights):
+        return known
+    places = store.places(name, weights)
+    return f"{known}, recorded" if all(store.pinned(file, places[file.name]) for file in weights.files) else known
 
 
 def modality(card: Card) -> str:

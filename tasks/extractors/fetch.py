@@ -24,14 +24,24 @@ Progress = Callable[[str, int, int | None], None]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def pull(name: str, weights: Weights, progress: Progress | None = None, *, to: Path | None = None) -> None:
+def pull(
+    name: str,
+    weights: Weights,
+    progress: Progress | None = None,
+    *,
+    to: Path | None = None,
+    unpinned: bool = False,
+) -> None:
     """Fetch what is missing or wrong; a file that fits is left alone. Raises as ``store.locate``, and FetchFailed.
 
     Each file has a lock, so that two processes fetch it once, and appears under its name only when it is whole.
-    ``to``: another folder than the model store, laid out alike.
+    ``to``: another folder than the model store, laid out alike. ``unpinned``: files whose sha256 is not known whole
+    are allowed, and that of each is recorded; else they are refused before anything is fetched.
     """
     from filelock import FileLock
 
+    if store.stored(weights) and not unpinned:
+        store.check_pinned(name, weights, store.places(name, weights, to))
     for file in weights.files:
         path = store.places(name, weights, to)[file.name]
         if not store.stored(weights) or (file.url is None and not path.is_file()):

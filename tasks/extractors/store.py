@@ -1,11 +1,12 @@
 """The model store: where weights lie, and the promise that none is used unless its sha256 fits.
 
-Where a source publishes no sha256, or its first digits alone, that of the first fetch is recorded beside the file, as
-``sha256sum`` writes it, and held to from then on. Weights get there by ``tasks.extractors.fetch``, by
-``tasks.extractors.archive`` or by hand.
+Where a source publishes no sha256, or its first digits alone, a file is used once somebody has allowed it by name. Its
+sha256 is then recorded beside it, as ``sha256sum`` writes it, and held to from then on. Weights get there by
+``tasks.extractors.fetch``, by ``tasks.extractors.archive`` or by hand.
 
 Errors: ``WeightsError``, of which ``MissingWeights`` (a file is not there), ``WrongWeights`` (it is not what the card
-or the record names) and ``FetchFailed`` (the network's fault: pulling again goes on where it stopped).
+or the record names), ``UnpinnedWeights`` (neither names it whole) and ``FetchFailed`` (the network's fault: pulling
+again goes on where it stopped).
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import functools
 import hashlib
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.extractors.card import Card, File, Weights
 
 _PACKAGE = "package:"
-_DIGITS = 64
+DIGITS = 64
 
 
 class WeightsError(RuntimeError):
@@ -32,6 +34,10 @@ class MissingWeights(WeightsError):
 
 class WrongWeights(WeightsError):
     """A file is there, but it is not the one the card names."""
+
+
+class UnpinnedWeights(WeightsError):
+    """Nobody has said which bytes a file is to have."""
 
 
 class FetchFailed(WeightsError):
@@ -56,14 +62,34 @@ def present(name: str, weights: Weights) -> bool:
 
 
 def locate(name: str, weights: Weights, store: Path | None = None) -> dict[str, Path]:
-    """File name -> path, every file's sha256 checked. Raises MissingWeights or WrongWeights."""
+    """File name -> path, every file's sha256 checked. Raises MissingWeights, WrongWeights or UnpinnedWeights."""
     paths = places(name, weights, store)
     missing = [file for file, path in paths.items() if not path.is_file()]
     if missing:
         raise MissingWeights(f"{name}: no file {', '.join(missing)} in the model store. {cure(name, weights, missing)}")
     for file in weights.files:
         check(name, weights, file, paths[file.name], sha256(paths[file.name]))
+    if stored(weights):
+        check_pinned(name, weights, paths)
     return paths
+
+
+def check_pinned(name: str, weights: Weights, paths: Mapping[str, Path], command: str = "") -> None:
+    """UnpinnedWeights where neither the card nor a record beside a file names its sha256 whole.
+
+    ``command``: what is to be called with the name allowed, instead of pulling.
+    """
+    if unknown := [file.name for file in weights.files if not pinned(file, paths[file.name])]:
+        raise UnpinnedWeights(
+            f"{name}: no whole sha256 is known of {', '.join(unknown)}, so that nothing would tell if it were "
+            f"exchanged. `{command or f'otzyv models pull {name}'} --allow-unpinned {name}` allows it once: the sha256 "
+            f"that it has is recorded and held to (source: {weights.source} {weights.revision})"
+        )
+
+
+def pinned(file: File, path: Path) -> bool:
+    """Whether its sha256 is known whole: from its card, or from the record of its first use."""
+    return len(file.sha256) == DIGITS or recorded(path) is not None
 
 
 def places(name: str, weights: Weights, store: Path | None = None) -> dict[str, Path]:
@@ -88,7 +114,7 @@ def check(name: str, weights: Weights, file: File, path: Path, found: str) -> No
             f"{name}: {file.name} has sha256 {found}, not {file.sha256}. {cure(name, weights, [file.name])}"
         )
     known = recorded(path)
-    if len(file.sha256) < _DIGITS and known is not None and known != found:
+    if len(file.sha256) < DIGITS and known is not None and known != found:
         raise WrongWeights(
             f"{name}: {file.name} has sha256 {found}; at its first fetch it had {known}. If the new one is right, "
             f"remove {_record(path)}. {cure(name, weights, [file.name])}"
@@ -116,7 +142,7 @@ def recorded(path: Path) -> str | None:
 
 def record(file: File, path: Path) -> None:
     """Write down the sha256 of the file at ``path``, unless its source publishes it whole or it was written before."""
-    if len(file.sha256) == _DIGITS or recorded(path) is not None:
+    if len(file.sha256) == DIGITS or recorded(path) is not None:
         return
     part = _record(path).with_name(f".{path.name}.sha256.{os.getpid()}")
     part.write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")

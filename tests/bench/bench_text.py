@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from tasks.extractors import store
 from tasks.extractors.bert import RUBERT_TINY2, bert
 from tasks.extractors.card import File, Weights
 from tasks.extractors.torchvision_shim import load_torchvision
@@ -54,7 +55,8 @@ def _beside(place: Path, texts: list[str], detail: str, *, max_tokens: int, pool
     dim = network.get_embedding_dimension()
     theirs = SentenceTransformer(modules=[network, parts.Pooling(dim, pooling), parts.Normalize()], device="cpu")
 
-    files = tuple(File(name, "") for name in ("config.json", "tokenizer.json", "model.safetensors"))
+    names = ("config.json", "tokenizer.json", "model.safetensors")
+    files = tuple(File(name, store.sha256(place / name)) for name in names)
     card = dataclasses.replace(
         RUBERT_TINY2, name=place.name, dim=dim, settings=(("max_tokens", max_tokens), ("pooling", pooling))
     )

@@ -14,7 +14,7 @@ import pytest
 from tasks import weights
 from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, File, Run, Weights
-from tasks.extractors.store import MissingWeights, WrongWeights, locate
+from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
 from tasks.features import configured, make
 from tasks.lake import Lake
 from tasks.lake.weights import LakeWeights, record, recorded
@@ -43,10 +43,12 @@ def toy(*weights: Weights, version: int = 1) -> Extractor:
 
 
 def put(store: Path, model: bytes) -> None:
+    """Both files, as somebody has put them there and allowed them."""
     folder = store / "text_toy"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.bin").write_bytes(model)
-    (folder / "config.json").write_bytes(b"{}")
+    for name, content in (("model.bin", model), ("config.json", b"{}")):
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
 
 
 @pytest.fixture
@@ -95,6 +97,23 @@ def test_other_bytes_are_refused_before_the_first_row(
     put(stores[1], MINE)
     assert make(lake, toy(), DAYS[1]).state == "published"
     assert bytes_read(lake, DAYS[1]) == {float(MINE[0])}
+
+
+def test_weights_that_nobody_allowed_make_no_row_but_those_on_the_lakes_record_do(
+    lake: Lake, stores: Sequence[Path]
+) -> None:
+    def forget() -> None:
+        for beside in stores[0].rglob("*.sha256"):
+            beside.unlink()
+
+    forget()
+    with pytest.raises(UnpinnedWeights, match="--allow-unpinned text_toy"):
+        make(lake, toy(), DAYS[0])
+    assert not lake.read(toy().card.table, DAYS[0]).num_rows
+    put(stores[0], MINE)
+    make(lake, toy(), DAYS[0])
+    forget()
+    assert make(lake, toy(), DAYS[1]).state == "published"
 
 
 def test_of_two_workers_that_meet_the_lake_at_once_one_wins_and_the_other_holds_to_it(

@@ -14,7 +14,8 @@ import pytest
 
 from tasks.extractors.archive import MANIFEST, BadArchive, read, write
 from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.store import MissingWeights, WrongWeights, locate
+from tasks.extractors.fetch import pull
+from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
 
 CONTENTS = {"model.bin": bytes(range(256)) * 9_000, "config.json": b"{}"}
 SHA = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
@@ -54,6 +55,7 @@ def sent(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / "here" / name / file).write_bytes(content)
     with monkeypatch.context() as first:
         first.setenv("OTZYV_MODELS", str(tmp_path / "here"))
+        pull("text_own", one_set(card("text_own", model="")).weights[0], unpinned=True)
         cards = [one_set(card()), one_set(card("text_own", model=""))]
         assert write(cards, tmp_path / "weights.tar") == ("text_net", "text_own")
         assert write(cards, tmp_path / "again.tar") == ("text_net", "text_own")
@@ -94,7 +96,10 @@ GOOD = tuple((named_member(f"text_net/{name}", len(content)), content) for name,
 
 def test_what_was_exported_is_imported_checked_and_recorded(sent: Path, store: Path) -> None:
     own = one_set(card("text_own", model=""))
-    assert read(sent, named(card(), own)) == ("text_net", "text_own")
+    with pytest.raises(UnpinnedWeights, match=f"`otzyv models import {sent} --allow-unpinned text_own` allows it once"):
+        read(sent, named(card(), own))
+    assert not files(store)
+    assert read(sent, named(card(), own), unpinned=("text_own",)) == ("text_net", "text_own")
     for name in ("text_net", "text_own"):
         assert {file: (store / name / file).read_bytes() for file in CONTENTS} == CONTENTS
     assert locate("text_own", own.weights[0])
@@ -142,6 +147,11 @@ ATTACKS = {
     "its manifest can't be read": (b"[1, 2]", ()),
     "its manifest can't be": ({"text_net": {"model.bin": {"sha256": SHA["model.bin"], "bytes": "much"}}}, ()),
     "its manifest has 2,000,000 bytes": (b" " * 2_000_000, ()),
+    "it is nested too deep": (b"[" * 900_000, ()),
+    "a header of it, of 1,234 bytes": (
+        LISTED, ((named_member("././@LongLink", 1234, type=tarfile.GNUTYPE_LONGNAME), b"x" * 1234),)
+    ),
+    "a header of it, of 999,999 bytes": (LISTED, ((named_member("x", 999_999, type=tarfile.XHDTYPE), b"x" * 999_999),)),
 }  # fmt: skip
 
 
@@ -156,12 +166,22 @@ def test_an_archive_that_is_not_one_of_ours_leaves_the_store_as_it_was(said: str
     assert files(tmp_path) == {"weights.tar"}
 
 
+def test_headers_of_headers_without_end_are_refused_at_once(store: Path, tmp_path: Path) -> None:
+    told = b"20 path=text_net/xx\n"
+    header = named_member("x", len(told), type=tarfile.XHDTYPE).tobuf(tarfile.USTAR_FORMAT)
+    archive = tmp_path / "weights.tar"
+    archive.write_bytes((header + told.ljust(512, b"\0")) * 5000)
+    with pytest.raises(BadArchive, match="nested too deep"):
+        read(archive, named(card()))
+    assert not files(store)
+
+
 def test_a_torn_archive_and_one_of_another_kind_are_refused(sent: Path, store: Path, tmp_path: Path) -> None:
     whole = sent.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no archive" * 1000, whole[:700]):
         sent.write_bytes(content)
         with pytest.raises(BadArchive):
-            read(sent, named(card(), one_set(card("text_own", model=""))))
+            read(sent, named(card(), one_set(card("text_own", model=""))), unpinned=("text_own",))
         assert not files(store)
     with tarfile.open(sent, "w:gz") as tar:
         tar.addfile(named_member(MANIFEST, 2), io.BytesIO(b"{}"))
@@ -174,7 +194,7 @@ def test_a_file_that_two_extractors_share_is_carried_once(sent: Path, store: Pat
     shared = dataclasses.replace(
         own, name="text_other", weights=(dataclasses.replace(own.weights[0], folder="text_net"),)
     )
-    read(sent, named(card(), one_set(card("text_own", model=""))))
+    read(sent, named(card(), one_set(card("text_own", model=""))), unpinned=("text_own",))
     both = tmp_path / "both.tar"
     assert write([own, shared], both) == ("text_net", "text_other")
     with tarfile.open(both) as tar:

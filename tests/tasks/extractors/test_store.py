@@ -15,7 +15,16 @@ import pytest
 
 from tasks.extractors.card import Card, File, Weights
 from tasks.extractors.fetch import pull
-from tasks.extractors.store import FetchFailed, MissingWeights, WrongWeights, choose, digest, locate, root
+from tasks.extractors.store import (
+    FetchFailed,
+    MissingWeights,
+    UnpinnedWeights,
+    WrongWeights,
+    choose,
+    digest,
+    locate,
+    root,
+)
 
 BYTES = bytes(range(256)) * 40_000
 SHA = hashlib.sha256(BYTES).hexdigest()
@@ -94,8 +103,12 @@ def test_the_store_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("published", [SHA, SHA[:8], ""])
-def test_a_file_is_used_when_its_sha256_begins_as_published(store: Path, published: str) -> None:
+def test_a_file_is_used_when_its_sha256_begins_as_published_and_is_known_whole(store: Path, published: str) -> None:
     path = put(store, BYTES)
+    if published != SHA:
+        with pytest.raises(UnpinnedWeights, match="`otzyv models pull net --allow-unpinned net` allows it once"):
+            locate("net", weights(sha256=published))
+        pull("net", weights(sha256=published), unpinned=True)
     assert locate("net", weights(sha256=published)) == {"model.bin": path}
     assert digest("net", weights(sha256=published)) == {"model.bin": SHA}
 
@@ -257,7 +270,10 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
 
 def test_an_unpublished_sha256_is_recorded_at_the_first_fetch_and_held_to(store: Path, source: Server) -> None:
     for published in ("", SHA[:8]):
-        pull("net", weights(source, sha256=published))
+        with pytest.raises(UnpinnedWeights):
+            pull("net", weights(source, sha256=published))
+        assert not (store / "net").exists() or names(store / "net") == {"model.bin.sha256"}, "nothing was fetched"
+        pull("net", weights(source, sha256=published), unpinned=True)
         path = store / "net" / "model.bin"
         assert path.with_name("model.bin.sha256").read_text() == f"{SHA}  model.bin\n"
         path.write_bytes(BYTES[:-1])
@@ -266,11 +282,11 @@ def test_an_unpublished_sha256_is_recorded_at_the_first_fetch_and_held_to(store:
         path.unlink()
     source.behave = lambda handler, start: serve(handler, start, content=BYTES[:-1])
     with pytest.raises(WrongWeights, match="not kept"):
-        pull("net", weights(source, sha256=""))
+        pull("net", weights(source, sha256=""))  # it was allowed once, and is held to that
     assert names(store / "net") == {"model.bin.sha256"}
     path.with_name("model.bin.sha256").unlink()
     path.write_bytes(BYTES)  # put there by hand
-    pull("net", weights(sha256=""))
+    pull("net", weights(sha256=""), unpinned=True)
     assert path.with_name("model.bin.sha256").exists()
     path.with_name("model.bin.sha256").unlink()
     pull("net", weights(source))
@@ -297,17 +313,17 @@ def test_a_file_of_unknown_sha256_is_continued_only_where_the_source_says_it_is_
     source.behave = tagged
     unknown = weights(source, sha256="")
     with pytest.raises(FetchFailed):
-        pull("net", unknown)
-    pull("net", unknown)
+        pull("net", unknown, unpinned=True)
+    pull("net", unknown, unpinned=True)
     assert (store / "net" / "model.bin").read_bytes() == BYTES
     assert sent[0] == 0 < sent[1]
 
     for kept in (store / "net").iterdir():
         kept.unlink()
     with pytest.raises(FetchFailed):
-        pull("net", unknown)
+        pull("net", unknown, unpinned=True)
     whole, tag = BYTES[::-1][:5_000_000], '"two"'  # published anew between two attempts
-    pull("net", unknown)
+    pull("net", unknown, unpinned=True)
     assert (store / "net" / "model.bin").read_bytes() == whole
     assert names(store / "net") == {"model.bin", "model.bin.sha256"}
 
@@ -327,9 +343,9 @@ def test_a_sha256_that_the_hub_tells_in_its_redirect_is_held_to(store: Path, sou
 
     source.behave = hub
     with pytest.raises(WrongWeights, match=f"its source says {'0' * 64}"):
-        pull("net", weights(source, sha256=""))
+        pull("net", weights(source, sha256=""), unpinned=True)
     assert names(store / "net") == set()
     for _ in range(2):
-        pull("net", weights(source, sha256=""))
+        pull("net", weights(source, sha256=""), unpinned=True)
         (store / "net" / "model.bin").unlink()
     assert not told

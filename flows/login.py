@@ -12,7 +12,6 @@ from flows import kept
 
 SERVER, CLIENT = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 """What Prefect's server asks for, and what its clients say: other users see a process's arguments, not these."""
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def fresh() -> str:
@@ -41,12 +40,21 @@ def of_port(port: int) -> tuple[str, bool]:
 def find() -> None:
     """Let Prefect's clients say the login kept for the server of this machine that PREFECT_API_URL names.
 
-    Must come before Prefect is imported. A login that the environment holds stays.
+    Must come before Prefect is imported. A login that the environment holds stays, and whoever else listens on a port
+    that was served once is told none.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url or os.environ.get(CLIENT) or os.environ.get("PREFECT_API_KEY"):
         return
     with suppress(ValueError, OSError, RuntimeError):  # of no port, or of nobody's home
         parts = urlsplit(url)
-        if parts.hostname in LOOPBACK:
-            os.environ[CLIENT] = path(parts.port or 80).read_text().strip()
+        if parts.hostname == "127.0.0.1" and (file := path(parts.port or 80)).exists() and _ours(parts.port or 80):
+            os.environ[CLIENT] = file.read_text().strip()
+
+
+def _ours(port: int) -> bool:
+    """Whether all who listen on a port are this user's processes; true where the system has no such list."""
+    tables = [table for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if table.exists()]
+    rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    listening = {int(row[7]) for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    return not tables or listening == {os.geteuid()}

@@ -53,13 +53,19 @@ class Served:
         """What a command beside it is told."""
         return {"PREFECT_API_URL": f"{self.url}/api", "PREFECT_API_AUTH_STRING": self.login}
 
-    def post(self, path: str, **body: Any) -> Any:
+    def ask(self, method: str, path: str, /, **body: Any) -> httpx.Response:
         for _ in range(30):
-            answer = self.client.post(path, json=body)
+            answer = self.client.request(method, path, json=body)
             if answer.status_code != 503:
                 break
             time.sleep(1)  # its database is busy; Prefect's own client tries again as well
-        return answer.raise_for_status().json()
+        return answer
+
+    def post(self, path: str, /, **body: Any) -> Any:
+        return self.ask("POST", path, **body).raise_for_status().json()
+
+    def patch(self, path: str, /, **body: Any) -> None:
+        self.ask("PATCH", path, **body).raise_for_status()
 
     def start(self, deployment: str, **parameters: Any) -> str:
         named = self.client.get(f"deployments/name/{deployment}").raise_for_status().json()

@@ -75,8 +75,9 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
     later = {"state": {"type": "SCHEDULED"}}
 
     def begin(variables: dict[str, Any]) -> int:
-        path = f"deployments/{ours['id']}/create_flow_run"
-        return served.client.post(path, json=later | {"job_variables": variables}).status_code
+        return served.ask(
+            "POST", f"deployments/{ours['id']}/create_flow_run", **later, job_variables=variables
+        ).status_code
 
     for variables in (
         {"command": command},
@@ -85,10 +86,9 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
         {"name": "x"},
     ):
         assert begin(variables) == 422
-    served.client.patch(f"deployments/{ours['id']}", json=said).raise_for_status()
+    served.patch(f"deployments/{ours['id']}", **said)
     assert begin({}) == 422
-    usual = {"job_variables": ours["job_variables"]}
-    served.client.patch(f"deployments/{ours['id']}", json=usual).raise_for_status()
+    served.patch(f"deployments/{ours['id']}", job_variables=ours["job_variables"])
 
     # Whoever has the login can change what the API knows; the workers do not go by it.
     pools = {pool: served.client.get(f"work_pools/{pool}").json()["base_job_template"] for pool in (DAYS, PARENTS)}
@@ -97,7 +97,7 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
             "job_configuration": {"command": command, "env": "{{ env }}"},
             "variables": {"properties": {"env": {}}},
         }
-        served.client.patch(f"work_pools/{pool}", json={"base_job_template": given}).raise_for_status()
+        served.patch(f"work_pools/{pool}", base_job_template=given)
     evil = served.post("flows/", name="evil")["id"]
     maintain = served.post("flows/", name="maintain")["id"]
     script = marker.with_name("evil.py")
@@ -128,6 +128,6 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
         assert "Refused" in state["message"]
     served.completed(ours_all_the_same)
     for pool, template in pools.items():
-        served.client.patch(f"work_pools/{pool}", json={"base_job_template": template}).raise_for_status()
+        served.patch(f"work_pools/{pool}", base_job_template=template)
     for one in made:
-        served.client.delete(f"deployments/{one['id']}").raise_for_status()
+        served.ask("DELETE", f"deployments/{one['id']}").raise_for_status()

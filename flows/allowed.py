@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flows.settings import load
-from tasks.lake.storage import Storage
+from tasks.lake.storage import address
 
 RUN = "PREFECT__FLOW_RUN_ID"
 """Prefect's workers set it for the process of a run, whoever asked for the run; a command's flows run without it."""
@@ -20,7 +20,7 @@ def check_lake(lake: str) -> None:
     if RUN not in os.environ:
         return
     settings = load()
-    allowed = [Storage(each).uri for each in filter(None, (settings.lake, *settings.allowed_lakes))]
-    if Storage(lake).uri not in allowed:
+    allowed = [address(each) for each in filter(None, (settings.lake, *settings.allowed_lakes))]
+    if address(lake) not in allowed:
         there = f"those allowed are: {', '.join(allowed)}" if allowed else "none is allowed"
         raise NotAllowed(f"runs through Prefect's API may not name the lake {lake!r}; {there} (setting allowed_lakes)")

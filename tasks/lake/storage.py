@@ -56,6 +56,12 @@ def check_uri(uri: str) -> str:
     return uri
 
 
+def address(uri: str) -> str:
+    """The one address of a lake, however it was named; nothing is opened. Raises StorageError."""
+    text = check_uri(uri)
+    return text.rstrip("/") if text.startswith("s3://") else str(_folder(text))
+
+
 def _folder(text: str) -> Path:
     """The folder itself, by whatever link or way around it is reached: one lake has one address."""
     return Path(text).expanduser().resolve()

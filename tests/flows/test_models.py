@@ -17,6 +17,7 @@ from flows.cli import main
 from schemas.sample import sample
 from schemas.tables import RUNS
 from tasks.extractors import catalogue, get, names
+from tasks.extractors.store import choose
 from tasks.lake import Lake
 from tasks.lake.publish import append
 
@@ -68,6 +69,11 @@ def test_every_extractor_is_listed_with_what_its_card_says_and_whether_it_can_ru
     assert (listed["text_navec"]["bytes"], listed["text_navec"]["exact"]) == (26_634_240, True)
     assert (listed["image_resnet50"]["bytes"], listed["image_resnet50"]["exact"]) == (102_530_810, False)
     assert "≈ 102.5 MB" in shown
+    assert (listed["image_resnet50"]["sha256"], listed["audio_hubert"]["sha256"]) == ("8 digits", "whole")
+    assert {listed[name]["sha256"] for name in ("sentiment_dostoevsky", "image_darknet19")} == {"none"}
+    chosen = [weights for name in names() if (weights := choose(get(name).card))]
+    loose = sum(any(len(file.sha256) != 64 for file in weights.files) for weights in chosen)
+    assert f"{loose} without a whole sha256" in shown
     assert listed["sentiment_dostoevsky"]["bytes"] is None
     assert listed["image_layout"]["here"]
     assert listed["image_layout"]["bytes"] == 0

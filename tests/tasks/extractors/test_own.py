@@ -313,7 +313,10 @@ def test_a_model_on_the_hub_is_pulled_at_its_commit_and_held_to(
     with pytest.raises(MissingWeights, match="otzyv models pull text_net"):
         get("text_net").load(unknown, choose(unknown))
 
-    pulled = CliRunner().invoke(main, ["models", "pull", "text_net"])
+    refused = CliRunner().invoke(main, ["models", "pull", "text_net"])
+    assert (refused.exit_code, asked) == (1, [])
+    assert "`otzyv models pull text_net --allow-unpinned text_net` allows it once" in refused.output
+    pulled = CliRunner().invoke(main, ["models", "pull", "text_net", "--allow-unpinned", "text_net"])
     assert pulled.exit_code == 0, pulled.output
     assert f"https://huggingface.co/somebody/rubert {COMMIT}, licence MIT" in pulled.output
     assert asked == [f"https://huggingface.co/somebody/rubert/resolve/{COMMIT}/{file}"
@@ -330,7 +333,9 @@ def test_a_model_on_the_hub_is_pulled_at_its_commit_and_held_to(
     archive = tmp_path / "weights.tar"
     assert CliRunner().invoke(main, ["models", "export", "text_net", "--to", str(archive)]).exit_code == 0
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "elsewhere"))
-    taken = CliRunner().invoke(main, ["models", "import", str(archive)])
+    refused = CliRunner().invoke(main, ["models", "import", str(archive)])
+    assert (refused.exit_code, "--allow-unpinned text_net" in refused.output) == (1, True)
+    taken = CliRunner().invoke(main, ["models", "import", str(archive), "--allow-unpinned", "text_net"])
     assert taken.exit_code == 0, taken.output
     assert get("text_net").card == card
     encoder(hub, seed=6)

@@ -51,4 +51,5 @@ def chosen(
         name=name or settings.source_name,
         refused_share=settings.refused_share,
         redact=settings.redact.kinds,
+        hosts=tuple(settings.attachment_hosts),
     )

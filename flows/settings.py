@@ -20,6 +20,7 @@ from tasks.lake.storage import Storage
 from tasks.quality.verdict import Limits
 from tasks.sources import COLUMNS, Dates
 from tasks.sources.encoding import known
+from tasks.sources.web import host_name
 from tasks.text.redact import Redact
 
 SHORTEST_KEY = 8
@@ -34,6 +35,9 @@ class Settings(ExtractorSettings):
     timezone: str = Field("UTC", description="time zone that decides a review's day; fixed when a lake is made")
     precision: Literal["bf16", "f32"] = Field("bf16", description="precision of networks; fixed when a lake is made")
     profile: str = Field("embedded", description="extractors that run when none are named")
+    attachment_hosts: list[str] = Field(
+        default_factory=list, description="hosts that attached files may be fetched from over https; by default none"
+    )
     source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
     source_name: str | None = Field(
         None, pattern=f"^{SOURCE_NAME}$", description="what tells a source from others that fill the same lake"
@@ -68,6 +72,11 @@ class Settings(ExtractorSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"no time zone {name!r}; give an IANA name such as Europe/Moscow") from None
         return name
+
+    @field_validator("attachment_hosts")
+    @classmethod
+    def _known_hosts(cls, hosts: list[str]) -> list[str]:
+        return [host_name(host) for host in hosts]
 
     @field_validator("mapping")
     @classmethod

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
-from schemas.tables import ATTACHMENTS, REVIEWS
+from schemas.tables import REVIEWS
 from tasks.lake import Lake
 from tasks.lake.blobs import put_blob
 from tasks.lake.suppression import Suppressed, keyed_author
+from tasks.on_the_web import WAITING, OnTheWeb, as_row
 from tasks.sources import Names, Record, SourceFile, as_told, fetch
+from tasks.sources.web import Web
 from tasks.text.redact import ALL, redact
 
 BATCH = 2000
-_ATTACHED = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 
 
 class Incoming:
-    """Collects rows of ``reviews`` and ``attachments`` for an upsert, in batches of Arrow; ``kinds`` are redacted."""
+    """Collects rows of ``reviews`` and ``attachments`` for an upsert, in batches of Arrow; ``kinds`` are redacted.
 
-    def __init__(self, lake: Lake, author_key: str, forgotten: Suppressed, kinds: Collection[str] = ALL) -> None:
+    Files on the web wait for the upsert to tell which records count, and are fetched as ``web`` says.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        author_key: str,
+        forgotten: Suppressed,
+        kinds: Collection[str] = ALL,
+        web: Web | None = None,
+    ) -> None:
         self._lake, self._key, self._forgotten, self._kinds = lake, author_key, forgotten, kinds
+        self._web = OnTheWeb(lake.storage, web or Web())
         self._names = Names()
         self._reviews: list[dict[str, Any]] = []
         self._attached: list[dict[str, Any]] = []
@@ -38,20 +50,45 @@ class Incoming:
         author = keyed_author(self._key, record.author) if record.author else None
         row = len(self._batches) * BATCH + len(self._reviews)
         self._reviews.append(_review(record, came_from, author, self._lake, self._kinds))
-        self._attached += _attached(self._lake, file, record, self._names, row, self._reviews[-1]["day"])
+        self._attached += self._files(file, record, row, self._reviews[-1]["day"])
         if len(self._reviews) == BATCH:
             self._batches.append(pa.RecordBatch.from_pylist(self._reviews, schema=REVIEWS.arrow))
             self._reviews.clear()
         if len(self._attached) >= BATCH:
-            self._attachments.append(pa.RecordBatch.from_pylist(self._attached, schema=_ATTACHED))
+            self._attachments.append(pa.RecordBatch.from_pylist(self._attached, schema=WAITING))
             self._attached.clear()
         return True
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """What ``upsert`` takes."""
         reviews = pa.RecordBatch.from_pylist(self._reviews, schema=REVIEWS.arrow)
-        attached = pa.RecordBatch.from_pylist(self._attached, schema=_ATTACHED)
+        attached = pa.RecordBatch.from_pylist(self._attached, schema=WAITING)
         return pa.Table.from_batches([*self._batches, reviews]), pa.Table.from_batches([*self._attachments, attached])
+
+    @property
+    def on_the_web(self) -> Callable[[Collection[int], pa.Table], pa.Table] | None:
+        """What ``upsert`` calls for files on the web; None where no record names any."""
+        return self._web.rows if self._web else None
+
+    def _files(self, file: SourceFile, record: Record, row: int, day: date) -> Iterator[dict[str, Any]]:
+        """A row of each attached file, but for those on the web."""
+        for position, reference in enumerate(record.attachments):
+            about = {
+                "review_id": record.review_id,
+                "position": position,
+                "uri": as_told(reference.uri),
+                "source_sha256": record.sha256,
+                "day": day,
+                "record": row,
+            }
+            if self._web.takes(reference):
+                self._web.add(reference, about)
+                continue
+            content = io.BytesIO()
+            found = fetch(file, reference, content, names=self._names)
+            if found.sha256 is not None:
+                put_blob(self._lake.storage, content.getvalue(), found.sha256)
+            yield about | as_row(found)
 
 
 def _review(record: Record, came_from: str, author: str | None, lake: Lake, kinds: Collection[str]) -> dict[str, Any]:
@@ -71,27 +108,3 @@ def _review(record: Record, came_from: str, author: str | None, lake: Lake, kind
         "former_day": None,
         "day": record.created_at.astimezone(lake.constants.zone).date(),
     }
-
-
-def _attached(
-    lake: Lake, file: SourceFile, record: Record, names: Names, row: int, day: date
-) -> Iterator[dict[str, Any]]:
-    for position, reference in enumerate(record.attachments):
-        content = io.BytesIO()
-        found = fetch(file, reference, content, names=names)
-        if found.sha256 is not None:
-            put_blob(lake.storage, content.getvalue(), found.sha256)
-        yield {
-            "review_id": record.review_id,
-            "position": position,
-            "kind": found.kind,
-            "content_sha256": found.sha256,
-            "bytes": found.bytes_len,
-            "media_type": found.media_type,
-            "status": found.status,
-            "reason": found.reason,
-            "uri": as_told(reference.uri),
-            "source_sha256": record.sha256,
-            "day": day,
-            "record": row,
-        }

@@ -34,6 +34,7 @@ from tasks.sources import (
     read,
     told,
 )
+from tasks.sources.web import Web
 from tasks.text.redact import ALL
 
 _HEAD = 1 << 16
@@ -82,7 +83,8 @@ class Source:
     ``mapping``, ``encoding`` and ``dates`` say how its files are written, as ``tasks.sources.read`` takes them.
     ``allow_empty``: files may hold no record, and a snapshot may leave days without any review. ``allow_gone``: what a
     snapshot lacks is gone although it may not be whole. ``name``: what tells the source from others of the same lake.
-    ``refused_share``: if more of its records are refused, the ingest is no success. ``redact``: the kinds of
+    ``refused_share``: if more of its records are refused, the ingest is no success. ``hosts``: where attached files
+    may be fetched from over https. ``redact``: the kinds of
     ``tasks.text.redact.KINDS`` that give way to marks in what is brought in; what the lake holds already is as it was,
     until the same records are brought in again.
     """
@@ -95,6 +97,7 @@ class Source:
     dates: Dates = "iso"
     allow_gone: bool = False
     name: str | None = None
+    hosts: tuple[str, ...] = ()
     refused_share: float = 0.2
     redact: Collection[str] = ALL
 
@@ -106,24 +109,27 @@ class Source:
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,
 )
-def ingest(lake_uri: str, source: Source, author_key: str, days: Sequence[date] | None = None) -> Accounting:
+def ingest(
+    lake_uri: str, source: Source, author_key: str, days: Sequence[date] | None = None, *, web: Web | None = None
+) -> Accounting:
     """Read a source as a stream, quarantine what can't be read, and upsert the rest.
 
     ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for
-    a file that is not what it claims to be.
+    a file that is not what it claims to be, and FetchFailed where a host that attached files lie on can't be reached;
+    ``web``: how these are fetched.
     """
     lake = Lake(lake_uri)
     with attaching(lake.storage):
-        return _ingest(lake, source, author_key, days)
+        return _ingest(lake, source, author_key, days, web or Web(frozenset(source.hosts)))
 
 
-def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | None) -> Accounting:
+def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | None, web: Web) -> Accounting:
     started = dt.datetime.now(dt.UTC)
     arrival = started.astimezone(lake.constants.zone).date()
     forgotten = suppressed(lake.storage)
     counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
     tally = Tally()
-    incoming = Incoming(lake, author_key, forgotten, source.redact)
+    incoming = Incoming(lake, author_key, forgotten, source.redact, web)
     refused: list[dict[str, Any]] = []
     daily = days if days and "{day}" in source.path else [None]
     listings = [find(source.path, day) for day in daily]
@@ -159,7 +165,14 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
         seen = replace(
             _seen(source, chosen, some, lake, tally), aside=[each.name for each in aside], failed=bool(failures)
         )
-    done = upsert(lake.storage, reviews, attachments, seen=seen, allow_empty=source.allow_empty)
+    done = upsert(
+        lake.storage,
+        reviews,
+        attachments,
+        seen=seen,
+        allow_empty=source.allow_empty,
+        on_the_web=incoming.on_the_web,
+    )
     # A run that died here has moved reviews whose days were not made since, so what changed now is not all there is.
     touched = {*reviews["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()

@@ -20,6 +20,7 @@ from tasks.lake.upsert import upsert
 from tasks.sources import Refusal, SourceError, SourceFile, Tally
 from tasks.sources.again import Kept, NotReplayable, again
 from tasks.sources.listing import root_of
+from tasks.sources.web import Web
 
 ROW_CHECK = "row_check"
 
@@ -58,7 +59,7 @@ def _replay(lake: Lake, source: Source, author_key: str, wanted: Wanted) -> Repl
     days: set[date] = set()
     accepted_on: Counter[date] = Counter()
     for _, rows in groupby(refused(lake.storage, wanted), key=lambda row: row["day"]):
-        incoming = Incoming(lake, author_key, forgotten, source.redact)
+        incoming = Incoming(lake, author_key, forgotten, source.redact, Web(frozenset(source.hosts)))
         done: list[Key] = []
         for row in rows:
             try:
@@ -68,7 +69,7 @@ def _replay(lake: Lake, source: Source, author_key: str, wanted: Wanted) -> Repl
                 hindered[str(hindrance)] += 1
         reviews, attachments = incoming.tables()
         if reviews.num_rows:
-            brought = upsert(lake.storage, reviews, attachments, yields=True)
+            brought = upsert(lake.storage, reviews, attachments, yields=True, on_the_web=incoming.on_the_web)
             counts["accepted"] += brought.accepted
             counts["deduplicated"] += brought.deduplicated
             accepted_on.update(brought.accepted_on)

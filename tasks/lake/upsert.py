@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -76,6 +76,7 @@ def upsert(
     seen: Seen | None = None,
     allow_empty: bool = False,
     yields: bool = False,
+    on_the_web: Callable[[Collection[int], pa.Table], pa.Table] | None = None,
 ) -> Upserted:
     """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
 
@@ -83,7 +84,9 @@ def upsert(
     column ``record`` (row number in ``incoming``). ``seen``: the source is a snapshot, and what it does not hold any
     more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. ``yields``: of
     two states as old as each other the lake's own stays. An attached file that was not found stays as the lake has it.
-    Attachments are committed before reviews, so that a run that died in between is completed by running again.
+    ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is told what the lake has of
+    those that have not changed. Attachments are committed before reviews, so that a run that died in between is
+    completed by running again.
     """
     best, tied = _best(incoming)
     for _ in range(ATTEMPTS):
@@ -97,6 +100,10 @@ def upsert(
             )
         newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
         rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
+        if on_the_web is not None:
+            there = read_table(storage, ATTACHMENTS, attached_before.files)
+            known = there.filter(pc.is_in(there["review_id"], value_set=plan.same))
+            rows = pa.concat_tables([rows, on_the_web(newest, known)])
         rows, files_kept = _kept(storage, attached_before, rows.select(ATTACHMENTS.names), plan.same)
         replaced = pa.concat_arrays([plan.current, plan.gone])
         changed: set[date] = set()

@@ -40,12 +40,16 @@ _SPELT = (
     # ivan @ mail.ru, ivan@mail. ru, ivan@mail точка ru
     rf"(?<![\w.+%@-])[a-z][\w.+-]{{1,40}}\s?@\s?{_PROVIDER}{_DOT}{_HOST_ZONE}",
 )
+_ENGLISH = re.compile(rf"{_NAME}\sat\s{_PROVIDER}(?:{_DOT}|\s){_HOST_ZONE}", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"почт|мыло|мейл|мэйл|e-?mail|пиши|write|contact|адрес", re.IGNORECASE)
+"""Words before «ivan at gmail.com» that keep it from being «look at gmail.com»."""
 _SPELT_MAIL = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _SPELT)
 
 
 def mails(seen: str) -> Iterator[tuple[int, int]]:
     """ivan@mail.ru, имя@почта.рф, ivan [at] mail.ru, ivan собака mail точка ru; not git@host:path or icon@2x.png."""
     found = [m.span() for pattern in (_MAIL, *_SPELT_MAIL) for m in pattern.finditer(seen) if not _is_code(m, seen)]
+    found += [m.span() for m in _ENGLISH.finditer(seen) if _ANNOUNCED.search(seen[max(0, m.start() - 30) : m.start()])]
     place = 0
     for start, end in sorted(found, key=lambda span: (span[0], -span[1])):
         if start >= place:

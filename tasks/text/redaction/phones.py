@@ -38,11 +38,14 @@ _USUAL_GROUPS = frozenset(
     | {(1,) * 11, (1, 2, 2, 2, 2, 2), (2, 2, 2, 2, 2, 1)}
 )
 """How many digits stand together in 8 999 123-45-67 and the like."""
-_PART_BEFORE = re.compile(r"(?:[A-Za-z_=#$€£%&*<>/\\№]|\d[.,:])\Z")
+_PART_BEFORE = re.compile(r"(?:[A-Za-z_=#$€£%&*<>/\\№]|(?<!\d)\d{1,4}[.,:])\Z")
 _PART_AFTER = re.compile(
-    r"[A-Za-z_@$€£%]|[.,:]\d|\s?(?:₽|€|руб|р\.|коп|тыс|млн|млрд|шт|кг|км|мб|гб|байт|usd|eur|rub)", re.IGNORECASE
+    r"[A-Za-z_@$€£%]|[.,:]\d{1,4}(?!\d)|\s?(?:₽|€|руб|р\.|коп|тыс|млн|млрд|шт|кг|км|мб|гб|байт|usd|eur|rub)",
+    re.IGNORECASE,
 )
-_ASSIGNED = re.compile(r"[=<>*]\s\Z")
+_ASSIGNED = re.compile(r"(?:[=<>*]\s|\breturn\s|[A-Za-z_][(\[])\Z")
+"""Code before a number: x = 9123456789, print(9123456789)."""
+_RUNS = re.compile(r"(\d)\1{6}|9876543")
 _LINKED = re.compile(r"(?:wa\.me/|phone=|tel:|number=|callto:)(?:\+|%2b)?\Z", re.IGNORECASE)
 
 
@@ -67,7 +70,7 @@ def _is_phone(match: re.Match[str], seen: str, links: list[tuple[int, int]]) -> 
         near = bisect_right(links, (start, end)) - 1
         if near >= 0 and links[near][1] > start:
             return False
-        if _PART_BEFORE.search(seen[max(0, start - 2) : start]) or _PART_AFTER.match(seen, end):
+        if _PART_BEFORE.search(seen[max(0, start - 6) : start]) or _PART_AFTER.match(seen, end):
             return False
     words = before(seen, start)
     groups: list[str] = _GROUP.findall(match[0])
@@ -82,7 +85,7 @@ def _is_phone(match: re.Match[str], seen: str, links: list[tuple[int, int]]) -> 
     if match["dashed"]:
         return 9 <= len(digits) <= 11 and not tells_other(words)
     if match["ten"]:
-        if len(groups) == 1 and _ASSIGNED.search(seen[max(0, start - 3) : start]):
+        if len(groups) == 1 and (_ASSIGNED.search(seen[max(0, start - 8) : start]) or _RUNS.search(digits)):
             return False
         return not tells_other(words) and (tells_phone(words) or _russian(digits))
     if not match["russian"] or match[0].startswith("+"):

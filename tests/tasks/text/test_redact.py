@@ -122,6 +122,12 @@ def test_what_is_left_of_labelled_texts_holds_nothing_more(kind: Kind) -> None:
         assert all(case.text[slice(*place)] not in once for place in case.found)
 
 
+def test_code_in_reviews_identifies_nobody() -> None:
+    texts = [str(case.values[0]) for case in cases("text") if str(case.id).startswith("code-")]
+    assert len(texts) >= 200
+    assert [redact(text) for text in texts] == texts
+
+
 def test_a_kind_that_is_switched_off_is_left_alone() -> None:
     raw = "Пишите @ivan_petrov или ivan@mail.ru, тел. 12-34-56"
     assert redact(raw) == "Пишите [имя] или [почта], тел. [телефон]"

@@ -18,7 +18,7 @@ MIXUPS = (
     ("cp1251", "cp866"), ("cp866", "cp1251"),
 )  # fmt: skip
 
-_LOOKED_AT = 4000
+_LOOKED_AT = 1000
 """Characters at the start of a text that decide."""
 _RUSSIAN, _BETTER = 0.6, 0.25
 """The share of common pairs of letters that it takes, and by how much it must grow."""
@@ -26,10 +26,12 @@ _FEWEST = 4
 """Common pairs of letters that it takes; two where the bytes are UTF-8, which nothing else is by chance."""
 
 _SIGN = re.compile(
-    "[\x80-\x9f\xa1-\xa8\xaa\xac\xaf\xb1-\xb6\xb8-\xba\xbc-\xff\u0152-\u017e\u0192\u02c6\u02dc\u2500-\u25a0\ufffd]"
-    "|[РС][\xa0-\xbf\u0402-\u040f\u0452-\u045f\u0490\u0491\u2013-\u203a\u20ac\u2116\u2122]"
-    "|пїЅ|[а-яё][А-ЯЁ]{2}|[ЃЌЏѓќџЂЉЊЋђљњћ]"
+    "[\x80-\x9f\xa1-\xa8\xaa\xac\xaf\xb1-\xb6\xb8-\xba\xbc-\xff\u0152-\u017e\u0192\u0402-\u040f\u0452-\u045f\u0490"
+    "\u0491\u02c6\u02dc\u201a\u2020\u2021\u2030\u2039\u203a\u2122\u2500-\u25a0\ufffd]"
 )
+_INVERTED = re.compile("[А-ЯЁ]{2}(?<=[а-яё]..)")  # koi8-r and cp1251 have small letters where the other has capitals
+_SIGNS_IN = 400
+"""Characters at the start of a text that must have a sign of it; nearly all texts have none, and are done with."""
 _DAMAGED = re.compile(
     "\ufffd|пїЅ|(?:[ÐÑ][\x80-\xbf\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122].?){3}"
     "|(?:[РС][\xa0-\xbf\u0402\u0403\u0409-\u040c\u040f\u0453\u0459-\u045c\u045f\u2013-\u203a\u20ac\u2122].{0,2}){3}"
@@ -46,8 +48,10 @@ class Mended(NamedTuple):
 
 def mended(text: str) -> Mended:
     """``text`` as it was meant, if it was read in a wrong encoding and that can be undone without loss."""
-    if text.isascii() or not _SIGN.search(text, 0, _LOOKED_AT):
+    if text.isascii():
         return Mended(text)
+    if not _SIGN.search(text, 0, _SIGNS_IN) and not _INVERTED.search(text, 0, _SIGNS_IN):
+        return Mended(text, damaged="\ufffd" in text or "пїЅ" in text)
     now, _ = likeness(text[:_LOOKED_AT])
     best, found = max(_RUSSIAN, now + _BETTER), Mended(text, damaged=bool(_DAMAGED.search(text)))
     for meant, read in MIXUPS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import add
 
 _COMMONEST = """
 шь то еш ты по не на ст ал ра ла но де ни ко пр ае ро го та ть ак ен ел ка от ов ер ся че ва же ил во ре ли да ос за
@@ -31,5 +32,5 @@ def likeness(text: str) -> tuple[float, int]:
         if word.isupper() or word[1:].islower():
             word = word.lower()
         every += len(word) - 1
-        common += sum(word[i : i + 2] in _PAIRS for i in range(len(word) - 1))
+        common += sum(map(_PAIRS.__contains__, map(add, word, word[1:])))
     return common / max(every, 1), common

@@ -74,7 +74,7 @@ def moment(value: object, timezone: ZoneInfo, dates: Dates = "iso") -> datetime 
     """
     if isinstance(value, str):
         value = value.strip()
-        if _NO_DATE.fullmatch(value):
+        if value.startswith("0000") and _NO_DATE.fullmatch(value):
             return None
         found = _text(value, dates)
     elif isinstance(value, datetime):
@@ -90,7 +90,7 @@ def moment(value: object, timezone: ZoneInfo, dates: Dates = "iso") -> datetime 
     if not EARLIEST <= instant < LATEST:
         raise OverflowError("out of range")
     # a subclass (pandas' Timestamp) counts nanoseconds
-    return datetime.combine(instant.date(), instant.time(), UTC)
+    return instant if type(instant) is datetime else datetime.combine(instant.date(), instant.time(), UTC)
 
 
 def _text(value: str, dates: Dates) -> datetime:

@@ -60,8 +60,8 @@ def present(value: object) -> object:
 
 def string(values: Mapping[str, object], column: str) -> str | None:
     """Text or an id; a whole number serves as an id, ``101.0`` is ``101``. Raises Fault."""
-    value = present(values.get(column))
-    if value is None:
+    value = values.get(column)
+    if value is None or present(value) is None:
         return None
     if column in _NUMBERS:
         value = _digits(value, column)
@@ -70,9 +70,9 @@ def string(values: Mapping[str, object], column: str) -> str | None:
 
 def _digits(value: object, column: str) -> object:
     if isinstance(value, str):
-        if _ROUNDED.fullmatch(value):
+        if "+" in value and _ROUNDED.fullmatch(value):
             raise Fault("is a number that has lost digits", column)
-        whole = _WHOLE.fullmatch(value)
+        whole = _WHOLE.fullmatch(value) if value.endswith("0") else None
         return whole[1] if whole else value
     if type(value) is int:  # type(): True is an int too
         return str(value)
@@ -102,8 +102,8 @@ def _checked(value: object, column: str, *, longest: int, strict: bool) -> str:
 
 def time(values: Mapping[str, object], column: str, timezone: ZoneInfo, dates: times.Dates) -> datetime | None:
     """A time in UTC; one without a zone is read in ``timezone``. Raises Fault."""
-    value = present(values.get(column))
-    if value is None:
+    value = values.get(column)
+    if value is None or present(value) is None:
         return None
     try:
         return times.moment(value, timezone, dates)

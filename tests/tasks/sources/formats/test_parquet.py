@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import UTC as ZULU
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -208,3 +210,38 @@ def test_a_flipped_bit_is_found_where_pages_carry_checksums(tmp_path: Path) -> N
 def test_what_is_not_parquet_is_one_error(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(SourceError, match=r"reviews\.parquet is not sound Parquet"):
         read_bytes(tmp_path, data, ending=".parquet")
+
+
+def test_other_ways_to_type_a_column_mean_the_same(tmp_path: Path) -> None:
+    two = [{"uri": "a.jpg", "kind": "image", "size": {"w": 1}}]
+    key = UUID("12345678-1234-5678-1234-567812345678")
+    columns: list[tuple[str, pa.Array, Any]] = [
+        ("review_id", pa.array([101.0]), "101"), ("review_id", pa.array([101]).dictionary_encode(), "101"),
+        ("review_id", pa.array([Decimal("101.00")]), "101"), ("review_id", pa.array([b"r1"]), "r1"),
+        ("review_id", pa.array(["r1"]).dictionary_encode(), "r1"), ("review_id", pa.array([str(key)]), str(key)),
+        ("review_id", pa.ExtensionArray.from_storage(pa.uuid(), pa.array([key.bytes], pa.binary(16))), str(key)),
+        ("course_id", pa.array([12.0]), "12"), ("course_id", pa.array([math.nan]), None),
+        ("rating", pa.array(["4,5"]), 4.5),
+        ("rating", pa.array([math.nan]), None), ("rating", pa.array([Decimal("4.50")]), 4.5),
+        ("rating", pa.array([5]).dictionary_encode(), 5.0), ("rating", pa.array(["nan"]), None),
+        ("attachments", pa.array(['[{"uri": "a.jpg"}]']), (AttachmentRef("other", "a.jpg"),)),
+        ("attachments", pa.array([["a.jpg"]]), (AttachmentRef("other", "a.jpg"),)),
+        ("attachments", pa.array([two]), (AttachmentRef("image", "a.jpg"),)), ("attachments", pa.array(["[]"]), ()),
+        ("created_at", pa.array(["01.03.2026"]).dictionary_encode(), datetime(2026, 3, 1, tzinfo=ZULU)),
+        ("text", pa.array(["NaN"], pa.large_string()), None), ("author", pa.array([7.0]), "7"),
+    ]  # fmt: skip
+    for number, (name, values, wanted) in enumerate(columns):
+        good = {"review_id": ["r1"], "created_at": ["2024-05-01"], "text": ["a"], "__index_level_0__": [5]}
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table(good | {name: values}), path)
+        (found,) = read(files(path)[0], mapping={}, timezone=UTC)
+        assert isinstance(found, Record), (name, values)
+        assert getattr(found, name) == wanted
+    pq.write_table(pa.table({"review_id": [1e17], "created_at": ["2024-05-01"], "text": ["a"]}), tmp_path / "x.parquet")
+    (lost,) = read(files(tmp_path / "x.parquet")[0], mapping={}, timezone=UTC)
+    assert isinstance(lost, Refusal)
+    assert lost.reason == "review_id is a number that has lost digits"
+    pq.write_table(pa.table({"review_id": ["a"], "created_at": [1772355600123], "text": ["a"]}), tmp_path / "y.parquet")
+    (epoch,) = read(files(tmp_path / "y.parquet")[0], mapping={}, timezone=UTC, dates="epoch")
+    assert isinstance(epoch, Record)
+    assert epoch.created_at == datetime(2026, 3, 1, 9, 0, 0, 123000, ZULU)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -99,14 +99,15 @@ def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterat
     if "*" in (foreign := os.environ.get(guard.ORIGINS, "")):
         raise ServerFailed(f"{guard.ORIGINS}={foreign} would let any web page in: name origins, as https://host")
     ours = Server(port)
-    _set_login(port, say, with_login=with_login)
-    ours.start()
-    os.environ["PREFECT_API_URL"] = ours.url
-    try:
-        yield ours.url, ours
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        ours.stop()
+    with closing(ours.listening):
+        _set_login(port, say, with_login=with_login)
+        ours.start()
+        os.environ["PREFECT_API_URL"] = ours.url
+        try:
+            yield ours.url, ours
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            ours.stop()
 
 
 def _set_login(port: int, say: Callable[[str], None], *, with_login: bool) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows import guard, login
+from flows.serve import ServerFailed, server
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +78,29 @@ def test_nobody_else_is_told_it(port: int, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "geteuid", lambda: 4242)  # as if another user's process listened there
     login.find()
     assert login.CLIENT not in os.environ
+
+
+def test_serving_says_what_keeps_it_from_starting_and_starts_nothing(
+    port: int, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(at: int, *, with_login: bool = True) -> str:
+        said: list[str] = []
+        with pytest.raises(ServerFailed) as wrong, server(at, said.append, with_login=with_login):
+            pass
+        assert said == []
+        assert not (home / "otzyv").exists()
+        return str(wrong.value)
+
+    assert refused(port).startswith(f"port {port} can't be had (Address already in use); give another with --port")
+    monkeypatch.setenv(guard.ORIGINS, "https://reviews.example,*")
+    assert "would let any web page in" in refused(port)
+    monkeypatch.delenv(guard.ORIGINS)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        other = free.getsockname()[1]
+    monkeypatch.setenv(login.SERVER, "user:password")
+    assert refused(other, with_login=False) == (
+        "--no-login, but PREFECT_SERVER_API_AUTH_STRING asks for one: leave one of them out"
+    )
+    with guard.listen(other):  # it was given back
+        pass

@@ -43,6 +43,8 @@ FOLDERS = {f"tasks.{folder.name}" for folder in (ROOT / "tasks").iterdir() if (f
 MAY = {
     "schemas": {"schemas"},
     **{folder: {folder, "schemas"} for folder in FOLDERS},
+    "tasks.sources": {"tasks.sources", "tasks.media", "schemas"},  # what a file is, is told in one place
+    "tasks.extractors": {"tasks.extractors", "tasks.media", "schemas"},
     "tasks": {"tasks", "schemas", *FOLDERS},
     "flows": {"flows", "tasks", "schemas", *FOLDERS},
     "infra": {"infra", "flows", "tasks", "schemas", *FOLDERS},

@@ -63,8 +63,8 @@ class ImageInput:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     scaled_jpeg: bool = True
     """Decode JPEGs at a reduced scale of at least three times ``resize``."""
-    decoder: int = 2
-    """Raised when decoding gives other pixels (2: JPEGs at a half, a quarter or an eighth, or in full)."""
+    decoder: int = 3
+    """Raised when decoding gives other pixels, or reads more files (3: BMP, TIFF, HEIC, AVIF; large JPEGs; any PNG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class AudioInput:
     """Mono float32 samples in [-1, 1] at ``rate`` Hz."""
 
     rate: int = 16_000
-    decoder: int = 2
-    """Raised when decoding gives other samples, or reads more kinds of files (2: MPEG-4 and WebM)."""
+    decoder: int = 3
+    """Raised when decoding gives other samples, or reads more kinds of files (3: every file to its end)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

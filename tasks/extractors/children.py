@@ -39,7 +39,7 @@ Outcome = tuple[str, "np.ndarray[Any, Any] | None"]
 """``("ok", array)``, or another status of schemas.tables.STATUSES and None."""
 Read = Callable[[], bytes]
 
-MAX_IMAGE = 20 << 20
+MAX_IMAGE = 30 << 20
 MAX_AUDIO = 50 << 20
 DECODER = "tasks.extractors.decode:decode"
 
@@ -302,7 +302,7 @@ class Pool:
 
         ``contents`` are (size in bytes, function that reads them). They are taken as needed: at most ``ahead`` of them
         and about 64 MiB of arrays run before the consumer. They are read in the pool's threads; what a read raises is
-        raised here. A content above 20 MB (image) or 50 MB (audio) is ``too_large`` without being decoded. ChildFailed
+        raised here. A content above 30 MB (image) or 50 MB (audio) is ``too_large`` without being decoded. ChildFailed
         where the environment is broken. Closing the generator ends its work at once.
         """
         cancelled = threading.Event()

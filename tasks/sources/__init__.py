@@ -7,6 +7,7 @@
 Errors: ``SourceError`` for a source or file that is not what it should be, ``NothingThereError`` where there is none.
 """
 
+from tasks.media.sniff import sniff
 from tasks.sources.attachments import Attachment, as_told, fetch
 from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, told
 from tasks.sources.names import Names
@@ -14,7 +15,6 @@ from tasks.sources.notes import Notes
 from tasks.sources.reading import read
 from tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
 from tasks.sources.record import Record, Refusal
-from tasks.sources.sniff import sniff
 from tasks.sources.tally import Reason, Tally
 from tasks.sources.times import DATES, Dates
 from tasks.sources.values import AttachmentRef

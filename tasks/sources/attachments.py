@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import BinaryIO, Literal, Protocol, cast
 
 from schemas.tables import ATTACHMENT_REASONS
+from tasks.media.sniff import sniff
 from tasks.sources.beneath import NotPlainError, open_beneath
 from tasks.sources.listing import SourceFile
 from tasks.sources.names import Names, Parts, RefusedPath, caseless, composed, parts_of, readings
-from tasks.sources.sniff import sniff
 from tasks.sources.values import AttachmentRef
 
 Status = Literal["ok", "missing", "too_large", "unsupported"]
@@ -26,7 +26,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-LIMITS: Mapping[str, int] = MappingProxyType({"image": 20 * 10**6, "audio": 50 * 10**6})
+LIMITS: Mapping[str, int] = MappingProxyType({"image": 30 * 10**6, "audio": 50 * 10**6})
 """Bytes that a file may have, by what its content is."""
 
 _PIECE = 2**18

@@ -83,7 +83,7 @@ FILES: dict[str, tuple[str, bytes | None, str]] = {
     "text.jpg": ("image", b"<html>not an image</html>", "unsupported"),
     "sound.jpg": ("image", audio("WAV"), "unsupported"),
     "photo.wav": ("audio", image("PNG"), "unsupported"),
-    "huge.png": ("image", image("PNG") + b"\0" * (20 * 10**6), "too_large"),
+    "huge.png": ("image", image("PNG") + b"\0" * (30 * 10**6), "too_large"),
     "gone.png": ("image", None, "missing"),
     "../outside.png": ("image", None, "unsupported"),
     "linked.png": ("image", None, "unsupported"),

@@ -81,15 +81,22 @@ CONTAINERS = {"M4A": ("ipod", "aac"), "MP4": ("mp4", "flac"), "WEBM": ("webm", "
 """FFmpeg's names of a container and of a coding in it."""
 
 
-def contained(samples: np.ndarray[Any, Any], rate: int, container: str, coding: str) -> bytes:
-    """float32 (n,) or (n, 2) as the only track of a file."""
-    layout = "mono" if samples.ndim == 1 else "stereo"
+LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1")
+
+
+def contained(
+    samples: np.ndarray[Any, Any], rate: int, container: str, coding: str, options: dict[str, str] | None = None
+) -> bytes:
+    """float32 (n,) or (n, up to 6 channels) as the only track of a file; ``options`` of FFmpeg's writer."""
+    layout = LAYOUTS[0 if samples.ndim == 1 else samples.shape[1] - 1]
     frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples.T).copy(), "fltp", layout)
     frame.sample_rate, frame.pts = rate, 0
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, container_options=options or {}) as output:
         track = output.add_stream(coding, rate=rate, layout=layout)
         assert isinstance(track, av.AudioStream)
+        if coding.startswith("wma"):
+            track.bit_rate = 96_000  # there is no default
         converter = av.AudioResampler(track.format, layout, rate)
         for part in [*converter.resample(frame), *converter.resample(None), None]:
             output.mux(track.encode(part))

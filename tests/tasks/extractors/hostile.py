@@ -39,7 +39,7 @@ def decode(spec: ImageInput | AudioInput, data: bytes) -> np.ndarray[Any, Any]:
         case "stop":
             raise SystemExit(0)
         case "refuse":
-            raise Refused("unsupported")
+            raise Refused("unknown_format")
         case "bug":
             raise LookupError("secret")
         case "second" if seen > 1:

@@ -130,7 +130,7 @@ def test_a_content_over_the_limit_is_not_decoded_nor_even_read() -> None:
         raise AssertionError("read")
 
     try:
-        images = [(20 << 20, lambda: mebibyte * 20), ((20 << 20) + 1, unread), (5, lambda: mebibyte * 21)]
+        images = [(30 << 20, lambda: mebibyte * 30), ((30 << 20) + 1, unread), (5, lambda: mebibyte * 31)]
         assert [status for status, _ in pool.decode(PICTURE, images)] == ["ok", "too_large", "too_large"]
         assert [status for status, _ in pool.decode(SOUND, [((50 << 20) + 1, unread)])] == ["too_large"]
     finally:

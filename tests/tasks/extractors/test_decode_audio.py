@@ -109,10 +109,12 @@ def test_reading_in_blocks_changes_nothing(frames: int, rate: int, seed: int) ->
         (b"\x89PNG\r\n\x1a\n" + bytes(64), "unsupported"),
         (b"\xff\xd8\xff\xe0" + bytes(64), "unsupported"),
         (b"ID3\x04" + bytes(64), "undecodable"),
-        (b"\xff\xfb" + bytes(64), "undecodable"),
-        (b"\xff\xf1" + bytes(64), "unsupported"),  # AAC
-        (b"OggS" + bytes(64), "undecodable"),
-        (written(tone(440, 1, 16_000), 16_000, "AIFF", "PCM_16"), "unsupported"),
+        (b"\xff\xfb" + bytes(64), "unsupported"),  # a first frame without a bit rate
+        (b"\xff\xfb\x90" + bytes(64), "undecodable"),
+        (b"\xff\xf1" + bytes(64), "unsupported"),  # a frame of AAC of no bytes
+        (b"OggS" + bytes(64), "unsupported"),
+        (b"OggS" + bytes(24) + b"OpusHead" + bytes(64), "undecodable"),
+        (written(tone(440, 1, 16_000), 16_000, "AU", "PCM_16"), "unsupported"),
         (wav(channels=0), "undecodable"),
         (wav(channels=1000), "unsupported"),
         (wav(channels=65_535), "undecodable"),

@@ -9,13 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files, sniff
-from tests.tasks.extractors.contents import contained
+from tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"sound" * 10
@@ -175,7 +173,7 @@ def test_content_decides_and_must_be_of_the_kind_the_record_says(source: SourceF
     )
 
 
-@pytest.mark.parametrize(("head", "megabytes"), [(PNG, 20), (WAV, 50)])
+@pytest.mark.parametrize(("head", "megabytes"), [(PNG, 30), (WAV, 50)])
 def test_files_beyond_the_limit_are_too_large(source: SourceFile, head: bytes, megabytes: int) -> None:
     path = source.root / "day" / "big"
     for size, status in ((megabytes * 10**6, "ok"), (megabytes * 10**6 + 1, "too_large")):
@@ -184,63 +182,3 @@ def test_files_beyond_the_limit_are_too_large(source: SourceFile, head: bytes, m
         found = fetch(source, AttachmentRef("other", "big"))
         assert (found.status, found.bytes_len) == (status, size)
         assert (found.sha256 is None) == (status == "too_large")
-
-
-@pytest.mark.parametrize(
-    ("head", "media_type"),
-    [
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg"), (b"GIF89a\x01\x00", "image/gif"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"), (PNG, "image/png"), (WAV, "audio/wav"),
-        (b"fLaC\x00\x00\x00\x22", "audio/flac"), (b"OggS" + bytes(24) + b"OpusHead", "audio/ogg"),
-        (b"ID3\x04\x00", "audio/mpeg"), (b"\xff\xfb\x90\x64", "audio/mpeg"), (b"\xff\xf3\x44\xc4", "audio/mpeg"),
-        (b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00", "audio/mp4"),
-        (b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00", "audio/mp4"),
-        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", "audio/webm"),
-        # not what we read
-        (b"", None), (b"\xff", None), (b"RIFF\x00\x00\x00\x00AVI LIST", None), (b"BM\x00\x00", None), (b"<svg", None),
-        (b"II*\x00", None), (b"\xff\xfe{\x00", None), (b"\xff\xf1\x50\x80", None), (b"\xff\xfb\xf0\x64", None),
-        (b"\x00\x00\x00\x20ftypheic\x00\x00\x00\x00", None), (b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska", None),
-        (b"OggS" + bytes(24) + b"\x80theora", None), (b"%PDF-1.7", None), (b"PK\x03\x04", None),
-    ],
-)  # fmt: skip
-def test_the_type_is_found_in_the_first_bytes(head: bytes, media_type: str | None) -> None:
-    found = sniff(head)
-    assert (found and found[1]) == media_type
-    assert found is None or found[0] == found[1].split("/")[0]
-
-
-@pytest.mark.parametrize(
-    ("container", "media_type"),
-    [("ipod", "audio/mp4"), ("mp4", "audio/mp4"), ("mov", "audio/mp4"), ("3gp", "audio/mp4"), ("webm", "audio/webm")],
-)
-def test_sound_is_told_as_ffmpeg_writes_it(container: str, media_type: str) -> None:
-    coding = "libopus" if container == "webm" else "aac"
-    assert sniff(contained(np.zeros(8_000, np.float32), 16_000, container, coding)[:64]) == ("audio", media_type)
-
-
-BEGINNINGS = (b"", b"\xff\xd8\xff", b"RIFF\0\0\0\0WAVE", b"OggS", b"\xff\xfb", b"\x1a\x45\xdf\xa3", b"\0\0\0 ftypM4A ")
-
-
-@settings(max_examples=200)
-@given(st.sampled_from(BEGINNINGS), st.binary(max_size=20), st.sampled_from([0, 64]), st.sampled_from([b"", b"webm"]))
-def test_any_bytes_are_told_by_their_first_64_as_a_media_type_of_their_kind(
-    beginning: bytes, middle: bytes, zeros: int, end: bytes
-) -> None:
-    head = beginning + middle + bytes(zeros) + end
-    found = sniff(head)
-    assert found == sniff(head[:64])
-    assert found is None or found[1].startswith(f"{found[0]}/")
-
-
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared material beside the project")
-def test_real_files_are_told_by_their_content() -> None:
-    for folder, kind in (("images/skimage", "image"), ("audio/fsdd", "audio"), ("audio/silero", "audio")):
-        for path in sorted((SHARED / folder).iterdir()):
-            if path.suffix in (".png", ".jpg", ".jpeg", ".gif", ".wav", ".mp3", ".opus"):
-                with path.open("rb") as stream:
-                    found = sniff(stream.read(64))
-                assert found is not None, path.name
-                assert found[0] == kind

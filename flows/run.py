@@ -58,7 +58,7 @@ class RunReport:
     def changed(self) -> bool:
         """Whether anything was written."""
         counted = self.accounting
-        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined or counted.gone)
+        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined or counted.written)
         return brought or any(run.state != "unchanged" for day in self.days for run in day.tables)
 
 

@@ -68,6 +68,8 @@ class Accounting:
     """Reviews that a snapshot was not read to hold, and that stay: what was refused may be theirs."""
     files_kept: int = 0
     """Attached files that were not found this time, and stay as the lake has them."""
+    written: int = 0
+    """Days whose reviews or attachments are not as they were."""
     failures: tuple[str, ...] = ()
     """Why this was no success, although what was accepted is in: one sentence each."""
 
@@ -189,6 +191,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
         notes=tuple(notes.lines()),
         absent=done.absent,
         files_kept=done.files_kept,
+        written=len(done.changed),
         failures=failures,
     )
 

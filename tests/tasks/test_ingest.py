@@ -78,7 +78,9 @@ def test_a_file_that_is_there_no_more_or_can_not_be_read_lets_no_review_go(
 def test_a_file_that_gets_another_name_goes_on_being_known(place: Otzyv, bring: Bring) -> None:
     bring(path=str(place.write("b.jsonl", SIX)))
     (place.source / "b.jsonl").rename(place.source / "c.jsonl")
-    assert (bring().gone, ids(place)) == (0, {f"r{n}" for n in range(6)})
+    first = bring()
+    assert (first.gone, first.accepted, first.written, bring().written) == (0, 0, 1, 0)
+    assert ids(place) == {f"r{n}" for n in range(6)}
     place.write("c.jsonl", SIX[:5])
     assert bring().gone == 1
 

@@ -77,9 +77,9 @@ def parsed(
                 values, timezone=timezone, dates=dates, source_file=file.name, offset=row.offset, raw=row.raw
             )
             if record.mended:
-                asked.notes.add(f"{{n}} texts were {record.mended}, and are put right", file.name)
+                asked.notes.add(f"texts that were {record.mended} and are put right: {{n}}", file.name)
             if record.damaged:
-                asked.notes.add("{n} texts were damaged by a wrong encoding, and are kept as they are", file.name)
+                asked.notes.add("texts that a wrong encoding has damaged and are kept as they are: {n}", file.name)
             yield record
         except Fault as fault:
             context = {**(row.layout or {}), **({"given": dict(file.given)} if file.given else {})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import random
 from pathlib import Path
@@ -63,6 +65,31 @@ def test_a_broken_record_is_refused_for_a_known_reason_and_the_others_are_read(t
         assert len(found) == 1 + sum(bool(line.strip()) for line in lines)
         assert isinstance(found[-1], Record)
         assert all(isinstance(item, Record) or item.reason in REASONS for item in found)
+
+
+WHOLE = [review(str(n)) for n in range(50)]
+TABLE = "review_id;text;created_at\n" + "".join(f'{n};"Текст; {n}";2026-03-01\n' for n in range(50))
+WRITTEN = {
+    ".csv": TABLE.encode(), ".tsv": TABLE.replace(";", "\t").encode("utf-16"), ".csv.gz": gzip.compress(TABLE.encode()),
+    ".json": json.dumps(WHOLE, indent=1).encode(), ".jsonl.bz2": bz2.compress(json.dumps(WHOLE).encode()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", WRITTEN)
+def test_a_broken_file_of_text_is_read_or_refused_in_words(tmp_path: Path, ending: str) -> None:
+    chance = random.Random(11)
+    path = tmp_path / f"hostile{ending}"
+    errors: list[str] = []
+    for _ in turns(f"broken {ending} files", 10, 100):
+        path.write_bytes(broken(WRITTEN[ending], chance))
+        try:
+            found = list(read(files(path)[0], mapping={}, timezone=ZoneInfo("UTC")))
+        except SourceError as error:
+            errors.append(str(error))
+        else:
+            assert all(isinstance(item, Record) or item.reason in REASONS for item in found)
+            assert len({item.offset for item in found}) == len(found)
+    assert all(path.name in error for error in errors)
 
 
 def test_a_broken_file_of_records_is_read_or_refused_in_words(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ class Lake:
                 wanted.setdefault(("attachments", day), {})[record.review_id, position] = {
                     "review_id": record.review_id, "position": position, "kind": file.kind, "status": file.status,
                     "content_sha256": file.sha256, "bytes": file.size, "media_type": file.media_type, "day": day,
-                    "reason": file.reason, "uri": file.uri,
+                    "reason": file.reason, "uri": file.uri, "source_sha256": record.digest,
                 }  # fmt: skip
         return {day for (table, day), rows in wanted.items() if self._put(table, day, rows)}
 

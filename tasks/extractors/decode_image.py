@@ -36,7 +36,7 @@ MAX_PIXELS = 40_000_000
 """Most pixels of a decoded picture."""
 MAX_JPEG_PIXELS = 200_000_000
 """Most pixels of a JPEG, which is decoded at a scale if it has more than MAX_PIXELS: telephones take such pictures."""
-MAX_COEFFICIENTS = 600 << 20
+MAX_COEFFICIENTS = 700 << 20
 """Most bytes that a progressive JPEG may need at any scale: all its coefficients are held at once."""
 MAX_ASPECT = 8
 """A whole picture longer than this many times ``resize`` is shrunk until it isn't."""

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,9 +21,16 @@ from tasks.extractors.loop import extract
 from tasks.sources import REASONS, Record, SourceError, files, read
 from tests.faults.counts import turns
 from tests.flows.command import review
-from tests.tasks.extractors.contents import content, contents, good
+from tests.tasks.extractors.contents import contained, content, contents, good, image
 
 A_BATCH = 20
+SOUNDS = [
+    contained(np.sin(np.arange(12_000) / 7).astype(np.float32), 8_000, container, coding)
+    for container, coding in (
+        ("amr", "libopencore_amrnb"), ("adts", "aac"), ("mp3", "libmp3lame"), ("caf", "pcm_s16be"), ("asf", "wmav2"),
+        ("matroska", "libopus"), ("ogg", "libopus"), ("wav", "adpcm_ms"),
+    )
+]  # fmt: skip
 
 
 def broken(data: bytes, chance: random.Random) -> bytes:
@@ -45,6 +53,7 @@ def broken(data: bytes, chance: random.Random) -> bytes:
 @pytest.mark.parametrize(("modality", "name"), [("image", "image_pixels"), ("audio", "audio_spectrum")])
 def test_a_broken_file_costs_its_own_values_and_nothing_else(modality: Modality, name: str) -> None:
     chance, whole = random.Random(8), [bytes(each) for each in good(modality) if isinstance(each, bytes)]
+    whole += [image(name) for name in ("BMP", "TIFF", "AVIF")] if modality == "image" else SOUNDS
     (right,) = extract(get(name), None, contents(whole))
     for _ in turns(f"broken {modality} files", 2, 35, each=A_BATCH):
         hostile = [content(broken(chance.choice(whole), chance)) for _ in range(A_BATCH)]

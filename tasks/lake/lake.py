@@ -139,12 +139,13 @@ class Lake:
         release: str = "latest",
         pool: Pool | None = None,
     ) -> pd.DataFrame | pa.Table:
-        """Released rows of one or more tables, joined by review_id; all released days where ``days`` is None.
+        """Released rows of one or more tables, joined by review and day; all released days where ``days`` is None.
 
         Days are dates, or texts such as ``2026-03-01``; one day, and one table's name, may stand alone.
         One table comes as it is. Of several, columns are named ``table.column``; a table with a row per attachment
         gives a list per review, in the order of its positions, or with ``pool="mean"`` the mean of its vectors and
-        numbers. ``release``: what readers see, or the id of one release (or its first digits), as it was or as it is
+        numbers. A review that has moved is a row of both days until the day that it left is released again.
+        ``release``: what readers see, or the id of one release (or its first digits), as it was or as it is
         held. Raises NotReleased for a day that was asked for and has no release, or none with one of the tables; and
         MixedFingerprints if the days of a table were made by different models. Both name the days. Without ``days``,
         those that were released without a table lack its rows.

@@ -370,7 +370,7 @@ class Lake:
     def _fits(self, table: str, day: date, part: Part) -> bool:
         """Whether a table's rows are of what the day holds now."""
         now = {key: sha or status for key, (sha, status, _) in self.contents(table, day).items()}
-        return bool(part.rows) and now == {key: r["content_sha256"] or r["status"] for key, r in part.rows.items()}
+        return now == {key: row["content_sha256"] or row["status"] for key, row in part.rows.items()}
 
     def _add(self, day: date, verdict: Any, tables: Mapping[str, Part], back_to: Release | None = None) -> None:
         known = self.releases.setdefault(day, [])

@@ -107,6 +107,7 @@ def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterat
             yield ours.url, ours
         finally:
             os.environ.pop("PREFECT_API_URL", None)
+            ours.listening.close()  # first: who asks while the server ends is refused, and does not wait for an answer
             ours.stop()
 
 

@@ -398,10 +398,15 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     from flows.console import show_findings
     from tasks.edition import mixed_days
     from tasks.lake import Lake
-    from tasks.lake.doctor import examine
+    from tasks.lake.doctor import constants_of, examine
+    from tasks.lake.storage import Storage
 
+    findings = list(constants_of(Storage(lake), repair=repair))
+    if not all(finding.repaired for finding in findings):
+        show_findings(findings, as_json=as_json)
+        sys.exit(1)
     opened = Lake(lake)
-    findings = [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
+    findings += [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
     try:
         if os.environ.get("PREFECT_API_URL"):
             from tasks.dead_runs import dead_runs

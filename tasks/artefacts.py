@@ -10,7 +10,7 @@ from tasks.extractors.card import File
 from tasks.extractors.registry import Loader
 from tasks.extractors.store import MissingWeights, fits, places
 from tasks.lake import Lake
-from tasks.lake.models import artefact_path, current
+from tasks.lake.models import artefact, artefact_path, current
 
 
 def learned(lake: Lake, card: Card) -> Weights:
@@ -44,7 +44,7 @@ def _bring(lake: Lake, card: Card, weights: Weights) -> None:
         if fits(card.name, weights, file, path):
             continue
         try:
-            data = lake.storage.read(artefact_path(file.sha256))
+            data = artefact(lake.storage, file.sha256)
         except FileNotFoundError as error:
             raise MissingWeights(
                 f"{card.name}: {lake.storage.at(artefact_path(file.sha256))} is gone, which {weights.revision} was "

@@ -19,7 +19,7 @@ from tasks.extractors.registry import PCA
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
 from tasks.lake.doctor import Finding
-from tasks.lake.models import identity_path
+from tasks.lake.models import identity
 from tasks.lake.releases import ReleasedTable, standing
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
 
@@ -105,10 +105,8 @@ class Edition:
 
     def _read_by(self, table: ReleasedTable, base: ReleasedTable) -> bool:
         """Whether what a table's fingerprint stands for names the fingerprint of the one that it read."""
-        path = identity_path(str(table.fingerprint))
-        if not base.files or not self.lake.storage.exists(path):
-            return True  # of no rows it is the same, whatever code read them
-        return str(base.fingerprint) in self.lake.storage.read(path).decode(errors="replace")
+        told = identity(self.lake.storage, str(table.fingerprint))
+        return not base.files or told is None or str(base.fingerprint) in told  # of no rows it is all the same
 
     def _empty(self, name: str) -> bool:
         """Whether a table without rows is what the day should give, as far as its extractor is known here."""

@@ -22,7 +22,7 @@ from tasks.features import configured
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, vector_contents
 from tasks.lake.lake import NotReleased
-from tasks.lake.models import identity_path
+from tasks.lake.models import identity
 from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
 
@@ -147,8 +147,8 @@ def _features(
 ) -> Iterator[Feature]:
     table, files = lake.table(released.table), _files(release, released.table)
     extractor = _extractor(released.table)
-    identity = identity_path(str(released.fingerprint))
-    made_of = json.loads(lake.storage.read(identity)) if lake.storage.exists(identity) else None
+    told = identity(lake.storage, str(released.fingerprint))
+    made_of = json.loads(told) if told is not None else None
     version = published_in(lake.storage, released.files[0]) if released.files else None
     for row in _rows(lake, table, files, review_id):
         key = [row[name] for name in table.keys]

@@ -24,7 +24,7 @@ from tasks.features import configured, contents_of, former_days, inputs, reusabl
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, run_key, source, text_contents
 from tasks.lake.journal import Journal
-from tasks.lake.models import identity_path
+from tasks.lake.models import identity
 from tasks.lake.releases import made as last_made
 from tasks.lake.releases import released_files, standing, waiting
 from tasks.lake.reuse import Shelf
@@ -353,8 +353,8 @@ class _Planner:
         now = json.loads(made.card.identity(made.weights))
         found: set[Reason] = set()
         for fingerprint in prints:
-            path = identity_path(fingerprint or "")
-            then = json.loads(self.lake.storage.read(path)) if self.lake.storage.exists(path) else {}
+            told = identity(self.lake.storage, fingerprint or "")
+            then = json.loads(told) if told is not None else {}
             found |= {_IDENTITY.get(name, "settings") for name in now if now[name] != then.get(name)}
         return sorted(found)
 

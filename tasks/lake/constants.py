@@ -7,17 +7,26 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tasks.lake.storage import Storage
 
 FILE = "otzyv.json"
-FORMAT = 1
+FORMAT = 2
+"""1: logs bore no seals, and this file no checksum."""
 
 
 class NoLake(RuntimeError):
     """There is no lake at the place."""
+
+
+class FormerFormat(RuntimeError):
+    """A former otzyv made the lake; the doctor brings it to this one's format."""
+
+
+class DamagedConstants(RuntimeError):
+    """The file of a lake's constants is not as it was written."""
 
 
 class OtherConstants(RuntimeError):
@@ -70,15 +79,53 @@ def create(storage: Storage, constants: Constants) -> Constants:
         ZoneInfo(constants.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(f"no time zone {constants.timezone!r}; give an IANA name such as Europe/Moscow") from error
-    storage.write_new(FILE, json.dumps(asdict(constants), indent=2).encode() + b"\n")
+    storage.write_new(FILE, _written(asdict(constants)))
     return read(storage)
 
 
 def read(storage: Storage) -> Constants:
-    """Raises NoLake where there is none."""
+    """Raises NoLake where there is none, DamagedConstants and FormerFormat."""
     if not storage.exists(FILE):
         raise NoLake(f"no lake at {storage.uri}: `otzyv run --source PATH --lake {storage.uri}` makes one")
-    known = json.loads(storage.read(FILE))
-    if known.get("format") != FORMAT:
-        raise NoLake(f"the lake at {storage.uri} has format {known.get('format')!r}, this otzyv reads {FORMAT}")
+    known = checked(storage.read(FILE))
+    cure = f"otzyv doctor --repair --lake {storage.uri}"
+    if known is None:
+        raise DamagedConstants(f"{storage.at(FILE)} is not as it was written; `{cure}` mends a flipped bit")
+    if known["format"] == 1:
+        raise FormerFormat(
+            f"the lake at {storage.uri} has format 1, whose logs bear no seals that tell damage; `{cure}` seals it as "
+            f"it stands, and brings it to format {FORMAT}"
+        )
+    if known["format"] != FORMAT:
+        raise NoLake(f"the lake at {storage.uri} has format {known['format']!r}, this otzyv reads {FORMAT}")
     return Constants(**known)
+
+
+def checked(data: bytes) -> dict[str, Any] | None:
+    """What the file says, but for its checksum; None if it is not as it was written. Format 1 had no checksum."""
+    try:
+        known = dict(json.loads(data))
+        told = known.pop(CHECKSUM, None)
+    except (ValueError, TypeError):
+        return None
+    right = told == _digest(known) if told is not None or known.get("format") != 1 else known.keys() == _FIELDS
+    return known if right else None
+
+
+def bring_to_format(storage: Storage) -> None:
+    """Write the constants of a lake of format 1 as this format has them."""
+    known = checked(storage.read(FILE))
+    assert known is not None
+    storage.write(FILE, _written(known | {"format": FORMAT}))
+
+
+CHECKSUM = "checksum"
+_FIELDS = Constants.__dataclass_fields__.keys()
+
+
+def _written(known: Mapping[str, Any]) -> bytes:
+    return json.dumps({**known, CHECKSUM: _digest(known)}, indent=2).encode() + b"\n"
+
+
+def _digest(known: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

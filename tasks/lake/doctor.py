@@ -24,20 +24,25 @@ from schemas.table import Table
 from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
 from tasks.lake import models, reuse
 from tasks.lake.blobs import blob_path
+from tasks.lake.constants import FILE, DamagedConstants, FormerFormat, bring_to_format, read
 from tasks.lake.lake import Lake
+from tasks.lake.mend import mend_constants, mend_log, mend_named, readable, seal_log, unsealed
+from tasks.lake.models import IDENTITIES
 from tasks.lake.publish import take_out
 from tasks.lake.releases import Release, current, lost
 from tasks.lake.snapshot import (
+    BrokenSeal,
     CorruptFile,
     DataFile,
     Snapshot,
     TornLog,
     log_entry,
     open_delta,
+    open_state,
     read_table,
     torn_entries,
 )
-from tasks.lake.storage import ASIDE, CRC, TEMPORARY
+from tasks.lake.storage import ASIDE, CRC, TEMPORARY, Storage
 
 GRACE = 24 * 3600.0
 """Seconds for which a file that belongs to nothing may be a run's that is still at work."""
@@ -46,7 +51,8 @@ MOST_SAID = 300
 SOURCES = (REVIEWS.name, ATTACHMENTS.name, QUARANTINE.name)
 """Tables that an ingest makes."""
 
-What = Literal["torn log", "unreadable log", "missing table", "orphan", "temporary file", "staged chunk",
+What = Literal["torn log", "damaged log", "unreadable log", "former format", "missing table", "orphan",
+               "temporary file", "staged chunk",
                "missing file", "wrong size", "wrong bytes", "set aside", "mixed day", "dead run"]  # fmt: skip
 
 
@@ -79,6 +85,7 @@ def examine(lake: Lake, *, repair: bool = False, deep: bool = False, grace: floa
             yield from _orphans(lake, name, repair=repair, older=time.time() - grace)
     yield from _blobs(lake, repair=repair, deep=deep)
     yield from _artefacts(lake, repair=repair, deep=deep)
+    yield from _identities(lake, repair=repair, deep=deep)
     yield from _loose(lake, repair=repair, grace=grace)
 
 
@@ -97,8 +104,58 @@ def _missing_tables(lake: Lake) -> Iterator[Finding]:
             yield Finding("missing table", lake.storage.at(name), todo=todo)
 
 
+def constants_of(storage: Storage, *, repair: bool = False) -> Iterator[Finding]:
+    """What is wrong with the file of a lake's constants, without which no lake opens; a former format is brought to
+    this one.
+    """
+    where = storage.at(FILE)
+    try:
+        read(storage)
+    except DamagedConstants:
+        done = mend_constants(storage) if repair else ""
+        backup = "bring it back from a backup" if repair else f"otzyv doctor --lake {storage.uri} --repair"
+        yield Finding("wrong bytes", where, done or "", "" if done else backup, bool(done))
+    except FormerFormat as former:
+        if not repair:
+            yield Finding("former format", where, todo=str(former))
+            return
+        names = [name for name in storage.folders() if storage.files(f"{name}/_delta_log")]
+        for name in names:
+            if unsealed(storage, name) and (wrong := seal_log(storage, name)):
+                yield Finding("damaged log", storage.at(f"{name}/_delta_log"), todo=f"can't be sealed: {wrong}")
+                return
+        bring_to_format(storage)
+        yield Finding("former format", where, f"sealed the logs of {len(names)} tables", repaired=True)
+
+
 def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
-    """Entries that are empty or cut off. The newest is moved aside: what a crash has cut off, nobody was told of."""
+    """Entries that are empty or cut off, and logs that do not tell what their seals say.
+
+    One flipped bit is turned round. A newest entry that is not whole is else moved aside: what a crash has cut off,
+    nobody was told of.
+    """
+    where = lake.storage.at(f"{name}/_delta_log")
+    try:
+        if open_state(lake.storage, name) is not None:
+            return
+    except BrokenSeal:
+        sealed = not unsealed(lake.storage, name)
+        if repair:
+            done = mend_log(lake.storage, name) if sealed else []
+            if not sealed:
+                wrong = seal_log(lake.storage, name)
+                done = [] if wrong else ["another program had written to it; sealed as it stands"]
+            if done and readable(lake.storage, name):
+                yield Finding("damaged log", where, "; ".join(done), repaired=True)
+                return
+            yield Finding("damaged log", where, todo=_log_anew(lake, name))
+        else:
+            yield Finding("damaged log", where, todo=_repair(lake))
+        return
+    except TornLog:
+        if repair and (done := mend_log(lake.storage, name)) and readable(lake.storage, name):
+            yield Finding("damaged log", where, "; ".join(done), repaired=True)
+            return
     for version, last in torn_entries(lake.storage, name):
         path = log_entry(name, version)
         if not last:
@@ -117,7 +174,6 @@ def _log(lake: Lake, name: str, *, repair: bool) -> Iterator[Finding]:
         lake.snapshot(lake.table(name))
     except (TornLog, DeltaError) as error:
         said = str(error).splitlines()[0].partition(". otzyv doctor")[0][:MOST_SAID]
-        where = lake.storage.at(f"{name}/_delta_log")
         yield Finding("unreadable log", where, todo=f"{_log_anew(lake, name)} ({said})")
 
 
@@ -275,6 +331,22 @@ def _artefacts(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
         done = f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}" if there and repair else ""
         todo = f"otzyv fit {model.name} --lake {lake.uri} --from {on['from']} --to {on['to']}"
         yield Finding("wrong bytes" if there else "missing file", lake.storage.at(path), done, todo)
+
+
+def _identities(lake: Lake, *, repair: bool, deep: bool) -> Iterator[Finding]:
+    """What tells what a fingerprint stands for and is not as it was. One bit is turned round, else it lies aside:
+    nothing computed depends on it.
+    """
+    for path in lake.storage.files(IDENTITIES) if deep else ():
+        fingerprint = path.rpartition("/")[2].removesuffix(".json")
+        if hashlib.sha256(lake.storage.read(path)).hexdigest() == fingerprint:
+            continue
+        if repair:
+            done = mend_named(lake.storage, path, fingerprint)
+            done = done or f"moved to {lake.storage.move(path, f'{ASIDE}/{path}')}"
+            yield Finding("wrong bytes", lake.storage.at(path), done, repaired=True)
+        else:
+            yield Finding("wrong bytes", lake.storage.at(path), todo=_repair(lake))
 
 
 def _loose(lake: Lake, *, repair: bool, grace: float) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import pyarrow as pa
+from deltalake import Schema
 
 from schemas.table import Column, Table
 from schemas.tables import ATTACHMENTS, REVIEWS, TABLES
@@ -15,7 +16,7 @@ from tasks.lake import constants, releases
 from tasks.lake.constants import Constants
 from tasks.lake.frame import Pool, attached, joined, per_review
 from tasks.lake.releases import Release
-from tasks.lake.snapshot import DataFile, Snapshot, open_newest, open_snapshot, read_batches, read_table
+from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
 from tasks.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ class Lake:
         """The definition of a table of this lake; an extractor's is read off the table itself."""
         if name in TABLES:
             return TABLES[name]
-        handle = open_newest(self.storage, name)
-        if handle is None:
+        state = open_state(self.storage, name)
+        if state is None:
             raise LookupError(f"no table {name!r} in {self.uri}; there are: {', '.join(self.tables())}")
-        fields = pa.schema(handle.schema().to_arrow())
+        fields = pa.schema(Schema.from_json(state.definition).to_arrow())
         columns = tuple(Column(name=f.name, type=f.type, doc="", required=not f.nullable) for f in fields)
         keys = tuple(key for key in ("review_id", "position") if key in fields.names)
-        return Table(name=name, row=handle.metadata().description or "", columns=columns, keys=keys)
+        return Table(name=name, row=state.description, columns=columns, keys=keys)
 
     def tables(self) -> tuple[str, ...]:
         """The names of the tables that are there."""

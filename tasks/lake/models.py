@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,12 +15,13 @@ import pyarrow as pa
 from schemas.tables import MODELS
 from tasks.lake.publish import commit, write_file
 from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from tasks.lake.storage import DamagedFile, Storage
 
 State = Literal["candidate", "current", "retired"]
 Result = TypeVar("Result")
 
 
+IDENTITIES = "fingerprints"
 STALE = "reviews_forgotten_since"
 """Where ``fitted_on`` notes the day on which reviews that a fit may have learned from were forgotten."""
 
@@ -50,7 +52,29 @@ def artefact_path(sha256: str) -> str:
 
 def identity_path(fingerprint: str) -> str:
     """Where a lake keeps what a fingerprint was made of, so that a later one can be told from it."""
-    return f"fingerprints/{fingerprint}.json"
+    return f"{IDENTITIES}/{fingerprint}.json"
+
+
+def artefact(storage: Storage, sha256: str) -> bytes:
+    """What a fit learned. Raises FileNotFoundError, and DamagedFile if it is not what was written."""
+    return checked(storage, artefact_path(sha256), sha256)
+
+
+def identity(storage: Storage, fingerprint: str) -> str | None:
+    """What a fingerprint was made of, as JSON; None where the lake does not tell. Raises DamagedFile."""
+    path = identity_path(fingerprint)
+    return checked(storage, path, fingerprint).decode() if storage.exists(path) else None
+
+
+def checked(storage: Storage, path: str, sha256: str) -> bytes:
+    """The bytes of a file that is named by their sha256."""
+    data = storage.read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedFile(
+            f"{storage.at(path)}: its {len(data)} bytes are not those that were written; "
+            f"`otzyv doctor --deep --lake {storage.uri}` tells what mends it"
+        )
+    return data
 
 
 def behind(storage: Storage, fingerprints: Iterable[str]) -> set[str]:
@@ -59,11 +83,11 @@ def behind(storage: Storage, fingerprints: Iterable[str]) -> set[str]:
     Raises FileNotFoundError where the lake does not tell it of one of them.
     """
     found = left = set(fingerprints)
-    texts = [storage.read(identity_path(each)) for each in left]
+    texts = [checked(storage, identity_path(each), each).decode() for each in left]
     while left:
-        left = {sha for text in texts for sha in _SHA256.findall(text.decode())} - found
+        left = {sha for text in texts for sha in _SHA256.findall(text)} - found
         found = found | left
-        texts = [storage.read(path) for each in left if storage.exists(path := identity_path(each))]
+        texts = [text for each in left if (text := identity(storage, each)) is not None]
     return found
 
 

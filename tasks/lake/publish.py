@@ -25,16 +25,20 @@ from schemas.table import Table
 from tasks.lake.snapshot import (
     ACTIONS,
     COMMIT,
+    SEAL,
     STATISTICS,
     DataFile,
     Snapshot,
     WriteFailed,
+    after,
     committed,
     create_table,
+    define,
     log_entry,
     open_delta,
     open_snapshot,
     read_commit,
+    seal,
 )
 from tasks.lake.storage import Storage, Written
 
@@ -274,7 +278,9 @@ def _transact(
     handle = open_delta(storage, snapshot)
     schema = handle.schema()
     if missing := _missing(schema, snapshot.table):
-        told = CommitProperties({COMMIT: uuid.uuid4().hex, ACTIONS: "1"}, max_commit_retries=0)
+        told = CommitProperties(
+            {COMMIT: uuid.uuid4().hex, ACTIONS: "1", SEAL: _widened(snapshot, missing)}, max_commit_retries=0
+        )
         handle.alter.add_columns(missing, commit_properties=told)
         storage.sync(log_entry(snapshot.table.name, snapshot.version + 1))
         raise _ColumnsAdded
@@ -283,8 +289,22 @@ def _transact(
         mode="append",
         schema=schema,
         partition_by=[snapshot.table.partition] if snapshot.table.partition else [],
-        commit_properties=CommitProperties({COMMIT: name, ACTIONS: str(len(actions))}, max_commit_retries=0),
+        commit_properties=CommitProperties(
+            {
+                COMMIT: name,
+                ACTIONS: str(len(actions)),
+                SEAL: seal(snapshot.definition, after(snapshot, removed, staged)),
+            },
+            max_commit_retries=0,
+        ),
     )
+
+
+def _widened(snapshot: Snapshot, missing: Sequence[Field]) -> str:
+    """The seal of a table with these columns beside those it has."""
+    told = json.loads(snapshot.definition)
+    fields = [*told["fields"], *(json.loads(field.to_json()) for field in missing)]
+    return seal(define(fields, told["partition"], told["description"], told["configuration"]), snapshot.files)
 
 
 def _missing(schema: Schema, table: Table) -> list[Field]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.table import Table
@@ -24,6 +25,10 @@ T = TypeVar("T")
 
 class TornLog(RuntimeError):
     """An entry of a table's log is empty, cut off or gone: rows would be missing without a word."""
+
+
+class BrokenSeal(TornLog):
+    """What a table's log tells is not what was written: a bit was flipped, or another program has written to it."""
 
 
 class CorruptFile(RuntimeError):
@@ -64,6 +69,8 @@ class Snapshot:
     table: Table
     version: int
     files: tuple[DataFile, ...]
+    definition: str = ""
+    """The table's columns and settings in its log, as ``define`` writes them."""
 
     def of(self, day: date | None) -> tuple[DataFile, ...]:
         return tuple(file for file in self.files if file.day == day)
@@ -82,12 +89,66 @@ STATISTICS = ("run_key", "fingerprint")
 """The only columns with statistics in the log: nothing personal may stand there."""
 
 
-COMMIT, ACTIONS = "otzyv.commit", "otzyv.actions"
-"""What a commit of ours says of itself: a name that no other has, and how many files it adds and removes."""
+COMMIT, ACTIONS, SEAL = "otzyv.commit", "otzyv.actions", "otzyv.seal"
+"""What a commit of ours says of itself: a name that no other has, how many files it adds and removes, and the seal of
+all that the table holds after it. Every reader compares that with what it has read, be it from entries or a checkpoint.
+"""
 
 
 TABLES_KNOWN = 64
 """Of how many tables a process remembers which files their logs name."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a table's log tells: its data files, and its definition as ``define`` writes it."""
+
+    files: tuple[DataFile, ...]
+    definition: str
+
+    @property
+    def description(self) -> str:
+        return json.loads(self.definition)["description"] or ""
+
+
+def define(
+    fields: Iterable[Mapping[str, Any]],
+    partition: Sequence[str],
+    description: str | None,
+    configuration: Mapping[str, str | None],
+) -> str:
+    """A table's columns and settings as JSON."""
+    said = {
+        "type": "struct",
+        "fields": list(fields),
+        "partition": list(partition),
+        "description": description,
+        "configuration": dict(configuration),
+    }
+    return json.dumps(said)
+
+
+def seal(definition: str, files: Iterable[DataFile]) -> str:
+    """Of all that a table holds: 64 hex digits. A sum of digests, so that a change of it is known from the change."""
+    return as_seal(definition_digest(definition) + sum(map(file_digest, files)))
+
+
+def as_seal(total: int) -> str:
+    return f"{total % 2**256:064x}"
+
+
+def definition_digest(definition: str) -> int:
+    told = json.loads(definition)
+    told["fields"].sort(key=lambda field: str(field["name"]))  # columns that are added do not always come last
+    return _digest(told)
+
+
+def file_digest(file: DataFile) -> int:
+    return _digest([file.path, file.size, file.rows, str(file.day), file.run_key, file.fingerprint])
+
+
+def _digest(said: object) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +162,30 @@ class _Log:
 
 def open_snapshot(storage: Storage, table: Table) -> Snapshot:
     """A table as it stands. Raises TornLog if an entry of its log is empty or not whole."""
-    found = _read(storage, table.name, lambda log: Snapshot(table, log.version, _files(storage, table, log)))
-    return found or Snapshot(table, -1, ())
+    found = _read(storage, table.name, lambda log: (log.version, _state(storage, table.name, log)))
+    return Snapshot(table, found[0], found[1].files, found[1].definition) if found else Snapshot(table, -1, ())
 
 
-def open_newest(storage: Storage, name: str) -> DeltaTable | None:
-    """deltalake's own view of a table as it stands; None where there is none. Raises TornLog."""
-    return _read(storage, name, lambda log: _open(storage, name, log.version))
+def open_state(storage: Storage, name: str) -> State | None:
+    """What a table's log tells as it stands; None where there is none. Raises TornLog."""
+    return _read(storage, name, lambda log: _state(storage, name, log))
 
 
 def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
-    """deltalake's own view of a table at the snapshot's version, for one thread. Raises DeltaError if it is gone."""
+    """deltalake's own view of a table at the snapshot's version, for one thread, if it is the snapshot's own.
+
+    Raises DeltaError if it is gone.
+    """
     name = snapshot.table.name
-    found = _read(storage, name, lambda _: _open(storage, name, snapshot.version))
+
+    def opened(_: _Log) -> DeltaTable:
+        handle = _open(storage, name, snapshot.version)
+        told = told_by(handle, name)
+        if seal(told.definition, told.files) != seal(snapshot.definition, snapshot.files):
+            raise BrokenSeal(_broken(storage, name))
+        return handle
+
+    found = _read(storage, name, opened)
     if found is None:
         raise TableNotFoundError(f"no table {name!r} any more: {storage.at(name)}")
     return found
@@ -128,13 +200,25 @@ def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
     while log:
         try:
             return read(log)
-        except DeltaError as error:
+        except OSError:
+            raise
+        except BaseException as error:
+            # deltalake panics, which is no Exception, and raises what Arrow and json do, where a file is not its own.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             before, log = log, _read_log(storage, name)
             if log == before:
                 for damage in _damages(storage, name):
                     raise TornLog(damage) from error
-                raise
+                raise BrokenSeal(_broken(storage, name)) from error
     return None
+
+
+def _broken(storage: Storage, name: str) -> str:
+    return (
+        f"the log of table {name!r} is not as it was written: {storage.at(f'{name}/_delta_log')}. "
+        f"otzyv doctor --lake {storage.uri} says what mends it"
+    )
 
 
 def _open(storage: Storage, name: str, version: int) -> DeltaTable:
@@ -143,7 +227,6 @@ def _open(storage: Storage, name: str, version: int) -> DeltaTable:
 
 def create_table(storage: Storage, table: Table) -> Snapshot:
     """Make a table that isn't there. Of two makers at once one wins, both see the same table."""
-    statistics = ",".join(name for name in STATISTICS if name in table.names)
     refused: WriteFailed | None = None
     try:
         DeltaTable.create(
@@ -152,9 +235,8 @@ def create_table(storage: Storage, table: Table) -> Snapshot:
             mode="ignore",
             partition_by=table.partition,
             description=table.row,
-            configuration={"delta.dataSkippingStatsColumns": statistics}
-            if statistics
-            else {"delta.dataSkippingNumIndexedCols": "0"},
+            configuration=_configuration(table),
+            commit_properties=CommitProperties({SEAL: seal(_defined(table), ())}),
             storage_options=storage.options,
         )
     except (OSError, DeltaError) as error:
@@ -163,6 +245,17 @@ def create_table(storage: Storage, table: Table) -> Snapshot:
     if made.version < 0 and refused:
         raise refused
     return made
+
+
+def _configuration(table: Table) -> dict[str, str | None]:
+    statistics = ",".join(name for name in STATISTICS if name in table.names)
+    return {"delta.dataSkippingStatsColumns": statistics} if statistics else {"delta.dataSkippingNumIndexedCols": "0"}
+
+
+def _defined(table: Table) -> str:
+    """A table's definition as its log will tell it once it is made."""
+    fields = json.loads(Schema.from_arrow(table.arrow).to_json())["fields"]
+    return define(fields, [table.partition] if table.partition else [], table.row, _configuration(table))
 
 
 def log_entry(table: str, version: int) -> str:
@@ -186,9 +279,10 @@ def published_in(storage: Storage, path: str) -> int | None:
     for entry in reversed(storage.files(f"{table}/_delta_log")):
         if not (found := _ENTRY.search(entry)) or found[2] != "json":
             continue
-        actions = (json.loads(line) for line in storage.read(entry).splitlines())
-        if any("add" in action and unquote(action["add"]["path"]) == inner for action in actions):
-            return int(found[1])
+        with suppress(ValueError, KeyError, TypeError):  # an entry that is damaged
+            actions = [json.loads(line) for line in storage.read(entry).splitlines()]
+            if any("add" in action and unquote(action["add"]["path"]) == inner for action in actions):
+                return int(found[1])
     return None
 
 
@@ -199,15 +293,14 @@ def logged_sizes(storage: Storage, name: str, paths: Iterable[str]) -> dict[str,
     """
     found: dict[str, int] = {}
     wanted = set(paths)
-    with suppress(DeltaError):
-        actions = pa.table(DeltaTable(storage.at(name), storage_options=storage.options).get_add_actions(flatten=True))
-        stand = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
-        found.update((f"{name}/{path}", size) for path, size in stand)
+    with suppress(TornLog):
+        state = open_state(storage, name)
+        found.update((file.path, file.size) for file in (state.files if state else ()))
     for entry in reversed(storage.files(f"{name}/_delta_log")):
         if wanted <= found.keys():
             break
         if (told := _ENTRY.search(entry)) and told[2] == "json":
-            with suppress(ValueError):  # an entry that is cut off
+            with suppress(ValueError, KeyError, TypeError, AttributeError):  # an entry that is damaged
                 added = (json.loads(line).get("add") for line in storage.read(entry).splitlines())
                 found.update((f"{name}/{unquote(add['path'])}", add["size"]) for add in added if add)
     return {path: size for path, size in found.items() if path in wanted}
@@ -279,48 +372,77 @@ def _whole(entry: bytes, version: int) -> bool:
     return told is None or int(told) == len(actions) - 1
 
 
-_FILES: dict[tuple[str, str, str | None], tuple[_Log, tuple[DataFile, ...]]] = {}
-"""By lake, table and partition: a table's log and what it names, as this process last read or wrote it."""
+_STATES: dict[tuple[str, str], tuple[_Log, State]] = {}
+"""By lake and table: a table's log and what it tells, as this process last read or wrote it."""
 _LOCK = threading.Lock()
 
 
-def _files(storage: Storage, table: Table, log: _Log) -> tuple[DataFile, ...]:
-    """The files that a log names; deltalake reads all of its entries for that, each time it opens a table."""
-    known = _FILES.get((storage.uri, table.name, table.partition))
+def _state(storage: Storage, name: str, log: _Log) -> State:
+    """What a log tells; deltalake reads all of its entries for that, each time it opens a table. Raises BrokenSeal."""
+    known = _STATES.get((storage.uri, name))
     if known and known[0] == log:
         return known[1]
-    actions = pa.table(_open(storage, table.name, log.version).get_add_actions(flatten=True)).to_pydict()
+    state = told_by(_open(storage, name, log.version), name)
+    if seal(state.definition, state.files) != _sealed(log.newest):
+        raise BrokenSeal(_broken(storage, name))
+    _remember(storage, name, log, state)
+    return state
+
+
+def _sealed(entry: bytes) -> object:
+    """The seal that a log entry bears, None where it bears none."""
+    return json.loads(entry.splitlines()[0])["commitInfo"].get(SEAL) if entry else None
+
+
+def told_by(handle: DeltaTable, name: str) -> State:
+    """What deltalake reads in a table's log."""
+    metadata = handle.metadata()
+    partition = list(metadata.partition_columns)
+    fields = json.loads(handle.schema().to_json())["fields"]
+    definition = define(fields, partition, metadata.description, metadata.configuration)
+    actions = pa.table(handle.get_add_actions(flatten=True)).to_pydict()
     keys = _constant(actions, "run_key")
     prints = _constant(actions, "fingerprint")
-    days = actions.get(f"partition.{table.partition}", [None] * len(actions["path"]))
+    days = actions.get(f"partition.{partition[0]}") if partition else None
     files = tuple(
-        DataFile(f"{table.name}/{path}", size, rows, day, key, fingerprint)
+        DataFile(f"{name}/{path}", size, rows, day, key, fingerprint)
         for path, size, rows, day, key, fingerprint in zip(
-            actions["path"], actions["size_bytes"], actions["num_records"], days, keys, prints, strict=True
+            actions["path"],
+            actions["size_bytes"],
+            actions["num_records"],
+            days or [None] * len(actions["path"]),
+            keys,
+            prints,
+            strict=True,
         )
     )
-    _remember(storage, table, log, files)
-    return files
+    return State(files, definition)
 
 
-def _remember(storage: Storage, table: Table, log: _Log, files: tuple[DataFile, ...]) -> None:
-    place = (storage.uri, table.name, table.partition)
+def _remember(storage: Storage, name: str, log: _Log, state: State) -> None:
+    place = (storage.uri, name)
     with _LOCK:
-        _FILES.pop(place, None)  # the newest goes to the end, so that the first is the one to forget
-        _FILES[place] = log, files
-        while len(_FILES) > TABLES_KNOWN:
-            del _FILES[next(iter(_FILES))]
+        _STATES.pop(place, None)  # the newest goes to the end, so that the first is the one to forget
+        _STATES[place] = log, state
+        while len(_STATES) > TABLES_KNOWN:
+            del _STATES[next(iter(_STATES))]
 
 
 def committed(
     storage: Storage, before: Snapshot, name: str, removed: Iterable[DataFile], added: Iterable[DataFile]
 ) -> None:
     """Note what a table holds after the commit of that name, so that opening it need not read the log's entries."""
-    gone = {file.path for file in removed}
+    files = after(before, removed, added)
     with suppress(OSError, TornLog):  # it is made: what else is wrong, the next to open the table will tell
         log = _read_log(storage, before.table.name)
         if log and log.version == before.version + 1 and name.encode() in log.newest:
-            _remember(storage, before.table, log, (*added, *(file for file in before.files if file.path not in gone)))
+            _remember(storage, before.table.name, log, State(files, before.definition))
+
+
+def after(before: Snapshot, removed: Iterable[DataFile], added: Iterable[DataFile]) -> tuple[DataFile, ...]:
+    """A table's files once these were taken out and put in."""
+    gone = {file.path for file in removed}
+    return (*added, *(file for file in before.files if file.path not in gone))
 
 
 def _constant(actions: dict[str, list[Any]], column: str) -> list[str | None]:

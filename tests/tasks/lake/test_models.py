@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from schemas.checks import check
 from schemas.tables import MODELS
 from tasks.lake import Lake
 from tasks.lake.models import NoModel, add, artefact_path, behind, current, identity_path, promote
-from tasks.lake.storage import Storage
+from tasks.lake.storage import DamagedFile, Storage
 
 
 @pytest.fixture
@@ -65,12 +66,21 @@ def test_fits_and_promotions_at_once_leave_one_current_and_lose_none(storage: St
 
 
 def test_what_a_fingerprint_was_made_of_is_followed_to_its_end(storage: Storage) -> None:
-    for made, of in (("a", "b"), ("b", "cd")):
-        told = {"settings": [["reads", sha * 64] for sha in of]}
-        storage.write(identity_path(made * 64), json.dumps(told).encode())
-    assert behind(storage, ["a" * 64]) == {sha * 64 for sha in "abcd"}
+    def note(reads: list[str]) -> str:
+        told = json.dumps({"settings": [["reads", sha] for sha in reads]}).encode()
+        storage.write(identity_path(sha := hashlib.sha256(told).hexdigest()), told)
+        return sha
+
+    ends = ["c" * 64, "d" * 64]
+    between = note(ends)
+    first = note([between])
+    assert behind(storage, [first]) == {first, between, *ends}
     with pytest.raises(FileNotFoundError):
-        behind(storage, ["a" * 64, "c" * 64])
+        behind(storage, [first, "c" * 64])
+    path = identity_path(first)
+    storage.write(path, storage.read(path).replace(b"reads", b"seads"))
+    with pytest.raises(DamagedFile, match=path):
+        behind(storage, [first])
 
 
 def test_errors_say_what_there_is(storage: Storage) -> None:

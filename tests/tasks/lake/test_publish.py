@@ -230,7 +230,7 @@ def test_a_log_that_is_shortened_while_it_is_read_is_read_again(
         shorten_log(lake, CLEAN_TEXT)
         raise DeltaError("an entry is not there")
 
-    snapshots._FILES.clear()
+    snapshots._STATES.clear()
     opened = Mock(wraps=DeltaTable, side_effect=shortened)
     with patch.object(snapshots, "DeltaTable", opened):
         assert opening(storage, snapshot) == before
@@ -259,7 +259,7 @@ def test_what_a_process_knows_of_its_commits_is_what_their_log_tells(storage: St
         for table, files in ((CLEAN_TEXT, (1, 2, 2, 3, 3)[seed - 1]), (RUNS, seed)):
             with patch.object(snapshots, "DeltaTable", side_effect=AssertionError("the log was read")):
                 known = open_snapshot(storage, table)
-            snapshots._FILES.pop((storage.uri, table.name, table.partition))
+            snapshots._STATES.pop((storage.uri, table.name))
             told = open_snapshot(storage, table)
             assert (known.version, set(known.files), len(known.files)) == (told.version, set(told.files), files)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from statistics import median
 
 import numpy as np
@@ -98,12 +99,15 @@ def _statuses(limits: Limits, table: str, figures: Metrics) -> Iterator[str]:
 def _labels(limits: Limits, table: str, now: Metrics, before: Metrics) -> Iterator[str]:
     for column in _labelled(now) & _labelled(before):
         shares, former = _shares(column, now), _shares(column, before)
-        moved = sum(abs(shares.get(label, 0.0) - former.get(label, 0.0)) for label in {*shares, *former}) / 2
+        # In exact numbers: else rounding, in the order of a set, would decide at the limit, and go beyond one of 1.
+        none = Fraction(0)
+        apart = sum((abs(shares.get(label, none) - former.get(label, none)) for label in {*shares, *former}), none)
+        moved = float(apart / 2)
         if moved > limits.labels:
-            most = max(shares, key=lambda label: abs(shares[label] - former.get(label, 0.0)))
+            most = max(shares, key=lambda label: abs(shares[label] - former.get(label, none)))
             yield (
                 f"{table}: {moved:.0%} of the rows have another {column} than before "
-                f"({most}: {former.get(most, 0.0):.0%}, now {shares[most]:.0%})"
+                f"({most}: {float(former.get(most, none)):.0%}, now {float(shares[most]):.0%})"
             )
 
 
@@ -113,8 +117,8 @@ def _labelled(figures: Metrics) -> set[str]:
     return {head for head in heads if head != "status" and f"{head}.mean" not in figures}
 
 
-def _shares(column: str, figures: Metrics) -> dict[str, float]:
-    counts = {name.partition(".")[2]: count for name, count in figures.items() if name.startswith(f"{column}.")}
+def _shares(column: str, figures: Metrics) -> dict[str, Fraction]:
+    counts = {name.partition(".")[2]: Fraction(n) for name, n in figures.items() if name.startswith(f"{column}.")}
     total = sum(counts.values())
     return {label: count / total for label, count in counts.items()}
 

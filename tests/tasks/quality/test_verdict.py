@@ -44,6 +44,17 @@ def test_what_is_beyond_a_limit_is_told_with_its_figures(figures: dict[str, floa
     assert said({**GOOD, **figures}, limits=Limits.model_validate({limit: 1.0})) == "", "a limit of 1 is none"
 
 
+def test_labels_that_are_all_others_are_not_beyond_a_limit_of_1() -> None:
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        now, before = (
+            {f"label.{c}": float(n) for c, n in zip(labels, random.integers(1, 99, 4), strict=True)}
+            for labels in ("abcd", "efgh")
+        )
+        none = Limits(labels=1, not_ok=1, empty=1, fallen=1)
+        assert said({"rows": 200.0, **now}, {"rows": 200.0, **before}, limits=none) == "", seed
+
+
 def test_a_day_that_shrinks_is_held_although_the_days_before_were_small() -> None:
     assert "readers see now 200" in said({"rows": 20.0}, GOOD, (10, 12))
     assert said({"rows": 20.0}, {"rows": 30.0}, (10, 12)) == ""

@@ -86,7 +86,7 @@ def _flac(data: bytes) -> Piece:
     """By STREAMINFO (RFC 9639, 8.2): 20 bits of the rate, and 36 of how many frames, 0 where the writer didn't know."""
     rate = int.from_bytes(data[18:21], "big") >> 4
     frames = int.from_bytes(data[21:26], "big") & 0xF_FFFF_FFFF
-    seconds = frames / rate if frames and rate else None
+    seconds = frames / rate if frames and rate and _FLAC.match(data) else None
     return Piece(data, "flac", fast=seconds is not None, seconds=seconds, at_least=seconds)
 
 

@@ -115,6 +115,7 @@ def test_reading_in_blocks_changes_nothing(frames: int, rate: int, seed: int) ->
         (b"OggS" + bytes(64), "unsupported"),
         (b"OggS" + bytes(24) + b"OpusHead" + bytes(64), "undecodable"),
         (written(tone(440, 1, 16_000), 16_000, "AU", "PCM_16"), "unsupported"),
+        (b"fLaC" + bytes(range(256)) * 20, "undecodable"),
         (wav(channels=0), "undecodable"),
         (wav(channels=1000), "unsupported"),
         (wav(channels=65_535), "undecodable"),

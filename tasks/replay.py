@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -110,6 +111,8 @@ def _read_again(
         return True
     name = str(row["source"])
     file = name.rpartition("//")[2]
+    log = json.loads(row["context"] or "{}").get("log")  # by which reviews of a Delta table are known
+    came_from = name.removesuffix(file) + (log or file)
     kept = Kept(file, row["offset"], row["raw"], row["raw_sha256"], row["context"])
     try:
         found = again(
@@ -131,6 +134,6 @@ def _read_again(
             refusals += 1
             counts["quarantined"] += 1
             tally.refuse(item)
-        elif not incoming.take(item, SourceFile(root_of(source.path or "."), file, ""), name):
+        elif not incoming.take(item, SourceFile(root_of(source.path or "."), file, ""), came_from):
             counts["suppressed"] += 1
     return not refusals

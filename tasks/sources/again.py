@@ -81,8 +81,20 @@ def _alone(
 
 
 def _utf8(raw: bytes, encoding: str | None) -> bytes:
+    """Kept bytes as UTF-8. Those that are not stay as they are, so that they are refused again, where no encoding tells
+    what they are, and where they were read in another one already: FF then stands for what that one does not have.
+    """
+    rest = raw.replace(b"\xff", b"")
+    if encoding is None or _decoded(raw, "utf-8") is not None:
+        return raw
+    if not rest.isascii() and _decoded(rest, "utf-8") is not None:
+        return raw
+    text = _decoded(raw, encoding)
+    return raw if text is None else text.encode()
+
+
+def _decoded(raw: bytes, encoding: str) -> str | None:
     try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode(encoding, "replace").encode() if encoding else raw
-    return raw
+        return raw.decode(encoding)
+    except UnicodeError:
+        return None

@@ -83,6 +83,7 @@ def parsed(
             yield record
         except Fault as fault:
             context = {**(row.layout or {}), **({"given": dict(file.given)} if file.given else {})}
+            context |= {"log": file.log} if file.log else {}
             yield refuse(file.name, row.offset, fault, row.raw, row.sha256, context)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from schemas.tables import ATTACHMENTS
 from tasks.lake.blobs import blob_path, put_blob
 from tasks.lake.storage import Storage
+from tasks.lake.upsert import CONTENT
 from tasks.sources import AttachmentRef
 from tasks.sources.attachments import Attachment
 from tasks.sources.web import Web
@@ -20,8 +21,6 @@ AT_ONCE = 4
 """How many files are fetched at the same time."""
 SETTLED = frozenset({"too large", "empty file", "no known type", "another kind"})
 """Reasons that a file itself gave: it is not fetched again for a record that has not changed."""
-CONTENT = ("kind", "content_sha256", "bytes", "media_type", "status", "reason")
-"""What fetching a file tells of it."""
 WAITING = ATTACHMENTS.arrow.append(pa.field("record", pa.int64()))
 """Rows of ``attachments`` with the number of the record that has them."""
 
@@ -59,7 +58,8 @@ class OnTheWeb:
         for ref, row in self._waiting:
             if row["record"] in records:
                 there = held.get((row["review_id"], row["position"]))
-                if there is None:
+                # Attachments of another state of the review: a run died before it brought in the review itself.
+                if there is None or there["source_sha256"] != row["source_sha256"]:
                     missing.append((ref, row))
                 else:
                     rows.append(row | {name: there[name] for name in CONTENT})

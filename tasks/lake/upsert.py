@@ -234,14 +234,15 @@ def _stays(file: str, seen: Seen | None) -> bool:
     return not owns(None, file)  # a source that has got a name takes over what it brought before it had one
 
 
-_CONTENT = ("kind", "content_sha256", "bytes", "media_type", "status", "reason")
+CONTENT = ("kind", "content_sha256", "bytes", "media_type", "status", "reason")
 """What the lake has of an attached file, beside where the record names it."""
 
 
 def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) -> tuple[pa.Table, int]:
     """The attachments' rows, with what the lake has of files that were not found now; and how many these are.
 
-    It is told by the name that the review gives it, or of the same record by its place.
+    It is told by the name that the review gives it, or of the same record by its place: a URL is kept without its
+    query, so that it may stand for several files.
     """
     lost = pc.or_(pc.equal(rows["status"], "missing"), pc.equal(rows["bytes"], 0).fill_null(False))
     if not pc.any(lost).as_py():
@@ -249,18 +250,25 @@ def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) ->
     there = read_table(storage, ATTACHMENTS, before.files)
     there = there.filter(pc.is_in(there["review_id"], rows.filter(lost)["review_id"].combine_chunks()))
     unchanged = set(same.to_pylist())
+    several = {name for table in (rows, there) for name, count in _urls(table).items() if count > 1}
     held: dict[tuple[str, object], dict[str, object]] = {}
     for row in there.filter(pc.equal(there["status"], "ok")).to_pylist():
-        if row["uri"] is not None:
+        if row["uri"] is not None and (row["review_id"], row["uri"]) not in several:
             held[row["review_id"], row["uri"]] = row
         elif row["review_id"] in unchanged:
             held[row["review_id"], row["position"]] = row
     found, count = [], 0
     for row in rows.filter(lost).to_pylist():
         known = held.get((row["review_id"], row["uri"])) or held.get((row["review_id"], row["position"]))
-        found.append(row | {name: known[name] for name in _CONTENT} if known else row)
+        found.append(row | {name: known[name] for name in CONTENT} if known else row)
         count += known is not None
     return pa.concat_tables([rows.filter(pc.invert(lost)), pa.Table.from_pylist(found, schema=rows.schema)]), count
+
+
+def _urls(rows: pa.Table) -> Counter[tuple[str, str]]:
+    """How often a review names the same URL, as far as URLs are kept."""
+    names = zip(rows["review_id"].to_pylist(), rows["uri"].to_pylist(), strict=True)
+    return Counter((review_id, uri) for review_id, uri in names if uri is not None and "://" in uri)
 
 
 def _days(rows: pa.Table) -> set[date]:

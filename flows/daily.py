@@ -23,6 +23,7 @@ from tasks.lake.publish import EmptyDay
 from tasks.missing_day import missing_day
 from tasks.plan import plan
 from tasks.sources import NothingThereError, SourceError, files
+from tasks.sources.web import FetchFailed
 
 
 class DaysFailed(RuntimeError):
@@ -86,7 +87,7 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         elif days := [day for day in window if _there(source.path, day)]:
             ingest(lake, source, settings.key(lake), days)
         return []
-    except (IngestFailed, SourceNotWhole) as failure:
+    except (IngestFailed, SourceNotWhole, FetchFailed) as failure:
         return [str(failure)]
     except (SourceError, EmptyDay) as failure:
         if "{day}" not in source.path:
@@ -99,7 +100,7 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         try:
             if _there(source.path, day):
                 ingest(lake, source, settings.key(lake), [day])
-        except (SourceError, IngestFailed) as failure:
+        except (SourceError, IngestFailed, FetchFailed) as failure:
             failed.append(str(failure))
     return failed
 

@@ -752,7 +752,7 @@ def quarantine(
 @lake_option
 @_refused
 @click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many records.")
-@click.option("--unredacted", is_flag=True, help="Show phone numbers and e-mail addresses as well.")
+@click.option("--unredacted", is_flag=True, help="Show the personal data in their texts as well.")
 @json_option
 def show_refused(
     lake: str,

@@ -13,7 +13,7 @@ from typing import Any
 
 ENCODINGS = ("utf-8", "cp1251", "utf-16-le", "utf-16-be", "koi8-r", "cp866")
 """What a record that is no UTF-8 may be written in, of those that exports of Russian sites are."""
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 DISTINCT = 6
 """So many characters of an id are not some number or word of another record by chance."""
 

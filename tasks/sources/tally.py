@@ -28,7 +28,7 @@ class Reason:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts records, taken or refused, as they are read. Those that nobody may be told of are not among them."""
+    """Counts records as they are read; of those refused not the ones that nobody may be told of."""
 
     records: Counter[str] = field(default_factory=Counter)
     """By the name of their file."""

@@ -52,14 +52,14 @@ class OnTheWeb:
         ``known``: rows that the lake has of records that have not changed; their files are not fetched again. Raises
         FetchFailed.
         """
-        held = {(row["review_id"], row["position"]): row for row in known.to_pylist() if self._stands(row)}
+        held = {(row["review_id"], row["position"]): row for row in known.to_pylist()}
         rows: list[dict[str, Any]] = []
         missing: list[tuple[AttachmentRef, dict[str, Any]]] = []
         for ref, row in self._waiting:
             if row["record"] in records:
                 there = held.get((row["review_id"], row["position"]))
                 # Attachments of another state of the review: a run died before it brought in the review itself.
-                if there is None or there["source_sha256"] != row["source_sha256"]:
+                if not there or there["source_sha256"] != row["source_sha256"] or not self._stands(there):
                     missing.append((ref, row))
                 else:
                     rows.append(row | {name: there[name] for name in CONTENT})

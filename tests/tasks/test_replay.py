@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from tasks.ingest import Source, ingest
@@ -194,6 +195,25 @@ def test_any_mixture_replayed_is_what_the_source_would_have_brought(tmp_path: Pa
         good = {f"{form}r{n}" for form in "jc" for n, star in enumerate(stars) if 1 <= star <= 5}
         assert good <= texts(lakes[0]).keys()
         assert {each: texts(lakes[0])[each] for each in good} == texts(lakes[1])
+
+
+def test_a_byte_that_its_encoding_lacks_makes_no_mojibake_of_a_record(place: Otzyv) -> None:
+    line = json.dumps(review("a", "Игра отличная, спасибо"), ensure_ascii=False).encode("cp1251")
+    (place.source / "a.jsonl").write_bytes(line.replace(b"\xff", b"\xff\x98", 1) + b"\n")
+    short = json.dumps(review("b", "да"), ensure_ascii=False)
+    (place.source / "b.jsonl").write_bytes(short.encode("cp1251") + b"\n")
+    bring(place, refused_share=1.0)
+    done = again(place, encoding="cp1251")
+    assert (done.accounting.accepted, done.accounting.quarantined, done.left) == (1, 1, 1)
+    assert texts(place) == {"b": "да"}
+
+
+def test_a_replayed_row_of_a_delta_table_is_of_its_log(place: Otzyv) -> None:
+    rows = {"review_id": ["a"], "created_at": ["01/03/2026"], "text": ["да"]}
+    write_deltalake(str(place.source / "table"), pa.table(rows))
+    bring(place, name="stepik", refused_share=1.0)
+    assert again(place, dates="day first").left == 1
+    assert place.opened().read(REVIEWS)["source_file"].to_pylist() == ["stepik//table/_delta_log"]
 
 
 STARS = {"review_id": "id", "rating": "stars"}

@@ -26,6 +26,8 @@ WHOLE = json.dumps({"review_id": "r", "author": AUTHOR, "text": "x" * 99}, ensur
         WHOLE[:-20].decode().encode("cp1251"),
         b'{"review_id": 17, "text": "\\ud800"}',
         b"17,cut",
+        b"17|cut",
+        b'r|"' + AUTHOR.replace('"', '""').encode() + b'"|too|many|cells',
     ],
 )
 def test_a_forgotten_record_is_known_however_it_is_broken(raw: bytes) -> None:

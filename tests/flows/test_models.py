@@ -102,7 +102,7 @@ def test_a_broken_record_of_an_adapted_encoder_is_told_and_takes_no_other_extrac
     verified = otzyv("verify")
     assert verified.exit_code == 1
     assert f"text_mine: unavailable ({said}" in verified.output
-    for needs_none in (("maintain",), ("releases",), ("doctor",), ("forget", "--review", "a")):
+    for needs_none in (("maintain",), ("releases",), ("doctor",), ("forget", "--review", "a", "--yes")):
         assert CliRunner().invoke(main, [*needs_none, "--lake", lake.uri]).exit_code == 0
 
 

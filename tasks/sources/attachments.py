@@ -79,7 +79,7 @@ def take(ref: AttachmentRef, stream: Readable, into: BinaryIO | None = None) -> 
 
     Refused as of no known type, as of another kind than the record says, as empty, and as too large (``LIMITS``).
     """
-    piece, size, digest = stream.read(_PIECE), 0, hashlib.sha256()
+    piece, size, digest = _head(stream), 0, hashlib.sha256()
     found = sniff(piece)
     if found is None:
         return without(ref.kind, "no known type" if piece else "empty file")
@@ -95,6 +95,14 @@ def take(ref: AttachmentRef, stream: Readable, into: BinaryIO | None = None) -> 
             into.write(piece)
         piece = stream.read(_PIECE)
     return Attachment(kind, "ok", None, media_type, size, digest.hexdigest())
+
+
+def _head(stream: Readable) -> bytes:
+    """The first bytes, as many as are looked at: a host may hand them over few at a time."""
+    head = bytearray()
+    while len(head) < _PIECE and (piece := stream.read(_PIECE - len(head))):
+        head += piece
+    return bytes(head)
 
 
 def without(kind: str, reason: str, media_type: str | None = None) -> Attachment:

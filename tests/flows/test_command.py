@@ -110,7 +110,11 @@ WRONG = {
         "nowhere is not there; a source is",
     ),
     "no such day": (["run", "--source", "SOURCE/{day}.jsonl", "--lake", "LAKE"], 1, "no such path for any day"),
-    "source of no known kind": (["run", "--source", "SOURCE/notes.txt", "--lake", "LAKE"], 1, "files end in .csv, .tsv, "),
+    "source of no known kind": (
+        ["run", "--source", "SOURCE/notes.txt", "--lake", "LAKE"],
+        1,
+        "files end in .csv, .tsv, ",
+    ),
     "models of an odd place": (["models", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
     "lake at an odd place": (["run", "--source", "SOURCE", "--lake", "ftp://x"], 2, "a folder or s3://bucket/path"),
     "lake without a name": (["plan", "--lake", ""], 2, "a folder or s3://bucket/path"),

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files
+from tasks.sources.attachments import take
+from tests.tasks.extractors.contents import audio, image
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"sound" * 10
@@ -182,3 +184,15 @@ def test_files_beyond_the_limit_are_too_large(source: SourceFile, head: bytes, m
         found = fetch(source, AttachmentRef("other", "big"))
         assert (found.status, found.bytes_len) == (status, size)
         assert (found.sha256 is None) == (status == "too_large")
+
+
+def test_what_a_file_is_does_not_depend_on_how_few_bytes_come_at_a_time() -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(7, size or 7))
+
+    for data in (audio("WAV"), b"\0" * 5_000 + audio("MP3"), image("PNG"), b"neither"):
+        whole, slow = io.BytesIO(), io.BytesIO()
+        ref = AttachmentRef("other", "a")
+        assert take(ref, Slow(data), slow) == take(ref, io.BytesIO(data), whole)
+        assert slow.getvalue() == whole.getvalue()

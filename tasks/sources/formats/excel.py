@@ -40,7 +40,8 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
         read.append(sheet)
         at = {ours: names.index(theirs) for ours, theirs in chosen.items()}
         for row in cells:
-            found = {ours: row[i] if i < len(row) else "" for ours, i in at.items()}
+            cells_of = {ours: row[i] if i < len(row) else "" for ours, i in at.items()}
+            found = {ours: _text(value) if ours in _TEXTS else value for ours, value in cells_of.items()}
             row_read = _row(number, {chosen[ours]: value for ours, value in found.items() if value != ""}, found)
             yield row_read._replace(layout={"columns": asked.looked_for})
             number += 1
@@ -58,7 +59,7 @@ def _row(number: int, received: dict[str, Any], found: dict[str, Any]) -> Row:
     raw = _canonical(received).encode("utf-8", "surrogatepass")
     if len(raw) > RECORD_BYTES:
         return Row(number, raw, Fault("the record is larger than 16 MiB"))
-    return Row(number, raw, {ours: _text(value) if ours in _TEXTS else value for ours, value in found.items()})
+    return Row(number, raw, found)
 
 
 def _text(value: object) -> object:

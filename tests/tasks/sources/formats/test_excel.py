@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import random
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -11,11 +13,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
+from zoneinfo import ZoneInfo
 
 import pytest
 import xlsxwriter
 
-from tasks.sources import Notes, Record, SourceError
+from tasks.sources import Notes, Record, Refusal, SourceError
+from tasks.sources.again import Kept, again
 from tests.tasks.sources.reviews import outcome, read_bytes
 
 HEADER = ["review_id", "created_at", "text", "rating"]
@@ -121,3 +125,20 @@ def test_open_documents_are_read(tmp_path: Path) -> None:
     (found,) = read_bytes(tmp_path, sink.getvalue(), ending=".ods")
     assert isinstance(found, Record)
     assert found.text == "Отлично & просто"
+
+
+def test_a_refused_row_is_read_again_as_it_was_read_first(tmp_path: Path) -> None:
+    head = ["review_id", "text", "created_at", "rating"]
+
+    def found(rating: int) -> list[Record | Refusal]:
+        rows = [head, [17, 5, "2026-03-01", rating], ["b", 2.5, "2026-03-01", rating]]
+        return read_bytes(tmp_path, workbook({"s": rows}), ending=".xlsx")
+
+    for right, refusal in zip(found(4), found(9), strict=True):
+        assert isinstance(right, Record)
+        assert isinstance(refusal, Refusal)
+        raw = json.dumps({**json.loads(refusal.raw), "rating": 4}).encode()  # as if the rule had been fixed
+        kept = Kept("a.xlsx", refusal.offset, raw, hashlib.sha256(raw).hexdigest(), refusal.context)
+        (replayed,) = again(kept, mapping={}, timezone=ZoneInfo("UTC"))
+        assert isinstance(replayed, Record)
+        assert replayed.sha256 == right.sha256

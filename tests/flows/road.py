@@ -50,6 +50,9 @@ class _Ride(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         near: socket.socket = self.request
+        here, there = (
+            f"{host}:{port}".encode() for host, port in (self.server.server_address[:2], self.server.leads_to)
+        )
         asked = threading.Event()
         with socket.create_connection(self.server.leads_to) as far:
             self.server.open |= {near, far}
@@ -59,7 +62,7 @@ class _Ride(socketserver.BaseRequestHandler):
                 while some := near.recv(65536):
                     if self.server.loses and self.server.loses in some:
                         asked.set()
-                    far.sendall(some)
+                    far.sendall(some.replace(here, there))  # the server answers to its own Host alone
             _shut(far)
             back.join()
             self.server.open -= {near, far}

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
 from flows.backfill import STRIKES, backfill
@@ -23,7 +23,8 @@ REQUEST = {"days": [str(day) for day in DAYS], "extractors": ["sentiment_mini"],
 
 def attempt(served: Served, url: str, run_id: str | None = None) -> str:
     """An attempt at a backfill as a worker makes it, but in this process; returns its run."""
-    with temporary_settings({PREFECT_API_URL: f"{url}/api"}), get_client(sync_client=True) as client:
+    login = {PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: served.login}
+    with temporary_settings(login), get_client(sync_client=True) as client:
         if run_id is None:
             deployment = client.read_deployment_by_name("backfill/backfill")
             run = client.create_flow_run_from_deployment(

@@ -50,9 +50,8 @@ class _Ride(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         near: socket.socket = self.request
-        here, there = (
-            f"{host}:{port}".encode() for host, port in (self.server.server_address[:2], self.server.leads_to)
-        )
+        here = self.server.url.removeprefix("http://").encode()
+        there = "{}:{}".format(*self.server.leads_to).encode()
         asked = threading.Event()
         with socket.create_connection(self.server.leads_to) as far:
             self.server.open |= {near, far}

@@ -131,7 +131,7 @@ def test_a_refused_row_is_read_again_as_it_was_read_first(tmp_path: Path) -> Non
     head = ["review_id", "text", "created_at", "rating"]
 
     def found(rating: int) -> list[Record | Refusal]:
-        rows = [head, [17, 5, "2026-03-01", rating], ["b", 2.5, "2026-03-01", rating]]
+        rows: list[list[Any]] = [head, [17, 5, "2026-03-01", rating], ["b", 2.5, "2026-03-01", rating]]
         return read_bytes(tmp_path, workbook({"s": rows}), ending=".xlsx")
 
     for right, refusal in zip(found(4), found(9), strict=True):

@@ -79,7 +79,8 @@ def test_403_odd_images_are_each_a_row_with_the_status_that_they_deserve(otzyv: 
     with (PILLOW / "PROBE.tsv").open(encoding="utf-8") as stream:
         probe = {row[0]: row[2] for row in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)}
     files = [path for path in sorted(PILLOW.rglob("*")) if path.is_file() and path.name != "PROBE.tsv"]
-    shutil.copytree(PILLOW, otzyv.source / "files")
+    # A table of the folder's own is none of the source's records.
+    shutil.copytree(PILLOW, otzyv.source / "files", ignore=shutil.ignore_patterns("PROBE.tsv"))
     otzyv.write(
         "a.jsonl",
         [

@@ -201,8 +201,8 @@ def run(
 ) -> None:
     """Bring a source's records into the lake and make the features of each day.
 
-    Reads JSONL (also .gz), CSV and Parquet. All records come in. Days choose whose features are made and, where the
-    path holds {day}, which files are read; without days, every day found in the source is made.
+    Reads JSON, CSV, spreadsheets, Parquet and Delta tables. All records come in. Days choose whose features are made
+    and, where the path holds {day}, which files are read; without days, every day found in the source is made.
     """
     settings = _settings()
     names = _names(extractors, profile, settings, lake)
@@ -403,7 +403,7 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
 
     findings = list(constants_of(Storage(lake), repair=repair))
     if not all(finding.repaired for finding in findings):
-        show_findings(findings, as_json=as_json)
+        show_findings(findings, deep=deep, as_json=as_json)
         sys.exit(1)
     opened = Lake(lake)
     findings += [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
@@ -414,7 +414,7 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
             prefect_server.start()
             findings += dead_runs(opened.uri, repair=repair)
     finally:  # a server that can't be reached hides nothing of what was found and mended
-        show_findings(findings, as_json=as_json)
+        show_findings(findings, deep=deep, as_json=as_json)
     if not all(finding.repaired for finding in findings):
         sys.exit(1)
 

@@ -502,8 +502,8 @@ def show_forgotten(done: Forgotten, lake: str, *, as_json: bool) -> None:
         click.echo(f"{name} in the model store may have learned from them; next: remove it, and adapt its base again")
 
 
-def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """What was found and where, what was done, and what a person should run."""
+def show_findings(findings: Sequence[Finding], *, deep: bool, as_json: bool) -> None:
+    """What was found and where, what was done, and what a person should run. ``deep``: every byte was read."""
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
         return
@@ -514,5 +514,7 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
         if finding.todo:
             click.echo(f"  next: {finding.todo}")
     left = sum(not finding.repaired for finding in findings)
-    repaired = f"{len(findings) - left} repaired, {left} left." if findings else "Nothing is wrong."
-    click.echo(repaired)
+    if findings:
+        click.echo(f"{len(findings) - left} repaired, {left} left.")
+    else:
+        click.echo("Nothing is wrong." if deep else "Nothing is wrong by names and sizes; --deep reads every byte.")

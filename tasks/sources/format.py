@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
@@ -56,11 +57,23 @@ class Asked:
                 raise SourceError(
                     f"{self.name}: {what}; the header must name {ours}, or the mapping say what it is called"
                 )
+            near = None if theirs in names or ours in self.given else _near(theirs, {*names} - {*chosen.values()})
+            if near is not None:
+                self.notes.add(f"no column is named {theirs!r}, and {near!r} is not read; is it meant?", self.name)
         if not {chosen["text"], chosen["attachments"]} & {*names} and not {"text", "attachments"} & {*self.given}:
             raise SourceError(
                 f"{self.name}: it has neither text nor attachments; the mapping can say what they are called"
             )
         return {ours: theirs for ours, theirs in chosen.items() if theirs in names}
+
+
+def _near(wanted: str, unread: Collection[str]) -> str | None:
+    """The one of a file's other columns that is ``wanted`` but for a slip or upper case. Names that are not near to one
+    of ours are not told: without a header they are somebody's review.
+    """
+    by_lower = {name.lower(): name for name in sorted(unread)}
+    close = difflib.get_close_matches(wanted.lower(), by_lower, 1, 0.8)
+    return by_lower[close[0]] if close else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import AttachmentRef, Record, SourceError, files, read
+from tasks.sources import AttachmentRef, Notes, Record, SourceError, files, read
 from tests.tasks.sources.reviews import MISSING, UTC, outcome, read_bytes
 
 HEADER = b"review_id,created_at,text,rating\n"
@@ -186,3 +186,21 @@ def test_a_first_line_may_name_the_separator_and_lines_may_end_in_it(tmp_path: P
 def test_an_index_that_pandas_wrote_is_no_column_of_ours(tmp_path: Path) -> None:
     data = b",review_id,created_at,text,Unnamed: 0\n0,r1,2024-05-01,a,0\n1,r2,2024-05-01,b,1\n"
     assert [outcome(one) for one in read_bytes(tmp_path, data, ending=".csv")] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(("written", "meant"), [("ratng", "rating"), ("Author", "author"), ("course id", "course_id")])
+def test_a_column_that_is_ours_but_for_a_slip_is_told(tmp_path: Path, written: str, meant: str) -> None:
+    head = ["review_id", "text", "created_at", "rating", "author", "course_id"]
+    said = ",".join(written if name == meant else name for name in head)
+    notes = Notes()
+    (record,) = read_bytes(tmp_path, f"{said}\na,b,2026-03-01,5,в,1\n".encode(), ending=".csv", notes=notes)
+    assert isinstance(record, Record)
+    assert list(notes.lines()) == [
+        f"reviews.csv: no column is named {meant!r}, and {written!r} is not read; is it meant?"
+    ]
+
+
+def test_other_columns_are_not_told_as_they_may_be_a_review(tmp_path: Path) -> None:
+    notes = Notes()
+    read_bytes(tmp_path, b"review_id,text,created_at,my private story\na,b,2026-03-01,5\n", ending=".csv", notes=notes)
+    assert not list(notes.lines())

@@ -20,7 +20,7 @@ from tasks.extractors.card import File, Run
 from tasks.extractors.dostoevsky_tokens import ChunkTokenizer
 from tasks.extractors.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
 from tasks.extractors.sentiment_training import EXAMPLES
-from tasks.extractors.store import MissingWeights, WrongWeights
+from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, record
 from tasks.text.clean import clean
 
 EXPECTED = Path(__file__).parent / "cases" / "sentiment.txt"
@@ -152,6 +152,9 @@ def test_dostoevskys_own_model_comes_from_the_store(tmp_path: Path, monkeypatch:
     place = tmp_path / DOSTOEVSKY.name / DOSTOEVSKY.weights[0].files[0].name
     place.parent.mkdir()
     shutil.copy(MODEL, place)  # its own file can't be had everywhere; any model of the five labels will do
+    with pytest.raises(UnpinnedWeights, match="--allow-unpinned sentiment_dostoevsky"):
+        sentiment(DOSTOEVSKY, None)
+    record(DOSTOEVSKY.weights[0].files[0], place)  # as once it is allowed
     contents = ["отличный курс", "верните деньги"]
     assert sentiment(DOSTOEVSKY, None)(contents) == run(contents)
 
@@ -165,6 +168,7 @@ def test_a_model_of_other_labels_is_refused(tmp_path: Path, monkeypatch: pytest.
     lines = tmp_path / "lines.txt"
     lines.write_text("__label__cat мяу\n__label__dog гав\n" * 20, encoding="utf-8")
     fasttext.train_supervised(str(lines), dim=2, bucket=0, minn=0, maxn=0, thread=1, verbose=0).save_model(str(place))
+    record(DOSTOEVSKY.weights[0].files[0], place)
     with pytest.raises(ValueError, match="is not a model of the labels negative, neutral, positive, skip, speech"):
         sentiment(DOSTOEVSKY, None)
 

@@ -266,7 +266,9 @@ def test_the_command_lists_shows_and_replays(place: Otzyv) -> None:
         (1, "json", "stepik//a.jsonl"),
     ]
     assert listed[0]["example"] == "stepik//a.jsonl, byte 0"
-    assert "rating is not from 1 to 5" in command("quarantine", *lake, "--rule", "range", "--source", "stepik").stdout
+    (ranged,) = json.loads(command("quarantine", *lake, "--rule", "range", "--source", "stepik", "--json").stdout)
+    assert ranged["reason"] == "rating is not from 1 to 5"
+    assert "range" in command("quarantine", *lake, "--rule", "range", "--source", "stepik").stdout
     assert "no such record" in command("quarantine", *lake, "--reason", "too long").stdout
     assert "no rule 'x'" in command("quarantine", *lake, "--rule", "x").stderr
     shown = command("quarantine", "show", *lake, "--rule", "range", "--limit", "1").stdout

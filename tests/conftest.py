@@ -11,6 +11,11 @@ from flows import prefect_server as settings
 settings.configure()  # before any test imports Prefect, which reads its settings then
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name and number bytes in a test's id: a file made for a test may hold the time, and processes must agree on ids."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Prefect's own server in a temporary folder, started once."""

@@ -396,10 +396,10 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     Runs on this lake that Prefect's server (PREFECT_API_URL) takes for running although they are dead count as well.
     """
     from flows.console import show_findings
-    from tasks.edition import mixed_days
     from tasks.lake import Lake
     from tasks.lake.doctor import constants_of, examine
     from tasks.lake.storage import Storage
+    from tasks.pipeline.edition import mixed_days
 
     findings = list(constants_of(Storage(lake), repair=repair))
     if not all(finding.repaired for finding in findings):

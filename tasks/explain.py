@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 from schemas.derived import rules
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, get
 from tasks.extractors.loop import Content, extract
-from tasks.features import configured
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, source, vector_contents
 from tasks.lake.lake import NotReleased
 from tasks.lake.models import identity
 from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.configure import configured
 
 Outcome = Literal["equal", "within", "beyond", "not compared"]
 """Of computing it again: bit for bit, within the card's tolerance, beyond it."""

@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from prefect import task
 
 from schemas.tables import QUARANTINE, REVIEWS
-from tasks.artefacts import brought, learned
-from tasks.extractors import Card, Extractor, Weights, get
+from tasks.extractors import Card, Extractor, get
 from tasks.extractors.loop import Content, extract
 from tasks.extractors.spending import charged, spending
 from tasks.lake import Lake
@@ -30,9 +29,10 @@ from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
+from tasks.pipeline.configure import configured
+from tasks.pipeline.weights import hold
 from tasks.progress import tell
 from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.weights import hold, pinned
 
 ATTEMPTS = 5
 """How often a day is made while other runs make it too."""
@@ -216,27 +216,6 @@ def _paid(run: TableRun) -> TableRun:
             answer_p50=account.quantile(0.5),
             answer_p95=account.quantile(0.95),
         )
-
-
-def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:
-    """The extractor as this lake runs it: in the lake's precision where the card offers it, on the lake's weights.
-
-    Writes nothing, and reads no weights that the lake has on record. Raises NeverFitted.
-    """
-    card = in_lake(lake, extractor.card)
-    if card.fitted:
-        return replace(extractor, card=card, load=brought(lake, extractor.load)), learned(lake, card)
-    return replace(extractor, card=card), pinned(lake, card)
-
-
-def in_lake(lake: Lake, card: Card) -> Card:
-    """The card in the lake's precision where it offers that, and with the fingerprint of the table that it reads."""
-    if lake.constants.precision in card.precisions:
-        card = replace(card, precision=lake.constants.precision)
-    if card.reads is not None:
-        source, weights = configured(lake, get(card.reads.name))
-        card = replace(card, settings=(*card.settings, ("reads", source.card.fingerprint(weights))))
-    return card
 
 
 def _ended(run: TableRun, clock: float, **figures: object) -> TableRun:

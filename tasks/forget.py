@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import QUARANTINE
-from tasks.edition import Edition, stands
 from tasks.extractors.adapted import learned_from
 from tasks.lake import Lake, erase, models
 from tasks.lake.blobs import nobody_attaching
@@ -21,6 +20,7 @@ from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile
 from tasks.lake.suppression import keyed, keyed_author, keyed_name, suppress, suppressed
 from tasks.lake.whose import as_shown
+from tasks.pipeline.edition import Edition, stands
 
 
 @dataclass(frozen=True, slots=True)

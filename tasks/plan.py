@@ -15,12 +15,11 @@ from prefect import task
 
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS, RUNS
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Weights, get
 from tasks.extractors.loop import extract
 from tasks.extractors.registry import in_order
 from tasks.extractors.store import cure, present
-from tasks.features import configured, contents_of, former_days, inputs, reusable
+from tasks.features import contents_of, former_days, inputs, reusable
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, run_key, source, text_contents
 from tasks.lake.journal import Journal
@@ -29,6 +28,8 @@ from tasks.lake.releases import made as last_made
 from tasks.lake.releases import released_files, standing, waiting
 from tasks.lake.reuse import Shelf
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.configure import configured
 from tasks.rates import FIGURES, rates
 
 What = Literal["stale", "failed", "again"]

@@ -10,11 +10,11 @@ from typing import Literal
 from prefect import task
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.edition import Edition
 from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.lake.releases import MixedDay, release_day
+from tasks.pipeline.edition import Edition
 from tasks.quality.verdict import Limits
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.verdict import held

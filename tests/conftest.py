@@ -12,7 +12,7 @@ settings.configure()  # before any test imports Prefect, which reads its setting
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name and number bytes in a test's id: a file made for a test may hold the time, and processes must agree on ids."""
+    """Number bytes in a test's id: a file made for a test may hold the time, and processes must agree on ids."""
     return argname if isinstance(val, bytes) else None
 
 

@@ -45,6 +45,7 @@ MAY = {
     **{folder: {folder, "schemas"} for folder in FOLDERS},
     "tasks.sources": {"tasks.sources", "tasks.media", "schemas"},  # what a file is, is told in one place
     "tasks.extractors": {"tasks.extractors", "tasks.media", "schemas"},
+    "tasks.pipeline": {"tasks.pipeline", "tasks.lake", "tasks.extractors", "tasks.quality", "tasks.text", "schemas"},
     "tasks": {"tasks", "schemas", *FOLDERS},
     "flows": {"flows", "tasks", "schemas", *FOLDERS},
     "infra": {"infra", "flows", "tasks", "schemas", *FOLDERS},

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Run, Weights, get, register
 from tasks.features import make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 from tasks.plan import plan
 from tasks.record import record
 from tasks.release import release

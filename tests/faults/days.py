@@ -12,7 +12,6 @@ import pytest
 from schemas.table import Table
 from schemas.tables import CLEAN_TEXT, REVIEWS
 from tasks import features
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.extractors.loop import extract
 from tasks.features import TableRun, make
@@ -20,6 +19,7 @@ from tasks.forget import forget
 from tasks.lake import Lake, reuse
 from tasks.lake.lake import NotReleased
 from tasks.lake.releases import release_day
+from tasks.pipeline.cleaning import CLEANING
 from tests.tasks.reviews import bring
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))

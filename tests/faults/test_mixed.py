@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.clean import CLEANING
-from tasks.edition import mixed_days
 from tasks.extractors import get, registry
 from tasks.features import make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.edition import mixed_days
 from tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen

@@ -15,7 +15,6 @@ from deltalake import DeltaTable
 
 from flows.cli import main
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.clean import CLEANING
 from tasks.extractors import registry
 from tasks.features import make
 from tasks.lake import Lake, models, releases, snapshot, storage
@@ -26,6 +25,7 @@ from tasks.lake.journal import Journal
 from tasks.lake.publish import commit
 from tasks.lake.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
 from tasks.lake.storage import DamagedFile, Storage
+from tasks.pipeline.cleaning import CLEANING
 from tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY as EDITED

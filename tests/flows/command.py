@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 
 from flows.cli import main
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
-from tasks.clean import CLEANING
 from tasks.extractors import get
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 
 COUNTS = ("records_in", "accepted", "quarantined", "deduplicated", "suppressed")
 

@@ -19,13 +19,13 @@ from prefect.states import Completed
 from flows import features as flow
 from flows.cli import main
 from tasks import features as task
-from tasks.clean import CLEANING
-from tasks.edition import mixed_days
 from tasks.extractors import registry
 from tasks.features import make
 from tasks.fit import fit
 from tasks.lake import Lake, releases, upsert
 from tasks.lake.releases import release_day
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.edition import mixed_days
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 
 EXTRACTORS = ("text_lengths", "pca_text_lengths", "image_pixels")

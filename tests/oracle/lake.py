@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.tables import QUALITY, TABLES
-from tasks.clean import CLEANING
 from tasks.explain import explain
 from tasks.extractors import get
 from tasks.extractors.loop import Content, extract
@@ -34,6 +33,7 @@ from tasks.lake.lake import NotReleased
 from tasks.lake.maintain import Keep, maintain
 from tasks.lake.publish import EmptyDay
 from tasks.lake.releases import NoSuchRelease
+from tasks.pipeline.cleaning import CLEANING
 from tasks.quality.verdict import Limits
 from tasks.record import record
 from tasks.release import release

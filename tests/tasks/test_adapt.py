@@ -19,7 +19,6 @@ import pytest
 
 from tasks.adapt import NotAdaptable
 from tasks.adapt import adapt as adapt_task
-from tasks.clean import CLEANING
 from tasks.extractors import bert, get, names, registry, store
 from tasks.extractors.artefact import TooLittle
 from tasks.extractors.card import File, Weights
@@ -27,6 +26,7 @@ from tasks.extractors.masked_language import FILES, Training
 from tasks.extractors.registry import Extractor
 from tasks.features import make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 from tests.tasks.extractors.test_bert import tiny
 from tests.tasks.reviews import bring
 

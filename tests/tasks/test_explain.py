@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
-from tasks.clean import CLEANING
 from tasks.explain import _failed, compare, explain
 from tasks.extractors import Card, Run, Weights, registry
 from tasks.extractors.registry import Extractor
@@ -21,6 +20,7 @@ from tasks.lake import Lake
 from tasks.lake.lake import NotReleased
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import release_day
+from tasks.pipeline.cleaning import CLEANING
 from tasks.record import record
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from schemas.table import Column
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.features import make
 from tasks.lake import Lake
 from tasks.lake.day import CheckFailed
 from tasks.lake.models import identity_path
+from tasks.pipeline.cleaning import CLEANING
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.clean import CLEANING
-from tasks.edition import stands
 from tasks.extractors import get
 from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
 from tasks.extractors.store import MissingWeights, root
-from tasks.features import NotMade, TableRun, configured, make
+from tasks.features import NotMade, TableRun, make
 from tasks.fit import Fitted, NothingToFit, fit, promote
 from tasks.lake import Lake
 from tasks.lake.constants import Constants
@@ -24,6 +22,9 @@ from tasks.lake.doctor import examine
 from tasks.lake.maintain import Keep, maintain
 from tasks.lake.models import NoModel, artefact_path, identity_path
 from tasks.lake.releases import release_day
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.configure import configured
+from tasks.pipeline.edition import stands
 from tasks.record import record
 from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring

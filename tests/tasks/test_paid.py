@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from schemas.tables import RUNS
-from tasks.clean import CLEANING
 from tasks.extractors import embeddings_api, get
 from tasks.extractors.compute import ExtractorFailed
 from tasks.extractors.spending import spending
 from tasks.features import failed, make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 from tasks.plan import plan
 from tasks.record import record
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.clean import CLEANING
 from tasks.extractors import registry
 from tasks.extractors.registry import Extractor
 from tasks.features import TableRun, failed, make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 from tasks.plan import Plan
 from tasks.plan import plan as plan_task
 from tasks.record import record

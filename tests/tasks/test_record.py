@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from schemas.tables import QUALITY, RUNS
-from tasks.clean import CLEANING
 from tasks.features import make
 from tasks.lake import Lake
+from tasks.pipeline.cleaning import CLEANING
 from tasks.record import record
 from tests.tasks.reviews import bring
 

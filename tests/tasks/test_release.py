@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.clean import CLEANING
-from tasks.edition import Edition
 from tasks.extractors import registry
 from tasks.features import TableRun, make
 from tasks.lake import Lake, releases
@@ -20,6 +18,8 @@ from tasks.lake.lake import NotReleased
 from tasks.lake.releases import NoSuchRelease, Release, release_day
 from tasks.lake.snapshot import CorruptFile
 from tasks.lake.storage import Storage
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.edition import Edition
 from tasks.plan import plan
 from tasks.quality.verdict import Limits
 from tasks.record import record

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from schemas.sample import sample
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.clean import CLEANING
 from tasks.features import make
 from tasks.lake import Lake, journal, releases, reuse
 from tasks.lake.blobs import blob_path, put_blob, read_blob
@@ -30,6 +29,7 @@ from tasks.lake.releases import NoSuchRelease, Release, release_day
 from tasks.lake.reuse import sweep
 from tasks.lake.snapshot import DataFile, read_table
 from tasks.lake.upsert import upsert
+from tasks.pipeline.cleaning import CLEANING
 from tests.faults.days import TOY, toy
 
 FIRST = date(2026, 3, 1)

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import weights
-from tasks.clean import CLEANING
 from tasks.extractors import Card, Extractor, File, Run, Weights
 from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
-from tasks.features import configured, make
+from tasks.features import make
 from tasks.lake import Lake
 from tasks.lake.weights import LakeWeights, record, recorded
+from tasks.pipeline import weights
+from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.configure import configured
 from tests.tasks.reviews import bring
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))

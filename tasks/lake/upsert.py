@@ -54,18 +54,53 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    accepted: Counter[date]
+    accepted: Mapping[str, date]
+    """The days of the reviews that records newly are the state of."""
     reviews: pa.Table
     current: pa.Array
     """Ids of which the incoming record is the newest state: their rows and attachments are replaced."""
     same: pa.Array
     """Those of them of which the lake has this very record."""
     gone: pa.Array
+    holds: pa.Array
+    """Ids of all reviews that the lake holds afterwards."""
     absent: int
     emptied: tuple[date, ...]
     """Days that are left without any review as some of theirs are gone."""
     left: tuple[date, ...]
     undecided: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """A table with the rows of some reviews replaced: files that no version names before ``commit``."""
+
+    before: Snapshot
+    replaced: pa.Array
+    """Ids of the reviews whose rows are replaced."""
+    fresh: pa.Table
+    """The rows that they have instead."""
+    days: frozenset[date]
+    """Those that are not what they were."""
+    files: tuple[DataFile, ...]
+
+    def commit(self, storage: Storage) -> bool:
+        """Put the files in, in one commit; False if another writer was faster."""
+        if not self.days:
+            return True
+        # Alone: writers of other days may have brought the same review in, which is to stand in one day only.
+        outcome = commit(storage, self.before, sorted(self.days), self.files, allow_empty=True, alone=True)
+        return outcome == "published"
+
+    def discard(self, storage: Storage) -> None:
+        for file in self.files:
+            storage.delete(file.path)
+
+    def stands(self, storage: Storage) -> bool:
+        """Whether the table is what the commit made it."""
+        made = {file.path for file in self.before.files if file.day not in self.days}
+        made |= {file.path for file in self.files}
+        return {file.path for file in open_snapshot(storage, self.before.table).files} == made
 
 
 def upsert(
@@ -85,12 +120,22 @@ def upsert(
     more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. ``yields``: of
     two states as old as each other the lake's own stays. An attached file that was not found stays as the lake has it.
     ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is told what the lake has of
-    those that have not changed. Attachments are committed before reviews, so that a run that died in between is
+    those that have not changed.
+
+    Reviews are committed before attachments, and whoever commits a review sees to its attachments: what others have
+    put in meanwhile is put right, so that the two agree once all writers are done. A run that died in between is
     completed by running again.
     """
     best, tied = _best(incoming)
+    first: _Plan | None = None
+    accepted: dict[str, date] = {}
+    let_go: set[str] = set()
+    changed: set[date] = set()
+    put: list[_Staged] = []
     for _ in range(ATTEMPTS):
-        attached_before, reviews_before = open_snapshot(storage, ATTACHMENTS), open_snapshot(storage, REVIEWS)
+        # Attachments first: a review that is ours in newer reviews then is ours for all who have changed these since.
+        attached_before = open_snapshot(storage, ATTACHMENTS)
+        reviews_before = open_snapshot(storage, REVIEWS)
         plan = _plan(storage, reviews_before, incoming, best, tied, seen, yields)
         if plan.emptied and not allow_empty:
             named = ", ".join(map(str, plan.emptied))
@@ -105,24 +150,35 @@ def upsert(
             known = there.filter(pc.is_in(there["review_id"], value_set=plan.same))
             rows = pa.concat_tables([rows, on_the_web(newest, known)])
         rows, files_kept = _kept(storage, attached_before, rows.select(ATTACHMENTS.names), plan.same)
-        replaced = pa.concat_arrays([plan.current, plan.gone])
-        changed: set[date] = set()
-        for before, fresh in ((attached_before, rows), (reviews_before, plan.reviews)):
-            days = _replace(storage, before, replaced, fresh)
-            if days is None:
-                break
-            changed |= days
-        else:
-            accepted = plan.accepted.total()
+        reviews = _stage(storage, reviews_before, pa.concat_arrays([plan.current, plan.gone]), plan.reviews)
+        try:
+            attached = _stage(storage, attached_before, *_attached(storage, attached_before, plan, rows, put))
+        except BaseException:
+            reviews.discard(storage)
+            raise
+        if not reviews.commit(storage):
+            attached.discard(storage)
+            continue
+        first = first or plan
+        accepted |= plan.accepted
+        let_go |= {*plan.gone.to_pylist()}
+        changed |= reviews.days
+        if not attached.commit(storage):
+            continue
+        changed |= attached.days
+        if attached.days:
+            put.append(attached)
+        # Others may have read the reviews before these were in, and change the attachments after this: they look too.
+        if not (attached.days or reviews.days) or (reviews if attached.days else attached).stands(storage):
             return Upserted(
-                accepted,
-                incoming.num_rows - accepted,
-                accepted_on=dict(plan.accepted),
+                len(accepted),
+                incoming.num_rows - len(accepted),
+                accepted_on=Counter(accepted.values()),
                 changed=tuple(sorted(changed)),
-                left=plan.left,
-                gone=len(plan.gone),
-                absent=plan.absent,
-                undecided=plan.undecided,
+                left=first.left,
+                gone=len(let_go),
+                absent=first.absent,
+                undecided=first.undecided,
                 files_kept=files_kept,
             )
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
@@ -173,7 +229,7 @@ def _plan(
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
     current: list[str] = []
     same: list[str] = []
-    accepted: Counter[date] = Counter()
+    accepted: dict[str, date] = {}
     former: dict[str, tuple[date | None, str | None]] = {}
     days = incoming["day"]
     undecided = 0
@@ -193,7 +249,7 @@ def _plan(
                 old["source_file"] if rank == mine and _stays(old["source_file"], seen) else None,
             )
         if rank != mine:
-            accepted[days[row].as_py()] += 1
+            accepted[review_id] = days[row].as_py()
         else:
             same.append(review_id)
         current.append(review_id)
@@ -214,6 +270,7 @@ def _plan(
         pa.array(current, pa.string()),
         pa.array(same, pa.string()),
         going,
+        pa.concat_arrays([staying["review_id"].combine_chunks(), pa.array(current, pa.string())]),
         absent,
         tuple(sorted(emptied)),
         tuple(sorted(left)),
@@ -242,7 +299,8 @@ def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) ->
     """The attachments' rows, with what the lake has of files that were not found now; and how many these are.
 
     It is told by the name that the review gives it, or of the same record by its place: a URL is kept without its
-    query, so that it may stand for several files.
+    query, so that it may stand for several files. Where a run died, the lake may have the attachments of another state
+    of the review than its record is.
     """
     lost = pc.or_(pc.equal(rows["status"], "missing"), pc.equal(rows["bytes"], 0).fill_null(False))
     if not pc.any(lost).as_py():
@@ -250,12 +308,13 @@ def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) ->
     there = read_table(storage, ATTACHMENTS, before.files)
     there = there.filter(pc.is_in(there["review_id"], rows.filter(lost)["review_id"].combine_chunks()))
     unchanged = set(same.to_pylist())
+    records = dict(zip(rows["review_id"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True))
     several = {name for table in (rows, there) for name, count in _urls(table).items() if count > 1}
     held: dict[tuple[str, object], dict[str, object]] = {}
     for row in there.filter(pc.equal(there["status"], "ok")).to_pylist():
         if row["uri"] is not None and (row["review_id"], row["uri"]) not in several:
             held[row["review_id"], row["uri"]] = row
-        elif row["review_id"] in unchanged:
+        elif row["review_id"] in unchanged and row["source_sha256"] in (None, records[row["review_id"]]):
             held[row["review_id"], row["position"]] = row
     found, count = [], 0
     for row in rows.filter(lost).to_pylist():
@@ -275,11 +334,38 @@ def _days(rows: pa.Table) -> set[date]:
     return {*rows["day"].unique().to_pylist()}
 
 
-def _replace(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table) -> set[date] | None:
-    """Take the replaced reviews' rows out of all days and put the fresh ones in, in one commit.
+def _attached(
+    storage: Storage, before: Snapshot, plan: _Plan, rows: pa.Table, put: Sequence[_Staged]
+) -> tuple[pa.Array, pa.Table]:
+    """The reviews whose attachments are replaced, and the rows that they get: with ``rows``, what others had put in.
 
-    Returns the days that changed, None if another writer was faster.
+    Those are of reviews that were ours when ``put`` replaced their attachments, and are not any more. Whoever has
+    brought such a review in may have found its attachments there before, and not know that they were replaced.
     """
+    ids = read_table(storage, ATTACHMENTS, before.files, ["review_id"])["review_id"].combine_chunks()
+    nobodys = ids.filter(pc.invert(pc.is_in(ids, value_set=plan.holds)))
+    replaced = pa.concat_arrays([plan.current, nobodys.unique()])
+    for ours in reversed(put):
+        held = ours.replaced.filter(pc.is_in(ours.replaced, value_set=plan.holds))
+        lost = held.filter(pc.invert(pc.is_in(held, value_set=replaced)))
+        now = _by_review(read_table(storage, ATTACHMENTS, before.files), lost)
+        then = _by_review(ours.fresh, lost)
+        as_put = [review_id for review_id in lost.to_pylist() if now.get(review_id) == then.get(review_id)]
+        former = read_table(storage, ATTACHMENTS, ours.before.files)
+        rows = pa.concat_tables([rows, former.filter(pc.is_in(former["review_id"], pa.array(as_put, pa.string())))])
+        replaced = pa.concat_arrays([replaced, pa.array(as_put, pa.string())])
+    return replaced, rows
+
+
+def _by_review(rows: pa.Table, ids: pa.Array) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in _sorted(ATTACHMENTS, rows.filter(pc.is_in(rows["review_id"], value_set=ids))).to_pylist():
+        found.setdefault(row["review_id"], []).append(row)
+    return found
+
+
+def _stage(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table) -> _Staged:
+    """Write what days hold once the replaced reviews' rows are out of all of them, and the fresh ones are in."""
     table = before.table
     there = read_table(storage, table, before.files, ["review_id", "day"])
     touched = _days(there.filter(pc.is_in(there["review_id"], replaced)))
@@ -298,11 +384,7 @@ def _replace(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.T
             for file in staged:
                 storage.delete(file.path)
             raise
-    if not changed:
-        return changed
-    # Alone: writers of other days may have brought the same review in, which is to stand in one day only.
-    outcome = commit(storage, before, sorted(changed), staged, allow_empty=True, alone=True)
-    return changed if outcome == "published" else None
+    return _Staged(before, replaced, fresh, frozenset(changed), tuple(staged))
 
 
 def _write_checked(storage: Storage, table: Table, day: date, rows: pa.Table) -> Sequence[DataFile]:

@@ -23,6 +23,7 @@ from tasks.extractors import registry
 from tasks.features import make
 from tasks.fit import fit
 from tasks.lake import Lake, releases, upsert
+from tasks.lake.publish import commit
 from tasks.lake.releases import release_day
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.edition import mixed_days
@@ -136,14 +137,13 @@ def test_what_an_ingest_left_half_way_is_not_released_until_it_ends(
 ) -> None:
     flow.features.fn(lake.uri, DAY, EXTRACTORS)
 
-    def dies(storage: Any, before: Any, *rest: Any) -> Any:
-        if before.table.name == "reviews":
+    def dies(storage: Any, before: Any, *rest: Any, **named: Any) -> Any:
+        if before.table.name == "attachments":
             raise OSError("the disk is gone")
-        return real(storage, before, *rest)
+        return commit(storage, before, *rest, **named)
 
-    real = upsert._replace
     with monkeypatch.context() as patch:
-        patch.setattr(upsert, "_replace", dies)
+        patch.setattr(upsert, "commit", dies)
         with pytest.raises(OSError, match="the disk is gone"):
             bring(lake, 1)
     assert flow.features.fn(lake.uri, DAY, EXTRACTORS).verdict == "superseded"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake import Lake
 from tasks.lake.gone import Seen
-from tasks.lake.publish import EmptyDay
+from tasks.lake.publish import EmptyDay, commit
 from tasks.lake.upsert import Upserted, upsert
 from tests.faults.counts import turns
 
@@ -32,7 +33,14 @@ def digest(record: Written) -> str:
     return "".join(map(str, record))
 
 
-def bring(lake: Lake, records: Iterable[Written], files: Sequence[str] | None = None, **options: object) -> Upserted:
+def bring(
+    lake: Lake,
+    records: Iterable[Written],
+    files: Sequence[str] | None = None,
+    *,
+    found: bool = True,
+    **options: object,
+) -> Upserted:
     reviews, attachments = [], []
     for row, (review_id, day, edited, text) in enumerate(records):
         created = FIRST.replace(day=day)
@@ -47,8 +55,13 @@ def bring(lake: Lake, records: Iterable[Written], files: Sequence[str] | None = 
             }
         )
         attachments.append(
-            {"review_id": review_id, "position": 0, "kind": "image", "content_sha256": f"{text}-file", "bytes": 1}
-            | {"media_type": "image/png", "status": "ok", "day": created.date(), "record": row}
+            {"review_id": review_id, "position": 0, "kind": "image", "day": created.date(), "record": row}
+            | {"source_sha256": digest((review_id, day, edited, text)), "status": "missing"}
+            | (
+                {"content_sha256": f"{text}-file", "bytes": 1, "media_type": "image/png", "status": "ok"}
+                if found
+                else {}
+            )
         )
     incoming = pa.Table.from_pylist(reviews, schema=REVIEWS.arrow)
     return upsert(lake.storage, incoming, pa.Table.from_pylist(attachments, schema=ATTACHED), **options)  # type: ignore[arg-type]
@@ -164,26 +177,43 @@ def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothin
     assert state(lake) == []
 
 
-def test_a_run_that_died_between_its_two_commits_is_completed_by_the_next(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bring(lake, [("a", 1, None, "старое")])
-    from tasks.lake import publish
+@contextmanager
+def dies_between_its_commits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from tasks.lake import upsert as module
 
-    commit = publish.commit
-
-    def die_at_reviews(storage: object, snapshot: object, *rest: object, **named: object) -> object:
-        if snapshot.table is REVIEWS:  # type: ignore[attr-defined]
+    def die_at_attachments(storage: object, snapshot: object, *rest: object, **named: object) -> object:
+        if snapshot.table is ATTACHMENTS:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
         return commit(storage, snapshot, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "commit", die_at_reviews)
-    with pytest.raises(KeyboardInterrupt):
-        bring(lake, [("a", 2, 1, "новое")])
-    monkeypatch.undo()
-    bring(lake, [("a", 2, 1, "новое")])
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "commit", die_at_attachments)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_a_run_that_died_between_its_two_commits_is_completed_by_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(lake, [("a", 1, None, "старое"), ("b", 1, None, "другое")])
+    snapshot = [("a", 2, 1, "новое")]
+    with dies_between_its_commits(monkeypatch):
+        bring(lake, snapshot, seen=WHOLE, allow_empty=True)
+    bring(lake, snapshot, seen=WHOLE, allow_empty=True)
     assert state(lake) == [("a", date(2026, 3, 2), "новое")]
+
+
+def test_a_file_that_is_not_found_is_none_that_another_state_of_the_review_had(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(lake, [("a", 1, 1, "старое")])
+    with dies_between_its_commits(monkeypatch):
+        bring(lake, [("a", 1, 2, "новое")])
+    assert bring(lake, [("a", 1, 2, "новое")], found=False).files_kept == 0
+    assert lake.read(ATTACHMENTS)["content_sha256"].to_pylist() == [None]
+    bring(lake, [("a", 1, 2, "новое")])
+    assert bring(lake, [("a", 1, 2, "новое")], found=False).files_kept == 1
+    assert state(lake) == [("a", date(2026, 3, 1), "новое")]
 
 
 def test_a_review_that_two_writers_bring_into_different_days_at_once_stands_in_one(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -16,13 +16,18 @@ from schemas.derived import rules
 from schemas.table import Table
 from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
 from tasks.extractors import Card, Extractor, get
+from tasks.extractors.card import AudioInput, ImageInput
+from tasks.extractors.children import refusal
+from tasks.extractors.decode import IN_WORDS, STATUS, Reason
 from tasks.extractors.loop import Content, extract
 from tasks.lake import Lake
+from tasks.lake.blobs import read_blob
 from tasks.lake.contents import DayContents, day_contents, source, vector_contents
 from tasks.lake.lake import NotReleased
 from tasks.lake.models import identity
 from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
+from tasks.lake.storage import DamagedFile, Storage
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.configure import configured
 
@@ -44,7 +49,8 @@ class Recomputed:
 class Feature:
     """A row of a feature table, without its values.
 
-    ``why``: what its status says where it is not ``ok``, one of ``WHY`` or ``ATTACHMENT_REASONS``.
+    ``why``: where its status is not ``ok``, one of ``ATTACHMENT_REASONS`` of a file that was not taken, of
+    ``decode.IN_WORDS`` of one that its decoder refuses (it is asked again), else of ``WHY``.
     ``made_of``: all that its fingerprint stands for, as the lake keeps it: name, code version, weights with their
     sha256, settings. ``table_version``: the table's version that published it, None where the log has forgotten.
     ``checks``: what its columns were held to; ``failed``: the one it failed.
@@ -109,13 +115,39 @@ def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: b
     attached = _rows(lake, ATTACHMENTS, _files(release, ATTACHMENTS.name), review_id)
     attachments = tuple(AttachedFile(**{name: row[name] for name in names}) for row in attached)
     reasons = {file.position: file.reason for file in attachments}
+    refused = _Refused(lake.storage)
     features = tuple(
         feature
         for released in release.tables
         if released.fingerprint is not None
-        for feature in _features(lake, release, released, review_id, runs, reasons, recompute=recompute)
+        for feature in _features(lake, release, released, review_id, runs, reasons, refused, recompute=recompute)
     )
     return Explained(review_id, day, release.release_id, release.verdict, release.created_at, attachments, features)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Why decoders refuse a review's attached files. Rows do not tell, so each file is decoded once more, once."""
+
+    storage: Storage
+    _found: dict[tuple[ImageInput | AudioInput, str], tuple[str, Reason | None]] = field(default_factory=dict)
+
+    def why(self, extractor: Extractor | None, row: Mapping[str, Any]) -> str | None:
+        """In words; None where no decoder of today gives the row its status."""
+        if extractor is not None and extractor.card.reads is not None:  # components of what another reads
+            extractor = _extractor(extractor.card.reads.name)
+        spec = extractor.card.input if extractor else None
+        if spec is None or row["status"] not in STATUS.values() or row["content_sha256"] is None:
+            return None
+        key = (spec, row["content_sha256"])
+        if key not in self._found:
+            try:
+                data = read_blob(self.storage, row["content_sha256"])
+            except (FileNotFoundError, DamagedFile):  # the doctor tells of it
+                return None
+            self._found[key] = refusal(spec, data)
+        status, reason = self._found[key]
+        return IN_WORDS[reason] if reason and status == row["status"] else None
 
 
 def _day(lake: Lake, review_id: str) -> date:
@@ -142,6 +174,7 @@ def _features(
     review_id: str,
     runs: pa.Table,
     reasons: Mapping[int, str | None],
+    refused: _Refused,
     *,
     recompute: bool,
 ) -> Iterator[Feature]:
@@ -156,7 +189,7 @@ def _features(
             table=table.name,
             position=row.get("position"),
             status=row["status"],
-            why=reasons.get(row.get("position", -1)) or WHY.get(row["status"]),
+            why=reasons.get(row.get("position", -1)) or refused.why(extractor, row) or WHY.get(row["status"]),
             content_sha256=row["content_sha256"],
             fingerprint=row["fingerprint"],
             made_of=made_of,

@@ -62,7 +62,7 @@ def _group(peer: socket.socket, memory: int, decode: Any, order: dict[str, Any])
         try:
             array = np.ascontiguousarray(decode(spec, data), dtype=DTYPES[order["spec"]])
         except Refused as refusal:
-            _answer(peer, status=refusal.status)
+            _answer(peer, status=refusal.status, reason=refusal.reason)
             continue
         except MemoryError:
             os._exit(MEMORY_EXIT)  # whatever else this process holds must not decide the next content's fate

@@ -33,6 +33,7 @@ import numpy as np
 
 from tasks.extractors.card import AudioInput, ImageInput
 from tasks.extractors.child import DTYPES, MEMORY_EXIT, ROOM
+from tasks.extractors.decode import Reason
 
 Spec = ImageInput | AudioInput
 Outcome = tuple[str, "np.ndarray[Any, Any] | None"]
@@ -120,8 +121,11 @@ class _Child:
                 f"see: {sys.executable} -c 'import tasks.extractors.child'"
             ) from None
 
-    def decode(self, spec: Spec, contents: Sequence[bytes]) -> Iterator[Outcome]:
-        """The outcomes of the contents in their order, or of the first of them where results fill the memory file."""
+    def decode(self, spec: Spec, contents: Sequence[bytes]) -> Iterator[tuple[Outcome, Reason | None]]:
+        """The outcomes of the contents in their order, or of the first of them where results fill the memory file.
+
+        With each that was refused, why.
+        """
         kind = type(spec).__name__
         os.ftruncate(self._memory, 0)
         os.pwritev(self._memory, contents, 0)
@@ -138,7 +142,8 @@ class _Child:
             if "full" in reply:
                 return
             self.fresh = False
-            yield reply["status"], self._array(DTYPES[kind], reply) if reply["status"] == "ok" else None
+            array = self._array(DTYPES[kind], reply) if reply["status"] == "ok" else None
+            yield (reply["status"], array), reply.get("reason")
 
     def _array(self, dtype: str, reply: dict[str, Any]) -> np.ndarray[Any, Any]:
         if math.prod(reply["shape"]) * np.dtype(dtype).itemsize > ROOM:
@@ -255,7 +260,7 @@ class _Worker(threading.Thread):
             child = self._ready(job)
             answered = 0
             try:
-                for outcome in child.decode(job.spec, [data for _, data in left]):
+                for outcome, _ in child.decode(job.spec, [data for _, data in left]):
                     outcomes[left[answered][0]] = outcome
                     answered += 1
             except _Died as death:
@@ -343,6 +348,21 @@ class Pool:
             self._jobs.put(None)
         for worker in self._workers:
             worker.join()
+
+
+def refusal(spec: Spec, data: bytes, *, limits: Limits | None = None) -> tuple[str, Reason | None]:
+    """The status of one content, decoded in a child of its own, and why it was refused where the decoder told."""
+    if len(data) > _limit(spec):
+        return "too_large", None
+    child = _Child(DECODER, limits or Limits())
+    try:
+        child.wait_ready()
+        (((status, _), reason),) = child.decode(spec, [data])
+    except _Died as death:
+        return death.status, None
+    finally:
+        child.close()
+    return status, reason
 
 
 def _limit(spec: Spec) -> int:

@@ -30,6 +30,19 @@ STATUS: Mapping[Reason, Status] = MappingProxyType({
 })  # fmt: skip
 """Why a content can't be decoded, and the status that its row gets."""
 
+IN_WORDS: Mapping[Reason, str] = MappingProxyType({
+    "empty": "nothing in it",
+    "damaged": "damaged",
+    "cut_short": "its end is missing",
+    "not_numbers": "samples that are no numbers",
+    "too_long": "too long",
+    "too_many_pixels": "too many pixels",
+    "unknown_format": "a format that is not read",
+    "no_decoder": "a coding that is not read",
+    "no_sound": "a video without sound",
+    "rate_or_channels": "a sample rate or a number of channels that is not read",
+})  # fmt: skip
+
 
 class Refused(Exception):
     """The content can't be decoded; ``reason`` says why. It holds nothing of the content or of a library's message."""

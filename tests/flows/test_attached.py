@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
 
 from schemas.tables import ATTACHMENTS
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import image
+from tests.tasks.extractors.contents import audio, image
 
 WRITTEN = {
     "photos\\1.png": None,
@@ -60,6 +67,55 @@ def test_each_file_that_was_not_taken_has_its_reason_wherever_one_looks(otzyv: O
     newest = max((otzyv.lake / "pages").iterdir(), key=lambda path: path.stat().st_mtime)
     assert newest != page
     assert "Files not taken by reason" in newest.read_text()
+
+
+def sound(samples: Sequence[float], rate: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.array(samples, np.float32), rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def black(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+DAMAGES = {
+    "good.png": (image("PNG"), "ok", None),
+    "cut.jpg": (image("JPEG", seed=1)[:900], "undecodable", "its end is missing"),
+    "hole.png": (image("PNG")[:200] + bytes(99) + image("PNG")[299:], "undecodable", "damaged"),
+    "wide.png": (black(10_000, 4_100), "too_large", "too many pixels"),
+    "good.wav": (audio("WAV"), "ok", None),
+    "cut.wav": (audio("WAV")[:9000], "undecodable", "its end is missing"),
+    "hole.flac": (audio("FLAC")[:400], "undecodable", "damaged"),
+    "nan.wav": (sound([float("nan")] * 4000), "undecodable", "samples that are no numbers"),
+    "long.wav": (sound([0.0] * 2_420_000, 4_000), "too_large", "too long"),
+    "slow.wav": (sound([0.0] * 4000, 2_000), "unsupported", "a sample rate or a number of channels that is not read"),
+}
+"""Name -> content, status of its features, and why."""
+
+
+def test_why_a_decoder_refuses_a_file_is_told(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, (content, _, _) in DAMAGES.items():
+        (otzyv.source / name).write_bytes(content)
+    otzyv.write("a.jsonl", [review("r1", attachments=list(DAMAGES))])
+    otzyv.run(extractors="image_pixels,audio_mfcc,audio_spectrum")
+    said = json.loads(command("explain", "r1", "--lake", otzyv.lake, "--json").stdout)
+    told = {(each["table"], each["position"]): (each["status"], each["why"]) for each in said["features"]}
+    for position, (name, (_, *wanted)) in enumerate(DAMAGES.items()):
+        tables = ["image_pixels"] if name.endswith(("png", "jpg")) else ["audio_mfcc", "audio_spectrum"]
+        assert [told[table, position] for table in tables] == [tuple(wanted)] * len(tables), name
+    assert "audio_mfcc [5]: undecodable (its end is missing)\n" in command("explain", "r1", "--lake", otzyv.lake).stdout
+    monkeypatch.setattr("tasks.explain.refusal", lambda *_: ("ok", None))
+    said = json.loads(command("explain", "r1", "--lake", otzyv.lake, "--json").stdout)
+    kinds = {each["status"]: each["why"] for each in said["features"] if each["position"] is not None}
+    assert kinds == {
+        "ok": None,
+        "undecodable": "damaged",
+        "too_large": "too large",
+        "unsupported": "a form that is not read",
+    }, "a decoder of today that reads the file says nothing of the row's status"
 
 
 def test_the_same_source_again_changes_nothing(otzyv: Otzyv, tmp_path: Path) -> None:

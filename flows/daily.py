@@ -87,21 +87,23 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         elif days := [day for day in window if _there(source.path, day)]:
             ingest(lake, source, settings.key(lake), days)
         return []
-    except (IngestFailed, SourceNotWhole, FetchFailed) as failure:
+    except (IngestFailed, SourceNotWhole) as failure:
         return [str(failure)]
-    except (SourceError, EmptyDay) as failure:
-        if "{day}" not in source.path:
+    except (SourceError, EmptyDay, FetchFailed) as failure:
+        if "{day}" not in source.path and not isinstance(failure, FetchFailed):
             raise
         # Of a snapshot nobody can tell what has gone, or to which day, while one of its files can't be read.
-        if source.mode == "snapshot":
+        if "{day}" not in source.path or source.mode == "snapshot":
             return [str(failure)]
     failed = []
     for day in window:
         try:
             if _there(source.path, day):
                 ingest(lake, source, settings.key(lake), [day])
-        except (SourceError, IngestFailed, FetchFailed) as failure:
+        except (SourceError, IngestFailed) as failure:
             failed.append(str(failure))
+        except FetchFailed as failure:  # it names the host, which may be that of every day's files
+            failed.append(f"{day}: {failure}")
     return failed
 
 

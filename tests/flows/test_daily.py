@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.daily import DaysFailed, daily
+from tasks.ingest import ingest
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.lake.lake import LostTable
@@ -99,6 +100,24 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == [good]
     assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"
+
+
+def test_a_day_whose_attached_files_can_not_be_fetched_is_named_and_keeps_no_other_day_from_coming_in(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "retries", 0)
+    monkeypatch.setenv("OTZYV_ATTACHMENT_HOSTS", '["nobody.invalid"]')
+    dead, *good = (LAST - timedelta(days=n) for n in range(3))
+    for day in good:
+        arrive(tmp_path, day, f"r{day}")
+    record = {"review_id": "dead", "created_at": f"{dead}T12:00:00", "attachments": ["https://nobody.invalid/1.png"]}
+    (tmp_path / "incoming" / f"{dead}.jsonl").write_text(json.dumps(record))
+    with pytest.raises(DaysFailed, match=rf"^{dead}: nobody\.invalid: an attached file could not be fetched"):
+        daily(lake.uri, day=LAST)
+    assert sorted(lake.releases()) == sorted(good)
+    record["attachments"] = []
+    (tmp_path / "incoming" / f"{dead}.jsonl").write_text(json.dumps(record))
+    assert daily(lake.uri, day=LAST) == [dead]
 
 
 def test_a_day_of_which_most_was_refused_fails_the_run_with_the_reasons_and_what_is_good_is_made(

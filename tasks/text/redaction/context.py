@@ -1,4 +1,4 @@
-"""What the words before a number say that it is."""
+"""What stands around a number: words that say what it is, and digits that it is a part with."""
 
 from __future__ import annotations
 
@@ -23,6 +23,27 @@ _OTHER = re.compile(
     r"|номер\s(?:дела|рейса|зачётки|зачетки|группы|студ)|\bгруппа|зач[её]тк|пропуск|регистрационн|\bрег\b|кадастр|\bвин\b|\bvin\b)",
     re.IGNORECASE,
 )
+
+
+_JOINED_BEFORE = re.compile(r"(?<![.,:/\d])(\d+)([ -])\Z")
+_JOINED_AFTER = re.compile(r"([ -])(\d+)(?![.,:/]\d|\d)")
+_LONGEST = 40
+"""Digits of a neighbour that are looked at."""
+OF_ITS_OWN = 10
+"""So many digits together are a number of their own, whatever stands beside them."""
+
+
+def joined(seen: str, start: int, end: int) -> list[tuple[str, str]]:
+    """The groups of digits right before and behind a number, each with the blank or hyphen that joins it to the number.
+
+    A date, a time and a decimal beside it are numbers of their own.
+    """
+    found = []
+    if match := _JOINED_BEFORE.search(seen[max(0, start - _LONGEST) : start]):
+        found.append((match[2], match[1]))
+    if match := _JOINED_AFTER.match(seen, end):
+        found.append((match[1], match[2]))
+    return found
 
 
 def before(seen: str, start: int) -> str:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from tasks.text.links import link_spans
-from tasks.text.redaction.context import before, tells_other, tells_phone
+from tasks.text.redaction.context import OF_ITS_OWN, before, joined, tells_other, tells_phone
 
 _S = r"[\s.()/_-]{0,8}"
 _PHONE = re.compile(
@@ -31,6 +31,8 @@ _EXTENSION = re.compile(
     r"[\s,;(]{0,3}(?:доб|вн|внутр|ext)(?:авочный|енний)?[.:]?\s?№?\s?\d{1,5}(?!\d)\)?", re.IGNORECASE
 )
 _GROUP = re.compile(r"\d+")
+_RUN = re.compile(r"(?:\d+[ -])*+\d++")
+_FEW = re.compile(r"\d{1,2}(?!\d)")
 _NO_PHONE = re.compile(r"\d\d0|\d99|(?:19|20)\d\d")
 """A group of digits out of a price (15 990) or a date."""
 _USUAL_GROUPS = frozenset(
@@ -52,10 +54,11 @@ _LINKED = re.compile(r"(?:wa\.me/|phone=|tel:|number=|callto:)(?:\+|%2b)?\Z", re
 def phones(seen: str) -> Iterator[tuple[int, int]]:
     """+7 (999) 123-45-67, 8-33-3821-05, 4956221568, тел. 12-34-56, with an extension behind them."""
     links = list(link_spans(seen)) if "/" in seen else []
+    runs = _Runs(seen)
     match = _PHONE.search(seen)
     while match:
         place = match.start() + 1
-        if _is_phone(match, seen, links):
+        if _is_phone(match, seen, links) and _is_whole(match, seen, runs):
             extension = _EXTENSION.match(seen, match.end())
             place = extension.end() if extension else match.end()
             yield match.start(), place
@@ -97,6 +100,57 @@ def _is_phone(match: re.Match[str], seen: str, links: list[tuple[int, int]]) -> 
     telling = [group for group in groups if len(group) >= 3]
     thousands = len(groups) > 1 and set(sizes[1:]) == {3}
     return bool(telling) and not thousands and not all(map(_NO_PHONE.fullmatch, telling))
+
+
+def _is_whole(match: re.Match[str], seen: str, runs: _Runs) -> bool:
+    """Whether the digits beside a phone, if there are any, are not of one longer number with it."""
+    near = [(joint, group) for joint, group in joined(seen, *match.span()) if len(group) < OF_ITS_OWN]
+    if not near:
+        return True
+    if any(joint == "-" for joint, _ in near) or match[0].startswith("00"):
+        return False
+    groups = _GROUP.findall(match[0])
+    if match[0][0] in "+(" or "-" in match[0] or "(" in match[0]:
+        return True
+    # 8 999 123 45 67 is written like nothing else; 8999 1234 567 may be the end of a card's number or an account's.
+    if match["russian"] and (len(groups) == 1 or (len(groups[0]) == 1 and tuple(map(len, groups)) in _USUAL_GROUPS)):
+        return True
+    if len(groups) == 1 and all(len(group) < 3 for _, group in near):
+        return True
+    return runs.are_phones(match.start())
+
+
+class _Runs:
+    """The runs of groups of digits in a text: each is one number, or phones side by side."""
+
+    def __init__(self, seen: str) -> None:
+        self._seen = seen
+        self._known = (0, 0, False)
+
+    def are_phones(self, place: int) -> bool:
+        """Whether the run at a place is phones from end to end, but for one or two digits at its begin: an hour."""
+        start, end, _ = self._known
+        if not start <= place < end:
+            self._known = self._read(place)
+        return self._known[2]
+
+    def _read(self, place: int) -> tuple[int, int, bool]:
+        seen, start = self._seen, place
+        while start and (
+            seen[start - 1].isdecimal() or (seen[start - 1] in " -" and seen[start - 2 : start - 1].isdecimal())
+        ):
+            start -= 1
+        run = _RUN.match(seen, start)
+        if run is None:
+            return place, place + 1, False
+        hour = _FEW.match(seen, start)
+        at = hour.end() + 1 if hour else start
+        while at < run.end():
+            phone = _PHONE.match(seen, at)
+            if phone is None or phone["short"] or phone[0].startswith("00") or phone.end() > run.end():
+                return start, run.end(), False
+            at = phone.end() + 1
+        return start, run.end(), True
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -129,6 +132,33 @@ def test_a_kind_that_is_switched_off_is_left_alone() -> None:
     assert redact(raw, {"phone"}) == "Пишите @ivan_petrov или ivan@mail.ru, тел. [телефон]"
     assert redact(raw, ()) == raw
     assert {*Redact.model_fields} == ALL == Redact().kinds
+
+
+LAYOUTS = (
+    (4, 4, 4, 4), (4, 4, 4, 4, 4), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 6, 5), (4, 12), (8, 8), (16,),
+    (5, 3, 1, 4, 7), (20,), (3, 3, 3, 2, 2), (3, 3, 3, 4), (4, 4, 4, 2), (4, 6, 3), (2, 2, 6, 4), (2, 4, 4, 4, 4, 4),
+    (4, 4, 4, 4, 4, 4), (4, 3, 4, 3), (3, 4, 4, 4), (2, 2, 2, 2, 2, 2, 2), (3, 2, 2, 3, 2, 2, 3), (13,), (14,), (17,),
+    (19,), (22,), (24,),
+)  # fmt: skip
+"""How many digits of a number stand together: of cards, accounts, IBANs, and of nothing known."""
+WORDS = (
+    "", "карта ", "card ", "Сбер ", "счёт ", "р/с ", "IBAN DE", "IBAN DE89 ", "тел. ", "Телефон: ", "паспорт ",
+    "серия ", "ИНН ", "СНИЛС ", "заказ ", "№ ", "жду на ",
+)  # fmt: skip
+
+
+def test_no_kind_takes_a_part_of_a_longer_number() -> None:
+    """Of 4,000 numbers each is whole or gone, and behind the word for a card 13 to 19 digits are gone."""
+    chance = random.Random(11)
+    for _ in range(4000):
+        sizes, joint, word = chance.choice(LAYOUTS), chance.choice(" -"), chance.choice(WORDS)
+        first = chance.choice(("", "4276", "8999", "8495", "2200", "9161", "00"))
+        digits = (first + "".join(chance.choices("0123456789", k=sum(sizes))))[: sum(sizes)]
+        number = joint.join(digits[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(len(sizes)))
+        left = redact(f"Здравствуйте, {word}{number}, жду")
+        assert number in left or not re.search(r"\d", left.replace("DE89", "")), (word, number, left)
+        if word in ("карта ", "card ") and 13 <= len(digits) <= 19 and sizes[0] >= 4:
+            assert number not in left, (word, number, left)
 
 
 def test_places_are_those_of_the_raw_text() -> None:

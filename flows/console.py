@@ -161,6 +161,12 @@ def _left_open(accounting: Accounting) -> Iterator[str]:
         )
     if count := accounting.files_kept:
         yield f"{count} attached {'file' if count == 1 else 'files'} that the source lacks now stay as they were"
+    if count := accounting.files_lost:
+        yield (
+            f"{count} attached {'file' if count == 1 else 'files'} of changed reviews can't be read now and "
+            f"{'is' if count == 1 else 'are'} gone: a URL is kept without its query, so nobody can tell whether it is "
+            "the same file. Allow the host (attachment_hosts) and run again"
+        )
 
 
 def _undecided(accounting: Accounting) -> Iterator[str]:

@@ -73,13 +73,15 @@ class Incoming:
     def _files(self, file: SourceFile, record: Record, row: int, day: date) -> Iterator[dict[str, Any]]:
         """A row of each attached file, but for those on the web."""
         for position, reference in enumerate(record.attachments):
+            told = as_told(reference.uri)
             about = {
                 "review_id": record.review_id,
                 "position": position,
-                "uri": as_told(reference.uri),
+                "uri": told,
                 "source_sha256": record.sha256,
                 "day": day,
                 "record": row,
+                "cut": told != reference.uri.strip() and told != reference.uri,
             }
             if self._web.takes(reference):
                 self._web.add(reference, about)

@@ -67,7 +67,9 @@ class Accounting:
     absent: int = 0
     """Reviews that a snapshot was not read to hold, and that stay: what was refused may be theirs."""
     files_kept: int = 0
-    """Attached files that were not found this time, and stay as the lake has them."""
+    """Attached files that could not be read this time, and stay as the lake has them."""
+    files_lost: int = 0
+    """Attached files that the lake had, and has no more as their URLs may stand for others now."""
     written: int = 0
     """Days whose reviews or attachments are not as they were."""
     failures: tuple[str, ...] = ()
@@ -191,6 +193,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
         notes=tuple(notes.lines()),
         absent=done.absent,
         files_kept=done.files_kept,
+        files_lost=done.files_lost,
         written=len(done.changed),
         failures=failures,
     )

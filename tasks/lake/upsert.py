@@ -49,7 +49,9 @@ class Upserted:
     undecided: int = 0
     """Reviews with two states of which neither is newer by updated_at, so that their digests chose."""
     files_kept: int = 0
-    """Attached files that were not found this time, and stay as the lake has them."""
+    """Attached files that could not be read this time, and stay as the lake has them."""
+    files_lost: int = 0
+    """Attached files that the lake had and that can't be read now, of changed reviews whose URLs are kept in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,10 @@ def upsert(
     """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
 
     ``incoming``: rows of ``reviews``, the same id any number of times; ``attachments``: rows of ``attachments`` with a
-    column ``record`` (row number in ``incoming``). ``seen``: the source is a snapshot, and what it does not hold any
+    column ``record`` (row number in ``incoming``) and, unless none is, ``cut`` (whether the record says more than
+    ``uri``, which then names no file for sure). ``seen``: the source is a snapshot, and what it does not hold any
     more is gone (``tasks.lake.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. ``yields``: of
-    two states as old as each other the lake's own stays. An attached file that was not found stays as the lake has it.
+    two states as old as each other the lake's own stays. An attached file that can't be read stays as the lake has it.
     ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is told what the lake has of
     those that have not changed.
 
@@ -127,6 +130,8 @@ def upsert(
     completed by running again.
     """
     best, tied = _best(incoming)
+    if "cut" not in attachments.column_names:
+        attachments = attachments.append_column("cut", pa.repeat(pa.scalar(False), attachments.num_rows))
     first: _Plan | None = None
     accepted: dict[str, date] = {}
     let_go: set[str] = set()
@@ -149,7 +154,7 @@ def upsert(
             there = read_table(storage, ATTACHMENTS, attached_before.files)
             known = there.filter(pc.is_in(there["review_id"], value_set=plan.same))
             rows = pa.concat_tables([rows, on_the_web(newest, known)])
-        rows, files_kept = _kept(storage, attached_before, rows.select(ATTACHMENTS.names), plan.same)
+        rows, files_kept, files_lost = _kept(storage, attached_before, rows, plan.same)
         reviews = _stage(storage, reviews_before, pa.concat_arrays([plan.current, plan.gone]), plan.reviews)
         try:
             attached = _stage(storage, attached_before, *_attached(storage, attached_before, plan, rows, put))
@@ -180,6 +185,7 @@ def upsert(
                 absent=first.absent,
                 undecided=first.undecided,
                 files_kept=files_kept,
+                files_lost=files_lost,
             )
     raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
@@ -295,33 +301,45 @@ CONTENT = ("kind", "content_sha256", "bytes", "media_type", "status", "reason")
 """What the lake has of an attached file, beside where the record names it."""
 
 
-def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) -> tuple[pa.Table, int]:
-    """The attachments' rows, with what the lake has of files that were not found now; and how many these are.
+UNREAD = ("a URL", "host not allowed", "a private address", "a redirect")
+"""Reasons for which nobody looked at the file itself: a host may have been allowed before."""
 
-    It is told by the name that the review gives it, or of the same record by its place: a URL is kept without its
-    query, so that it may stand for several files. Where a run died, the lake may have the attachments of another state
-    of the review than its record is.
+
+def _kept(storage: Storage, before: Snapshot, rows: pa.Table, same: pa.Array) -> tuple[pa.Table, int, int]:
+    """The attachments' rows, with what the lake has of files that could not be read now; how many these are, and how
+    many it had and may not keep.
+
+    A file is told by the name that the review gives it, or of the same record by its place: of a URL that is kept
+    without its query nobody can tell whether it still stands for the same file. Where a run died, the lake may have the
+    attachments of another state of the review than its record is.
     """
+    named = rows.select(ATTACHMENTS.names)
     lost = pc.or_(pc.equal(rows["status"], "missing"), pc.equal(rows["bytes"], 0).fill_null(False))
+    lost = pc.or_(lost, pc.is_in(rows["reason"], pa.array(UNREAD)))
     if not pc.any(lost).as_py():
-        return rows, 0
+        return named, 0, 0
     there = read_table(storage, ATTACHMENTS, before.files)
     there = there.filter(pc.is_in(there["review_id"], rows.filter(lost)["review_id"].combine_chunks()))
     unchanged = set(same.to_pylist())
     records = dict(zip(rows["review_id"].to_pylist(), rows["source_sha256"].to_pylist(), strict=True))
-    several = {name for table in (rows, there) for name, count in _urls(table).items() if count > 1}
+    several = {name for table in (named, there) for name, count in _urls(table).items() if count > 1}
     held: dict[tuple[str, object], dict[str, object]] = {}
+    had = set[tuple[str, object]]()
     for row in there.filter(pc.equal(there["status"], "ok")).to_pylist():
+        had.add((row["review_id"], row["uri"]))
         if row["uri"] is not None and (row["review_id"], row["uri"]) not in several:
             held[row["review_id"], row["uri"]] = row
-        elif row["review_id"] in unchanged and row["source_sha256"] in (None, records[row["review_id"]]):
+        if row["review_id"] in unchanged and row["source_sha256"] in (None, records[row["review_id"]]):
             held[row["review_id"], row["position"]] = row
-    found, count = [], 0
+    found, kept, gone = [], 0, 0
     for row in rows.filter(lost).to_pylist():
-        known = held.get((row["review_id"], row["uri"])) or held.get((row["review_id"], row["position"]))
+        by_name, by_place = (row["review_id"], row["uri"]), (row["review_id"], row["position"])
+        known = (None if row["cut"] else held.get(by_name)) or held.get(by_place)
         found.append(row | {name: known[name] for name in CONTENT} if known else row)
-        count += known is not None
-    return pa.concat_tables([rows.filter(pc.invert(lost)), pa.Table.from_pylist(found, schema=rows.schema)]), count
+        kept += known is not None
+        gone += known is None and by_name in had
+    fresh = pa.Table.from_pylist(found, schema=rows.schema).select(ATTACHMENTS.names)
+    return pa.concat_tables([named.filter(pc.invert(lost)), fresh]), kept, gone
 
 
 def _urls(rows: pa.Table) -> Counter[tuple[str, str]]:

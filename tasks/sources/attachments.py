@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Literal, Protocol, cast
+from urllib.parse import unquote
 
 from schemas.tables import ATTACHMENT_REASONS
 from tasks.media.sniff import sniff
@@ -30,7 +31,18 @@ LIMITS: Mapping[str, int] = MappingProxyType({"image": 30 * 10**6, "audio": 50 *
 """Bytes that a file may have, by what its content is."""
 
 _PIECE = 2**18
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_SCHEME = r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]+:"
+_URL = re.compile(rf"{_SCHEME}[/\\]|\A\s*(?:{_SCHEME}|[/\\]{{2}})")
+"""A URL wherever it stands, with slashes of any number and kind; at the begin also one without."""
+_QUERY = re.compile(r"(?:[?#]|%3f|%23|[;&][\w.-]+=).*", re.IGNORECASE | re.DOTALL)
+_QUERY_OF_PATH = re.compile(r"[?#&;][\w.-]+=.*", re.DOTALL)
+"""What makes a path without a scheme a URL: cdn.example.ru/1.png?key=…; a file's name may hold a ? or a #."""
+_USER = re.compile(rf"({_SCHEME}[/\\]*|\A\s*[/\\]{{2}}(?=[^/\\@]*:))[^/\\]*@")
+_PASSWORD = re.compile(rf"({_SCHEME}[/\\]+[^/\\:\[\]]*):(?!\d*(?:[/\\]|\Z))[^/\\]*")
+"""What stands where a port does and is none."""
+_OPAQUE = re.compile(
+    r"\A\s*(data:[\w.+-]*(?:/[\w.+-]*)?|(?:mailto|tel|sms|javascript|cid|magnet):).*", re.I | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +123,18 @@ def without(kind: str, reason: str, media_type: str | None = None) -> Attachment
 
 
 def as_told(uri: str) -> str:
-    """A reference as the lake keeps it: as the source writes it, but for what may be a key in a URL."""
-    if not _URL.match(uri.strip()):
-        return uri
-    place = re.sub(r"[?#].*", "", uri.strip(), flags=re.DOTALL)
-    return re.sub(r"//[^/\\]*@", "//", place)
+    """A reference as the lake keeps it: as the source writes it, but for what may be a key in a URL, or its contents.
+
+    A URL loses its user, query and fragment, however many slashes it has and however it is quoted or encoded.
+    """
+    decoded = unquote(uri)
+    found = uri if _URL.search(uri) else decoded if _URL.search(decoded) else None
+    if found is None:
+        return _QUERY_OF_PATH.sub("", uri)
+    found = found.strip()
+    if opaque := _OPAQUE.match(found):
+        return opaque[1]
+    return _PASSWORD.sub(r"\1", _QUERY.sub("", _USER.sub(r"\1", found)))
 
 
 def _open(file: SourceFile, uri: str, names: Names) -> tuple[BinaryIO, Parts]:

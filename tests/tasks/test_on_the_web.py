@@ -107,3 +107,23 @@ def test_without_the_setting_a_url_is_only_told(lake: Lake) -> None:
         lake, [of("a", "1.png"), review("b", attachments=[{"kind": "image", "uri": "http://example.org/1.png"}])], None
     )
     assert stand(lake) == {("a", 0): ("unsupported", "a URL"), ("b", 0): ("unsupported", "a URL")}
+
+
+def test_an_edited_review_keeps_the_file_of_a_host_that_is_allowed_no_more(lake: Lake, served: Served) -> None:
+    bring(lake, [of("a", "1.png", "gone.png"), of("b", "x?id=1")], served.web())
+    before = sha_of(lake, "a")
+    for hosts in (frozenset[str](), frozenset({"other.example.ru"})):
+        edited = [of("a", "1.png", text=f"edited, {hosts}"), of("b", "x?id=1", text="b")]
+        done = bring(lake, edited, served.web(hosts=hosts))
+        assert sha_of(lake, "a") == before
+        assert stand(lake)["a", 0] == ("ok", None)
+        assert done.files_kept >= 1
+    assert stand(lake)["b", 0] == ("unsupported", "host not allowed"), "x without its query may be any file"
+
+
+def test_content_of_a_url_is_not_kept_for_another_query(lake: Lake, served: Served) -> None:
+    bring(lake, [of("a", "x?id=1")], served.web())
+    assert stand(lake)["a", 0] == ("ok", None)
+    done = bring(lake, [of("a", "x?id=2", text="edited")], served.web(hosts=frozenset()))
+    assert stand(lake)["a", 0] == ("unsupported", "a URL")
+    assert (done.files_kept, done.files_lost) == (0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from flows.refused import Refused
 from flows.settings import load
 from tasks.lake.storage import address
 
@@ -11,7 +12,7 @@ RUN = "PREFECT__FLOW_RUN_ID"
 """Prefect's workers set it for the process of a run, whoever asked for the run; a command's flows run without it."""
 
 
-class NotAllowed(ValueError):
+class NotAllowed(Refused):
     """A run names a lake that none through the API may."""
 
 

@@ -8,7 +8,9 @@ prefect/server/utilities/subscriptions.py.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,8 +28,16 @@ UNFRAMED = ((b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-
 """No page may show ours in a frame and have its buttons clicked unseen."""
 
 
+CHANGEABLE = frozenset(
+    {"concurrency_limit", "concurrency_options", "description", "parameters", "paused", "schedules", "version"}
+)
+"""Fields of a deployment that may be changed through the API: all others say how its runs are started, and where."""
+MOST_CHANGED = 1 << 20
+_DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
+
+
 class Guard:
-    """Refuses what no page of these origins, and no program of this machine, would ask."""
+    """Refuses what no page of these origins and no program of this machine would ask, and changes of how runs start."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         self.app = app
@@ -46,7 +56,49 @@ class Guard:
                     message["headers"] = [*message.get("headers", ()), *UNFRAMED]
                 await send(message)
 
-            await self.app(scope, receive, unframed)
+            if scope["type"] == "http" and scope["method"] == "PATCH" and _DEPLOYMENT.fullmatch(scope["path"]):
+                await self._changed(scope, receive, unframed)
+            else:
+                await self.app(scope, receive, unframed)
+
+    async def _changed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a change of a deployment on, if its runs start as before."""
+        body = await _body(receive, MOST_CHANGED)
+        if body is None:
+            await _refuse(scope, send, f"a change of a deployment has at most {MOST_CHANGED} bytes")
+            return
+        status, known = await self._asked(scope)
+        why = unchangeable(body, known) if status == 200 else None  # else the server itself says what is wrong
+        if why:
+            await _refuse(scope, send, why)
+            return
+
+        async def again() -> Message:
+            nonlocal body
+            if body is None:
+                return await receive()
+            told, body = body, None
+            return {"type": "http.request", "body": told, "more_body": False}
+
+        await self.app(scope, again, send)
+
+    async def _asked(self, scope: Scope) -> tuple[int, bytes]:
+        """The status and body of the server's answer to whoever asks, had they asked for the same path."""
+        status, parts = 0, list[bytes]()
+
+        async def nothing() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def heard(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+
+        headers = [(key, value) for key, value in scope["headers"] if key in (b"host", b"authorization")]
+        await self.app({**scope, "method": "GET", "headers": headers, "query_string": b""}, nothing, heard)
+        return status, b"".join(parts)
 
     def refusal(self, scope: Scope) -> str | None:
         """What is wrong with a request or the opening of a web socket; None where nothing is."""
@@ -61,6 +113,44 @@ class Guard:
         page = scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/api")
         opened = page and told[b"sec-fetch-mode"] == [b"navigate"]
         return "other sites may not call this server" if foreign and not opened else None
+
+
+def unchangeable(body: bytes, known: bytes) -> str | None:
+    """What a change of a deployment would change besides ``CHANGEABLE``; None where it is nothing.
+
+    ``known``: the deployment as the server tells it. A form sends all fields, changed or not.
+    """
+    try:
+        wanted, now = json.loads(body), json.loads(known)
+    except (ValueError, RecursionError):
+        return "a change of a deployment is a JSON object"
+    if not isinstance(wanted, dict):
+        return "a change of a deployment is a JSON object"
+    others = [name for name in sorted(wanted.keys() - CHANGEABLE) if (wanted[name] or None) != (now.get(name) or None)]
+    if others:
+        return (
+            f"of a deployment {', '.join(sorted(CHANGEABLE))} can be changed, and nothing else: with another "
+            f"{', '.join(others)} its runs would not be those that otzyv serve has deployed"
+        )
+    lake, given = (now.get("parameters") or {}).get("lake"), wanted.get("parameters")
+    if isinstance(given, dict) and given.get("lake") != lake:
+        return f"the parameter lake of a deployment stays {lake}: name another lake in a run of its own (allowed_lakes)"
+    return None
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """A request's body; None where it has more bytes."""
+    parts, size = list[bytes](), 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":  # whoever asked has gone
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            return None
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
 _READ = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")

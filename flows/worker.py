@@ -23,14 +23,11 @@ from prefect.utilities.schema_tools import validate
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from flows.deployments import FLOWS, job_template
+from flows.refused import Refused
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
-
-
-class Refused(RuntimeError):
-    """A run asks for what no run of this project needs."""
 
 
 class Job(ProcessJobConfiguration):

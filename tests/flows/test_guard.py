@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -71,6 +72,65 @@ def test_the_origin_of_a_proxy_is_let_in_where_it_is_named() -> None:
     assert not let_in(scope(proxy))[0]
     assert let_in(scope(proxy), (*OWN, "https://reviews.example"))[0]
     assert origins(80) == ("http://127.0.0.1", "http://localhost")
+
+
+NOW = {
+    "id": "1",
+    "job_variables": {"env": {"A": "b"}},
+    "pull_steps": None,
+    "paused": False,
+    "parameters": {"lake": "l"},
+}
+
+
+def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | None, int]:
+    """What the server behind was sent of a change of a deployment that is as ``NOW`` says; and the answer's status."""
+    got: list[bytes] = []
+    sent: list[Any] = []
+    size = -(-len(body) // parts) or 1
+    coming = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "PATCH":
+            got.append((await receive())["body"])
+            assert not (await receive())["body"], "it may ask whether the caller is still there"
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(NOW).encode()})
+
+    async def receive() -> Any:
+        part = coming.pop(0) if coming else b""
+        return {"type": "http.request", "body": part, "more_body": bool(coming)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asked = scope(Caller("own", ("127.0.0.1:4200",), None), "PATCH", "/api/deployments/1")
+    asyncio.run(Guard(app, OWN)(asked, receive, send))
+    return got[0] if got else None, sent[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({"paused": True, "schedules": [], "description": "d", "concurrency_limit": 2}, True),
+        ({"job_variables": {"env": {"A": "b"}}, "pull_steps": [], "parameters": {"lake": "l", "catch_up": 3}}, True),
+        ({"paused": True, "job_variables": {}}, False),
+        ({"entrypoint": "evil.py:main"}, False),
+        ({"parameters": {}}, False),
+        ({"parameters": {"lake": "other"}}, False),
+        ([1], False),
+    ],
+)
+def test_of_a_deployment_nothing_is_changed_that_says_how_its_runs_start(change: object, passes: bool) -> None:
+    body = json.dumps(change).encode()
+    for parts in (1, 3):
+        assert changed(body, parts=parts) == ((body, 200) if passes else (None, 403))
+    assert changed(body, status=401) == (body, 401), "the server itself says who may not ask"
+
+
+def test_a_change_that_is_no_json_or_endless_gets_nowhere() -> None:
+    for body in (b"", b"{", b"\xff", b"[" * 100_000, b'{"paused": "' + b"a" * (1 << 20) + b'"}'):
+        assert changed(body, parts=4) == (None, 403)
 
 
 def test_a_port_is_taken_once() -> None:

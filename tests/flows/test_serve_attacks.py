@@ -86,9 +86,23 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
         {"name": "x"},
     ):
         assert begin(variables) == 422
-    served.patch(f"deployments/{ours['id']}", **said)
-    assert begin({}) == 422
-    served.patch(f"deployments/{ours['id']}", job_variables=ours["job_variables"])
+    changes: tuple[dict[str, Any], ...] = (
+        said,
+        {"job_variables": {"env": {}}},
+        {"entrypoint": "evil.py:maintain"},
+        {"pull_steps": [{"prefect.deployments.steps.run_shell_script": {"script": command}}]},
+        {"work_pool_name": PARENTS},
+        {"parameters": {"lake": str(marker.parent)}},
+    )
+    for change in changes:
+        answer = served.ask("PATCH", f"deployments/{ours['id']}", paused=True, **change)
+        assert (answer.status_code, next(iter(change)).removesuffix("s") in answer.text) == (403, True), change
+        assert deployment(served) == ours, "its later runs start as before"
+    form = {name: ours[name] for name in ("job_variables", "tags", "work_pool_name", "work_queue_name", "parameters")}
+    served.patch(f"deployments/{ours['id']}", **form, description="a form sends what it does not change as well")
+    served.patch(f"deployments/{ours['id']}", paused=True)
+    assert deployment(served)["paused"]
+    served.patch(f"deployments/{ours['id']}", paused=False, description=ours["description"])
 
     # Whoever has the login can change what the API knows; the workers do not go by it.
     pools = {pool: served.client.get(f"work_pools/{pool}").json()["base_job_template"] for pool in (DAYS, PARENTS)}
@@ -127,6 +141,16 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
         assert state["type"] == "CRASHED"
         assert "Refused" in state["message"]
     served.completed(ours_all_the_same)
+    elsewhere = served.start("maintain/maintain", lake="/etc")
+    for _ in range(480):
+        if "NotAllowed: " in (told := served.told.read_text()):
+            break
+        time.sleep(0.5)
+    assert served.run(elsewhere)["state_type"] == "FAILED"
+    lines = [line for line in told.splitlines() if "Refused: " in line or "NotAllowed: " in line]
+    assert len(lines) == len(refused) + 1, f"a line each\n{told}"
+    assert "may not name the lake '/etc'" in lines[-1]
+    assert "Traceback" not in told
     for pool, template in pools.items():
         served.patch(f"work_pools/{pool}", base_job_template=template)
     for one in made:

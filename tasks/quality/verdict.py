@@ -77,9 +77,14 @@ def _fallen(
         return
     known = before.figures.get(reviews, {}).get("rows", 0.0) if before else 0.0
     for told, many in (("the days before have", median(usual) if usual else 0.0), ("readers see now", known)):
-        if many >= limits.fewest and rows < (1 - limits.fallen) * many:
+        if many >= limits.fewest and rows < (1 - _exact(limits.fallen)) * Fraction(many):
             yield f"{reviews}: {rows:.0f} rows, where {told} {many:.0f}"
             return
+
+
+def _exact(limit: float) -> Fraction:
+    """A limit as it was written: 0.29 times 100 is 29, which as floats it is not."""
+    return Fraction(str(limit))
 
 
 def _statuses(limits: Limits, table: str, figures: Metrics) -> Iterator[str]:
@@ -89,10 +94,10 @@ def _statuses(limits: Limits, table: str, figures: Metrics) -> Iterator[str]:
         for name, count in figures.items()
         if name.startswith("status.") and name not in ("status.ok", "status.empty")
     }
-    if sum(others.values()) > limits.not_ok * rows:
+    if sum(others.values()) > _exact(limits.not_ok) * Fraction(rows):
         told = ", ".join(f"{count:.0f} {status}" for status, count in sorted(others.items()))
         yield f"{table}: {sum(others.values()) / rows:.0%} of {rows:.0f} rows have no features ({told})"
-    if figures.get("status.empty", 0.0) > limits.empty * rows:
+    if figures.get("status.empty", 0.0) > _exact(limits.empty) * Fraction(rows):
         yield f"{table}: {figures['status.empty'] / rows:.0%} of {rows:.0f} texts are empty"
 
 
@@ -102,11 +107,11 @@ def _labels(limits: Limits, table: str, now: Metrics, before: Metrics) -> Iterat
         # In exact numbers: else rounding, in the order of a set, would decide at the limit, and go beyond one of 1.
         none = Fraction(0)
         apart = sum((abs(shares.get(label, none) - former.get(label, none)) for label in {*shares, *former}), none)
-        moved = float(apart / 2)
-        if moved > limits.labels:
+        moved = apart / 2
+        if moved > _exact(limits.labels):
             most = max(shares, key=lambda label: abs(shares[label] - former.get(label, none)))
             yield (
-                f"{table}: {moved:.0%} of the rows have another {column} than before "
+                f"{table}: {float(moved):.0%} of the rows have another {column} than before "
                 f"({most}: {float(former.get(most, none)):.0%}, now {float(shares[most]):.0%})"
             )
 

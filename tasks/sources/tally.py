@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from tasks.sources.formats import BY_ENDING
 from tasks.sources.listing import ending_of
@@ -61,7 +62,8 @@ class Tally:
     def failures(self, share: float) -> Iterator[str]:
         """Why this was no success: more than the share of the records was refused, or all of some file's."""
         records, refused = self.records.total(), self.refused.total()
-        if records and refused > (share * records if refused < records else 0):
+        # A share as it was written: 0.29 times 100 is 29, which as floats it is not.
+        if records and refused > (Fraction(str(share)) * records if refused < records else 0):
             beyond = f", more than {share:.0%} of them (the setting refused_share)" if refused < records else ""
             yield f"{refused} of {records} records were refused{beyond}: {told(self.reasons)}"
         elif share < 1:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tasks.quality.verdict import Cloud, Limits, Measured, critical, shift
+from tasks.sources.tally import Tally
 
 GOOD = {"rows": 200.0, "status.ok": 190.0, "status.empty": 10.0, "label.good": 150.0, "label.bad": 50.0}
 
@@ -42,6 +49,26 @@ def test_a_usual_day_and_the_first_day_of_all_are_not_held() -> None:
 def test_what_is_beyond_a_limit_is_told_with_its_figures(figures: dict[str, float], limit: str, told: str) -> None:
     assert told in said({**GOOD, **figures})
     assert said({**GOOD, **figures}, limits=Limits.model_validate({limit: 1.0})) == "", "a limit of 1 is none"
+
+
+@given(st.integers(0, 1000), st.integers(50, 5000), st.integers(-1, 1))
+@example(290, 100, 0)
+@example(70, 100, 0)
+def test_a_figure_just_at_its_limit_is_not_beyond_it(thousandths: int, rows: int, more: int) -> None:
+    limit, wanted = thousandths / 1000, Fraction(thousandths, 1000)
+    count = min(max(math.floor(wanted * rows) + more, 0), rows)
+    beyond = Fraction(count, rows) > wanted
+    whole, part = float(rows), float(count)
+    for metric, name in (("status.damaged", "not_ok"), ("status.empty", "empty")):
+        figures = {"rows": whole, metric: part, "status.ok": whole - part}
+        limits = Limits.model_validate({"not_ok": 1, "empty": 1, name: limit})
+        assert bool(said(figures, None, (), limits)) == beyond
+    limits = Limits(not_ok=1, empty=1, fallen=limit)
+    assert bool(said({"rows": whole - part}, None, (rows,), limits)) == beyond
+    now, then = {"rows": whole, "label.a": whole - part, "label.b": part}, {"rows": whole, "label.a": whole}
+    assert bool(said(now, then, (), Limits(fallen=1, labels=limit))) == beyond
+    tally = Tally(Counter({"a.jsonl": rows}), Counter({"a.jsonl": count}))
+    assert bool(list(tally.failures(limit))) == (beyond or count == rows)
 
 
 def test_labels_that_are_all_others_are_not_beyond_a_limit_of_1() -> None:

@@ -21,6 +21,7 @@ from flows import prefect_server
 
 if TYPE_CHECKING:
     from flows.settings import Settings
+    from schemas.table import Table
     from tasks.ingest import Source
     from tasks.lake.quarantine import Wanted
 
@@ -846,7 +847,8 @@ def export(
     """Write released rows into one file, as ``Lake.frame`` gives them; without days, of all released days.
 
     In CSV lists are JSON, and ' stands before a text that a spreadsheet could take for a formula; ids that are a word
-    after their sign stay as they are. Embeddings are personal data, as the texts are: words can be read back from them.
+    after their sign stay as they are. Embeddings are personal data, as what they are made of is: words can be read back
+    from those of texts.
     """
     from tasks.lake import Lake
     from tasks.lake.export import export as write
@@ -861,12 +863,22 @@ def export(
     if left := [each for each in wanted or () if each not in seen]:
         click.echo(f"no release of {spans(left)}", err=True)
     rows = write(opened, sorted(seen), named, out)
-    if vectors := [name for name in named if "embedding" in opened.table(name).names]:
-        click.echo(f"{', '.join(vectors)}: embeddings are personal data, words can be read back from them", err=True)
+    for kind, what in (("text", "words can be read back from them"), ("other", "they tell of people's own files")):
+        if vectors := [name for name in named if _vectors(opened.table(name)) == kind]:
+            click.echo(f"{', '.join(vectors)}: embeddings are personal data, {what}", err=True)
     if as_json:
         click.echo(json.dumps({"out": out, "rows": rows, "days": sorted(seen), "not_released": left}, default=str))
     else:
         click.echo(f"{out}: {rows} rows of {len(seen)} days")
+
+
+def _vectors(table: Table) -> str | None:
+    """What the vectors of a table are made of, ``text`` or ``other``; None where it has none."""
+    if "embedding" not in table.names:
+        return None
+    from tasks.extractors.registry import PCA
+
+    return "text" if table.name.removeprefix(PCA).startswith("text_") else "other"
 
 
 @main.command(epilog="otzyv maintain --lake demo-lake")

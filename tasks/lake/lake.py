@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import Schema
 
 from schemas.table import Column, Table
@@ -85,18 +86,28 @@ class Lake:
         return read_table(self.storage, table, snapshot.files if day is None else snapshot.of(day), columns)
 
     def head(self, table: Table | str, day: date | None, limit: int) -> pa.Table:
-        """The first rows of the newest publication, without reading the rest."""
+        """The first rows of the newest publication by day and keys, without reading all columns of the rest."""
         table = self.table(table) if isinstance(table, str) else table
         snapshot = self.snapshot(table)
-        files = snapshot.files if day is None else snapshot.of(day)
-        batches: list[pa.RecordBatch] = []
-        left = limit
-        for batch in read_batches(self.storage, table, sorted(files, key=lambda f: (str(f.day), f.path)), rows=limit):
-            batches.append(batch.slice(0, left))
-            left -= batches[-1].num_rows
-            if not left:
+        found = table.arrow.empty_table()
+        for each in [day] if day is not None else sorted({file.day for file in snapshot.files}, key=str):
+            found = pa.concat_tables([found, self._first(table, snapshot.of(each), limit - found.num_rows)])
+            if found.num_rows == limit:
                 break
-        return pa.Table.from_batches(batches, table.arrow)
+        return found
+
+    def _first(self, table: Table, files: Sequence[DataFile], limit: int) -> pa.Table:
+        """The first rows by key of some files, which come in no order, and of one of which rows may come in none."""
+        keys = read_table(self.storage, table, files, table.keys)
+        order = pc.sort_indices(keys, [(name, "ascending") for name in table.keys])[:limit]
+        wanted, start, batches = pa.array(sorted(order.to_pylist()), pa.int64()), 0, list[pa.RecordBatch]()
+        for batch in read_batches(self.storage, table, files, rows=limit):
+            here = pa.array(range(start, start + batch.num_rows), pa.int64())
+            batches.append(batch.filter(pc.is_in(here, value_set=wanted)))
+            start += batch.num_rows
+            if sum(each.num_rows for each in batches) == len(wanted):
+                break
+        return pa.Table.from_batches(batches, table.arrow).take(pc.index_in(order.cast(pa.int64()), value_set=wanted))
 
     def releases(self, days: Sequence[date] | None = None) -> dict[date, Release]:
         """The release that readers see, for each day that has one."""

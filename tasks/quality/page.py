@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 MOST_DAYS = 31
 """How many days a chart shows apart."""
+OF_THE_PAGE = "the days of this page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,9 @@ def totals(lines: Sequence[TableLine]) -> list[Total]:
 
 def status_chart(lines: Sequence[TableLine]) -> Chart:
     """Rows by status, a bar per table."""
-    return Chart("Rows by status", "all days", [(total.table, sorted(total.status.items())) for total in totals(lines)])
+    return Chart(
+        "Rows by status", OF_THE_PAGE, [(total.table, sorted(total.status.items())) for total in totals(lines)]
+    )
 
 
 def refused_chart(refused: Mapping[str, int], day: date) -> Chart:
@@ -163,14 +166,14 @@ def refused_chart(refused: Mapping[str, int], day: date) -> Chart:
 def reason_chart(reasons: Mapping[str, int]) -> Chart:
     """Attached files that were not taken, by the reason."""
     bars = [(reason, [("", float(count))]) for reason, count in sorted(reasons.items(), key=lambda bar: -bar[1])]
-    return Chart("Files not taken by reason", "attachments; all days", bars)
+    return Chart("Files not taken by reason", f"attachments; {OF_THE_PAGE}", bars)
 
 
 def label_chart(title: str, note: str, column: str, metrics: Mapping[date, Mapping[str, float]]) -> Chart:
     """Rows by label, a bar per day; one bar for all where there are more than a month of days."""
     counts = {str(day): _summed(f"{column}.", [measured]) for day, measured in metrics.items()}
     if len(counts) > MOST_DAYS:
-        counts = {"all days": _summed(f"{column}.", list(metrics.values()))}
+        counts = {OF_THE_PAGE: _summed(f"{column}.", list(metrics.values()))}
     return Chart(title, note, [(day, sorted(labels.items())) for day, labels in counts.items() if labels])
 
 

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flows.cli import _vectors
+from tasks.extractors import registry
 from tests.flows.command import Otzyv, command, review
 from tests.oracle.source import CONTENTS
 
@@ -52,6 +54,8 @@ def test_an_exported_file_is_what_pandas_makes_of_the_source(otzyv: Otzyv, seed:
         out = otzyv.source.parent / f"out{suffix}"
         done = command("export", "--lake", otzyv.lake, "--tables", TABLES, "--out", out)
         assert done.exit_code == 0, done.stderr
+        assert "image_pixels: embeddings are personal data" in done.stderr
+        assert "words" not in done.stderr, "no text is among them"
         found = (pd.read_parquet(out) if suffix == ".parquet" else _read_csv(str(out))).set_index("review_id")
         assert list(found.index) == list(wanted.reset_index().sort_values(["created_at", "review_id"])["review_id"])
         found = found.sort_index()
@@ -71,6 +75,15 @@ def test_an_exported_file_is_what_pandas_makes_of_the_source(otzyv: Otzyv, seed:
                 assert (vector is None) == (pixels is None), (review_id, uri)
                 if pixels is not None:
                     np.testing.assert_allclose(np.array(vector, np.float32), pixels, atol=1e-6)
+
+
+def test_words_are_said_to_lie_in_vectors_of_texts_alone() -> None:
+    for name in registry.names():
+        card = registry.get(name).card
+        of_text = (card.reads or card).modality in ("plain", "text")
+        assert _vectors(card.table) == (("text" if of_text else "other") if card.dim else None)
+        if card.dim:
+            assert _vectors(registry.get(f"pca_{name}").card.table) == ("text" if of_text else "other")
 
 
 def _read_csv(path: str) -> pd.DataFrame:

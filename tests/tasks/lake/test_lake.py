@@ -12,11 +12,11 @@ import pytest
 
 from schemas.sample import sample
 from schemas.table import Column, Table
-from schemas.tables import RELEASES, REVIEWS, feature_table
+from schemas.tables import MODELS, QUARANTINE, RELEASES, REVIEWS, RUNS, feature_table
 from tasks.lake import Lake, releases
 from tasks.lake.constants import Constants, NoLake, WrongKey, key_check
 from tasks.lake.lake import MixedFingerprints, NotReleased
-from tasks.lake.publish import commit, write_file
+from tasks.lake.publish import append, commit, write_file
 from tasks.lake.releases import release_day
 from tasks.lake.storage import Storage, StorageError
 
@@ -166,6 +166,24 @@ def test_a_tables_name_stands_for_it(tmp_path: Path) -> None:
     put(lake, TEXTS, rows(TEXTS, 1, DAYS[0]))
     assert lake.read("text_toy", DAYS[0]).equals(lake.read(TEXTS))
     assert lake.head("text_toy", None, 2).equals(lake.read(TEXTS).slice(0, 2))
+
+
+@pytest.mark.parametrize("table", [RUNS, QUARANTINE, MODELS], ids=lambda table: table.name)
+def test_the_first_rows_are_those_by_day_and_keys_whatever_their_files_are_called(tmp_path: Path, table: Table) -> None:
+    lake = Lake.create(tmp_path)
+    for seed in range(6):
+        made = sample(table, 3, seed)
+        if table.partition:
+            days = pa.array([DAYS[seed % 2]] * 3, pa.date32())
+            made = made.set_column(made.column_names.index("day"), table.arrow.field("day"), days)
+        append(lake.storage, table, made, DAYS[seed % 2] if table.partition else None)
+    order = [table.partition, *table.keys] if table.partition else [*table.keys]
+    wanted = sorted(lake.read(table).to_pylist(), key=lambda row: [row[name] for name in order])
+    assert len(wanted) == 18
+    for limit in (1, 2, 10, 18, 30):
+        assert lake.head(table, None, limit).to_pylist() == wanted[:limit]
+    if table.partition:
+        assert lake.head(table, DAYS[1], 4).to_pylist() == [row for row in wanted if row["day"] == DAYS[1]][:4]
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a\\b", "a\nb", "a\udcffb", "_delta_log/lake"])

@@ -113,7 +113,7 @@ def test_the_parts_of_a_bar_lie_end_to_end_and_the_longest_bar_fills_the_width()
 
 def test_more_than_a_month_of_days_is_one_bar() -> None:
     days = {date.fromordinal(DAY.toordinal() + n): {"label.positive": 1.0} for n in range(MOST_DAYS + 1)}
-    assert label_chart("t", "n", "label", days).bars == [("all days", [("positive", MOST_DAYS + 1.0)])]
+    assert label_chart("t", "n", "label", days).bars == [("the days of this page", [("positive", MOST_DAYS + 1.0)])]
 
 
 def test_a_histogram_shows_its_empty_bins_too() -> None:

@@ -18,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.table import Table
+from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.lake.storage import Storage
 
 T = TypeVar("T")
@@ -36,7 +37,18 @@ class CorruptFile(RuntimeError):
 
     def __init__(self, storage: Storage, path: str, error: Exception) -> None:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        super().__init__(f"{storage.at(path)}: {said}; `otzyv doctor --deep --lake {storage.uri}` tells what mends it")
+        mends = f"`otzyv doctor --deep --lake {storage.uri}` tells what mends it"
+        told = _OF_A_DAY.fullmatch(path)
+        if told and isinstance(error, FileNotFoundError):  # as a doctor leaves it that took the damaged file out
+            table, day = told.groups()
+            only = "" if table == CLEAN_TEXT.name else f" --extractors {table}"
+            made = f"features --lake {storage.uri} --day {day}{only}"
+            made = f"run --source SOURCE --lake {storage.uri}" if table in (REVIEWS.name, ATTACHMENTS.name) else made
+            mends = f"`otzyv {made}` brings the day back, and {mends}"
+        super().__init__(f"{storage.at(path)}: {said}; {mends}")
+
+
+_OF_A_DAY = re.compile(r"(?!quarantine/|quality/)([^/]+)/day=(\d{4}-\d\d-\d\d)/[^/]+")
 
 
 class WriteFailed(OSError):

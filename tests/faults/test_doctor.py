@@ -16,7 +16,7 @@ from tasks.lake import Lake, models, releases
 from tasks.lake.doctor import Finding, examine
 from tasks.lake.maintain import Keep, maintain
 from tasks.lake.releases import Release, ReleasesLost
-from tasks.lake.snapshot import TornLog, log_entry
+from tasks.lake.snapshot import CorruptFile, TornLog, log_entry
 from tasks.lake.storage import ASIDE
 from tests.faults.counts import turns
 from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, forget_one, published
@@ -99,6 +99,11 @@ def test_a_damaged_day_is_made_anew_by_the_next_run(lake: Lake, table: object, f
     (mended,) = found(lake, repair=True, deep=True)
     assert mended.done
     assert f"--day {DAYS[0]}" in mended.todo
+    name = table.name  # type: ignore[attr-defined]
+    only = "" if name == CLEAN_TEXT.name else f" --extractors {name}"
+    made = f"`otzyv features --lake {lake.uri} --day {DAYS[0]}{only}` brings the day back"
+    with pytest.raises(CorruptFile, match=f"{made}.*doctor"):
+        lake.frame([DAYS[0]], [name])
     (seen,) = found(lake)
     assert (seen.what, mended.repaired) == ("missing file", False), "readers see it until the day is made anew"
     bring_and_make(lake.uri, 2)
@@ -112,6 +117,8 @@ def test_a_damaged_day_of_reviews_is_told_of_until_an_ingest_brings_it_back(lake
     (told,) = found(lake, repair=True)
     assert not told.repaired
     assert "otzyv run --source" in told.todo
+    with pytest.raises(CorruptFile, match=f"`otzyv run --source SOURCE --lake {lake.uri}` brings the day back"):
+        lake.frame([DAYS[0]], ["reviews"])
     assert {each.what for each in found(lake)} == {"set aside", "missing file"}
     bring_and_make(lake.uri, 2)
     assert found(lake, deep=True) == []

@@ -410,10 +410,11 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     findings += [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
     try:
         if os.environ.get("PREFECT_API_URL"):
+            from flows.deployments import FLOWS, WITHIN
             from tasks.dead_runs import dead_runs
 
             prefect_server.start()
-            findings += dead_runs(opened.uri, repair=repair)
+            findings += dead_runs(opened.uri, [*FLOWS, *WITHIN], repair=repair)
     finally:  # a server that can't be reached hides nothing of what was found and mended
         show_findings(findings, deep=deep, as_json=as_json)
     if not all(finding.repaired for finding in findings):

@@ -24,7 +24,9 @@ from prefect.types.entrypoint import EntrypointType
 from flows.adapt import adapt
 from flows.backfill import backfill, backfill_days
 from flows.daily import daily
+from flows.features import features
 from flows.fit import fit
+from flows.ingest import ingest
 from flows.maintain import maintain
 from flows.quality import quality
 from flows.settings import Settings
@@ -48,6 +50,8 @@ FLOWS: dict[str, str] = {
     for flow in (daily, backfill, backfill_days, quality, maintain, fit, adapt)
 }
 """What our workers run, and where each lies."""
+WITHIN = (ingest.name, features.name)
+"""Flows that run within these."""
 
 
 def deploy(lake: str, settings: Settings) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -32,7 +32,6 @@ from prefect.states import Crashed
 from tasks.lake.doctor import Finding
 from tasks.lake.storage import Storage, StorageError
 
-FLOWS = ("daily", "ingest", "features", "backfill", "backfill days", "fit", "adapt", "quality", "maintain")
 SILENT = timedelta(minutes=5)
 """A run tells that it lives every half a minute, unless heartbeats are off."""
 QUIET, QUIET_SERVED = timedelta(hours=1), timedelta(days=1)
@@ -41,17 +40,17 @@ LONGEST = timedelta(days=7)
 """How long the server keeps heartbeats."""
 
 
-def dead_runs(lake: str, *, repair: bool = False) -> Iterator[Finding]:
+def dead_runs(lake: str, flows: Collection[str], *, repair: bool = False) -> Iterator[Finding]:
     """Runs of a lake whose process is gone. With ``repair`` they are marked as crashed, so that others may go on.
 
     They have had no heartbeat for minutes. Runs of the command that start a server of their own have none: they are
     dead once somebody has cancelled them, and with the run that they are part of. Else nobody can tell, as they may
     live and use another server on the same database: without any sign of life for long they are named, and left as
-    they are. ``lake``: the one that the doctor is run on.
+    they are. ``lake``: the one that the doctor is run on; ``flows``: the names of those whose runs are ours.
     """
     with get_client(sync_client=True) as client:
         running = client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=list(flows))),
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING]))
             ),

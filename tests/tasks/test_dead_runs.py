@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Running
 
 import flows
+from flows.deployments import FLOWS, WITHIN
 from tasks import dead_runs
 from tasks.lake.doctor import Finding
 
@@ -53,7 +54,7 @@ def turn(run: UUID, to: State) -> None:
 
 
 def found(run: UUID, *, repair: bool = False) -> list[Finding]:
-    return [each for each in dead_runs.dead_runs("a-lake", repair=repair) if str(run) in each.where]
+    return [each for each in dead_runs.dead_runs("a-lake", FLOWS, repair=repair) if str(run) in each.where]
 
 
 def state(run: UUID) -> StateType:
@@ -94,7 +95,7 @@ def test_a_run_without_heartbeats_is_named_once_it_is_quiet_and_dead_once_it_was
     assert not found(other)
     turn(command, Cancelling())
     assert found(part)[0].todo == "otzyv doctor --lake a-lake --repair"
-    list(dead_runs.dead_runs("a-lake", repair=True))
+    list(dead_runs.dead_runs("a-lake", FLOWS, repair=True))
     assert {state(command), state(part)} == {StateType.CRASHED}
     assert state(other) is StateType.RUNNING
 
@@ -124,4 +125,4 @@ def test_a_run_within_one_that_has_ended_is_dead(prefect_server: None, monkeypat
 def test_the_runs_of_every_flow_are_looked_at() -> None:
     modules = [importlib.import_module(f"flows.{module.name}") for module in pkgutil.iter_modules(flows.__path__)]
     ours = {value.name for module in modules for value in vars(module).values() if isinstance(value, Flow)}
-    assert ours == {*dead_runs.FLOWS}
+    assert ours == {*FLOWS, *WITHIN}

@@ -794,7 +794,8 @@ def replay_refused(
 ) -> None:
     """Take refused records in again, after the mapping, the settings or otzyv itself was changed.
 
-    They are read as their source would be now. What is good leaves quarantine; a newer state of a review stays.
+    They are read as their source would be now. What is good leaves quarantine; a newer state of a review stays. Exits
+    with status 1 if none of them can be taken in.
     """
     from flows.quarantine import replay
     from tasks.lake import Lake
@@ -808,7 +809,8 @@ def replay_refused(
                 f"{', '.join(COLUMNS)}",
                 param_hint="--mapping",
             )
-    replay(Lake(lake), _wanted(rule, source, day, reason), _settings(), files, dict(pairs), as_json=as_json)
+    if not replay(Lake(lake), _wanted(rule, source, day, reason), _settings(), files, dict(pairs), as_json=as_json):
+        sys.exit(1)
 
 
 @main.command(epilog="otzyv rollback 2026-03-01 --lake demo-lake")

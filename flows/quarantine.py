@@ -17,7 +17,7 @@ from flows.console import screen
 from flows.ingest import chosen
 from flows.settings import Settings
 from tasks.lake import Lake
-from tasks.lake.quarantine import Wanted, refused
+from tasks.lake.quarantine import Wanted, first, refused
 from tasks.replay import ROW_CHECK, Replayed
 from tasks.replay import replay as read_again
 from tasks.sources import REASONS, remedy
@@ -35,14 +35,16 @@ _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u206
 def show_counts(lake: Lake, wanted: Wanted, *, as_json: bool) -> None:
     """How many records were refused, by rule, reason, source and day of arrival, the most first."""
     counts: Counter[tuple[Any, ...]] = Counter()
-    first: dict[tuple[Any, ...], str] = {}
+    earliest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in refused(lake.storage, wanted, ["rule"]):
         key = (row["rule"], row["reason"], _source(row), row["day"])
         counts[key] += 1
-        first.setdefault(key, _place(row))
+        known = earliest.setdefault(key, row)
+        if (row["source"], row["offset"]) < (known["source"], known["offset"]):
+            earliest[key] = row
     names = ("rule", "reason", "source", "day")
     rows = [
-        {"records": n, **dict(zip(names, key, strict=True)), "example": first[key]}
+        {"records": n, **dict(zip(names, key, strict=True)), "example": _place(earliest[key])}
         for key, n in sorted(counts.items(), key=lambda each: (-each[1], str(each[0])))
     ]
     if as_json:
@@ -56,34 +58,40 @@ def show_counts(lake: Lake, wanted: Wanted, *, as_json: bool) -> None:
     for each in rows:
         grid.add_row(*(seen(str(each[name])) for name in ("records", *heads)))
     screen().print(grid)
-    click.echo(f"next: otzyv quarantine show --lake {lake.uri} shows them, otzyv quarantine replay takes them in again")
+    click.echo(
+        f"next: otzyv quarantine show --lake {lake.uri} shows them, otzyv quarantine replay --lake {lake.uri} takes "
+        "them in again"
+    )
 
 
 def show_records(
     lake: Lake, wanted: Wanted, settings: Settings, limit: int, *, unredacted: bool, as_json: bool
 ) -> None:
     """Refused records whole, the place of the fault marked; contacts are redacted, unless that is not wanted."""
-    shown: list[dict[str, Any]] = []
-    for row in refused(lake.storage, wanted):
-        if len(shown) == limit:
-            break
-        shown.append(_record(lake, row, settings, unredacted=unredacted))
+    rows, total = first(lake.storage, wanted, limit)
+    shown = [_record(lake, row, settings, unredacted=unredacted) for row in rows]
     if as_json:
         click.echo(json.dumps(shown, ensure_ascii=False, default=str))
         return
     for each in shown:
         click.echo(f"{seen(each['place'])}, arrived {each['day']}: {each['reason']} ({each['rule']}); {each['remedy']}")
         click.echo(f"  {seen(each['record'])}\n")
-    click.echo(f"{len(shown)} shown" + (f"; --limit {2 * limit} shows more" if len(shown) == limit else ""))
+    click.echo(f"{len(shown)} of {total} shown" + (f"; --limit {total} shows all" if len(shown) < total else ""))
 
 
 def replay(
     lake: Lake, wanted: Wanted, settings: Settings, source: str | None, mapping: dict[str, str], *, as_json: bool
-) -> None:
-    """Take refused records in again, and say what became of them and what to do next."""
+) -> bool:
+    """Take refused records in again, and say what became of them and what to do next.
+
+    False if there were some, and none of them could be taken in.
+    """
     how = settings.model_copy(update={"mapping": {**settings.mapping, **mapping}})
     key = settings.key(lake.uri).get_secret_value()
-    _tell(lake, read_again(lake.uri, chosen(source or "", how), key, wanted), as_json=as_json)
+    done = read_again(lake.uri, chosen(source or "", how), key, wanted)
+    _tell(lake, done, as_json=as_json)
+    counted, unread = done.accounting, sum(done.not_replayable.values())
+    return counted.quarantined < counted.records_in or not (counted.records_in or unread)
 
 
 def _tell(lake: Lake, done: Replayed, *, as_json: bool) -> None:
@@ -99,7 +107,7 @@ def _tell(lake: Lake, done: Replayed, *, as_json: bool) -> None:
         f"+ {counted.deduplicated} deduplicated + {counted.suppressed} suppressed"
     )
     for each in counted.reasons:
-        click.echo(f"{each.count} refused again: {each.reason}, as in {seen(each.example)}; {remedy(each.reason)}")
+        click.echo(f"{each.count} refused again: {each.reason}, as in {seen(each.example)}; {_cure(each.reason)}")
     for why, count in sorted(done.not_replayable.items()):
         click.echo(f"{count} can't be read again: {why}")
     click.echo(f"{done.left} left quarantine")
@@ -114,11 +122,15 @@ def _record(lake: Lake, row: dict[str, Any], settings: Settings, *, unredacted: 
     else:
         kept = Kept(_source(row).rpartition("//")[2], row["offset"], row["raw"], row["raw_sha256"], row["context"])
         texts = parts(kept, row["reason"], settings.mapping)
-        cure = remedy(row["reason"]) if row["reason"] in REASONS else "bring its source in again"
+        cure = _cure(row["reason"])
     before, fault, after = texts if unredacted else (redact(texts[0]), redact(texts[1]), redact(texts[2]))
     marked = f"{before}{MARKS[0]}{fault}{MARKS[1]}{after}" if fault or after else before
     told = {name: row[name] for name in ("source", "offset", "rule", "reason", "day")}
     return {**told, "place": _place(row), "remedy": cure, "record": marked}
+
+
+def _cure(reason: str) -> str:
+    return remedy(reason) if reason in REASONS else "bring its source in again"
 
 
 def _source(row: dict[str, Any]) -> str:

@@ -124,6 +124,9 @@ def _read_again(
         )
     except SourceError:
         counts.update(records_in=1, quarantined=1)
+        tally.refuse(
+            Refusal(file, row["offset"], row["rule"], row["reason"], row["raw"], row["raw_sha256"], row["record_id"])
+        )
         return False
     if not source.path and any(not isinstance(item, Refusal) and item.attachments for item in found):
         raise NotReplayable("it names attached files; say by --files where its source lies")

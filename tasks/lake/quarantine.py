@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import heapq
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.tables import QUARANTINE
-from tasks.lake.publish import commit, commit_rows, write_file
-from tasks.lake.snapshot import Snapshot, open_snapshot, read_batches, read_table
+from tasks.lake.publish import FileWriter, commit, commit_rows
+from tasks.lake.snapshot import Snapshot, open_snapshot, read_batches
 from tasks.lake.storage import Storage
 
 SCAN = 1 << 16
+WHOLE_AT_ONCE = 64
+"""Rows that are held at a time with their bytes, of which each may have a megabyte."""
 Key = tuple[object, ...]
 """What a refused record is known by: the values of the table's keys."""
 
@@ -57,16 +62,32 @@ def quarantine(storage: Storage, rows: pa.Table) -> int:
 
 
 def refused(storage: Storage, wanted: Wanted, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
-    """The rows that are wanted, those that came last first, in the order of their places. ``columns``: of all rows."""
+    """The rows that are wanted, those that came last first, as they are read: a day of them need not fit in memory.
+
+    ``columns``: of all rows.
+    """
     snapshot = open_snapshot(storage, QUARANTINE)
     names = list(dict.fromkeys([*(columns or QUARANTINE.names), "rule", "source", "offset", "day", "reason"]))
     for day in sorted(snapshot.days, reverse=True):
-        if wanted.day not in (None, day):
-            continue
-        found = []
-        for batch in read_batches(storage, QUARANTINE, snapshot.of(day), names, rows=SCAN):
-            found += [row for row in batch.to_pylist() if wanted.fits(row)]
-        yield from sorted(found, key=lambda row: (row["source"], row["offset"]))
+        if wanted.day in (None, day):
+            at_once = WHOLE_AT_ONCE if "raw" in names else SCAN
+            for batch in read_batches(storage, QUARANTINE, snapshot.of(day), names, rows=at_once):
+                yield from (row for row in batch.to_pylist() if wanted.fits(row))
+
+
+def first(storage: Storage, wanted: Wanted, limit: int) -> tuple[list[dict[str, object]], int]:
+    """So many of the wanted rows, those that came last first, in the order of their places; and how many there are."""
+    counted = itertools.count()
+    rows = (row for row, _ in zip(refused(storage, wanted, QUARANTINE.keys), counted, strict=False))
+    places = [(_place(row), key_of(row)) for row in heapq.nsmallest(limit, rows, key=_place)]
+    left = {key for _, key in places}
+    found = (row for row in refused(storage, wanted) if key_of(row) in left) if left else ()
+    shown = sorted(itertools.islice(found, len(places)), key=_place)
+    return shown, next(counted)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
+    return -row["day"].toordinal(), row["source"], row["offset"]
 
 
 def take_out(storage: Storage, keys: Collection[Key]) -> int:
@@ -76,14 +97,18 @@ def take_out(storage: Storage, keys: Collection[Key]) -> int:
         snapshot = open_snapshot(storage, QUARANTINE)
         staged, days, count = [], [], 0
         for day in snapshot.days:
-            rows = read_table(storage, QUARANTINE, snapshot.of(day))
-            stays = pa.array([key not in gone for key in _keys(rows)], pa.bool_())
-            kept = rows.filter(stays)
-            if kept.num_rows == rows.num_rows:
+            files = snapshot.of(day)
+            known = (key for batch in read_batches(storage, QUARANTINE, files, QUARANTINE.keys) for key in _keys(batch))
+            leaving = sum(key in gone for key in known)
+            if not leaving:
                 continue
-            count += rows.num_rows - kept.num_rows
+            count += leaving
             days.append(day)
-            if file := write_file(storage, QUARANTINE, day, kept):
+            with FileWriter(storage, QUARANTINE, day) as writer:
+                for batch in read_batches(storage, QUARANTINE, files, rows=WHOLE_AT_ONCE):
+                    writer.write(batch.filter(pa.array([key not in gone for key in _keys(batch)], pa.bool_())))
+                file = writer.close()
+            if file:
                 staged.append(file)
         if not days or commit(storage, snapshot, days, staged, allow_empty=True) == "published":
             return count

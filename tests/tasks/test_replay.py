@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tracemalloc
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -21,7 +22,7 @@ from tasks.ingest import Source, ingest
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.lake.publish import commit, write_file
-from tasks.lake.quarantine import Wanted
+from tasks.lake.quarantine import Wanted, first, key_of, quarantine, refused, take_out
 from tasks.lake.suppression import keyed, suppress
 from tasks.replay import Replayed, replay
 from tasks.sources import REASONS, Refusal, find, read
@@ -271,12 +272,21 @@ def test_the_command_lists_shows_and_replays(place: Otzyv) -> None:
     assert "range" in command("quarantine", *lake, "--rule", "range", "--source", "stepik").stdout
     assert "no such record" in command("quarantine", *lake, "--reason", "too long").stdout
     assert "no rule 'x'" in command("quarantine", *lake, "--rule", "x").stderr
+    assert f"quarantine replay --lake {place.opened().uri} takes" in " ".join(
+        command("quarantine", *lake).stdout.split()
+    )
     shown = command("quarantine", "show", *lake, "--rule", "range", "--limit", "1").stdout
+    assert "\n1 of 2 shown; --limit 2 shows all\n" in shown
+    again = command("quarantine", "replay", *lake)
+    assert again.exit_code == 1, "all of them are refused again"
+    assert "2 refused again: rating is not from 1 to 5, as in a.jsonl" in again.stdout
+    assert command("quarantine", "replay", *lake, "--rule", "range", "--json").exit_code == 1
     assert '"rating": >>>0<<<' in shown
     assert "ivan@example.org" not in shown
     assert "\\u001b[31m" in shown
     assert "\x1b" not in shown
-    assert "ivan@example.org" in command("quarantine", "show", *lake, "--unredacted").stdout
+    assert "ivan@example.org" in (whole := command("quarantine", "show", *lake, "--unredacted").stdout)
+    assert whole.endswith("\n3 of 3 shown\n")
     assert "write a column" in command("quarantine", "replay", *lake, "--mapping", "x").stderr
     done = command("quarantine", "replay", *lake, "--mapping", "rating=stars", "--rule", "range")
     assert done.exit_code == 0, done.stderr
@@ -284,3 +294,31 @@ def test_the_command_lists_shows_and_replays(place: Otzyv) -> None:
     assert f"next: otzyv features --lake {place.opened().uri}" in done.stdout
     assert {row["source_file"] for row in place.opened().read(REVIEWS).to_pylist()} == {"stepik//a.jsonl"}
     assert json.loads(command("quarantine", "replay", *lake, "--json").stdout)["left"] == 0
+    assert command("quarantine", "replay", *lake, "--rule", "range").exit_code == 0, "there was nothing to be done"
+
+
+def test_a_day_of_refused_records_is_never_held_whole(place: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 records of 100 kB, in an order of their own, what is shown first is what stands first; few are held."""
+    chance = random.Random(5)
+    numbers = chance.sample(range(1000), 300)
+    rows: list[dict[str, Any]] = [
+        {"source": f"{n % 7}.jsonl", "offset": n, "rule": "range", "reason": "rating is not from 1 to 5",
+         "raw": chance.randbytes(100_000), "raw_sha256": f"{n:064x}", "record_id": None, "context": None,
+         "day": date(2026, 3, 1 + n % 2)}
+        for n in numbers
+    ]  # fmt: skip
+    storage = place.opened().storage
+    for day in (1, 2):
+        of_day = [row for row in rows if row["day"] == date(2026, 3, day)]
+        quarantine(storage, pa.Table.from_pylist(of_day, schema=QUARANTINE.arrow))
+    tracemalloc.start()
+    shown, total = first(storage, Wanted(), 5)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 64 * 200_000 + 5_000_000
+    right = sorted(rows, key=lambda row: (-row["day"].toordinal(), row["source"], row["offset"]))[:5]
+    assert (shown, total) == (right, 300)
+    keys = [key_of(row) for row in chance.sample(rows, 250)]
+    assert take_out(storage, keys) == 250
+    left = {key_of(row) for row in refused(storage, Wanted())}
+    assert left == {key_of(row) for row in rows} - set(keys)

@@ -458,7 +458,7 @@ def forget(
                 "what is forgotten can't be brought back, and nobody is here to be asked: say --yes, or --dry-run to "
                 "see what would go"
             )
-        if held.known or bar:
+        if held.known or bar or held.blobs:
             click.confirm("What is forgotten can't be brought back. Erase it?", abort=True)
     show_forgotten(erase(lake, key, review=review, author=author, ahead=bar), lake, as_json=as_json)
 

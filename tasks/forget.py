@@ -101,7 +101,7 @@ def find(lake_uri: str, author_key: str, *, review: str | None = None, author: s
     rows = {table.name: erase.count(lake, table, asked.who) for table in asked.tables if asked.held[table.name]}
     named = (release for releases in lake.history().values() for release in releases)
     releases = [each for each in named if not asked.paths.isdisjoint(path for t in each.tables for path in t.files)]
-    with nobody_attaching(lake.storage) as quiet:
+    with nobody_attaching(lake.storage, looking=True) as quiet:
         blobs = erase.blobs(lake, asked.who, quiet=quiet)
     return Found(
         reviews=erase.reviews(lake, asked.who),

@@ -22,8 +22,14 @@ def attaching(storage: Storage) -> Iterator[None]:
 
 
 @contextmanager
-def nobody_attaching(storage: Storage) -> Iterator[bool]:
-    """Whether nobody puts blobs; if so, who begins waits until this ends. False where that can't be told."""
+def nobody_attaching(storage: Storage, *, looking: bool = False) -> Iterator[bool]:
+    """Whether nobody puts blobs; if so, who begins waits until this ends. False where that can't be told.
+
+    ``looking``: nothing is written. Where no lock was ever made nobody has put any, and nobody waits.
+    """
+    if looking and not storage.remote and not storage.exists(LOCK):
+        yield True
+        return
     with _locked(storage, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
         yield held
 

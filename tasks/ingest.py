@@ -133,6 +133,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     forgotten = suppressed(lake.storage)
     counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
     tally = Tally()
+    held = set[str]()
     incoming = Incoming(lake, author_key, forgotten, source.redact, web)
     refused: list[dict[str, Any]] = []
     daily = days if days and "{day}" in source.path else [None]
@@ -144,19 +145,22 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
 
     for file, item in _records(source, chosen, lake, notes):
         counts["records_in"] += 1
-        tally.records[file.name] += 1
+        held.add(file.name)
         if isinstance(item, Refusal):
             if forgotten.covers_refused(author_key, item.raw, item.review_id):
                 counts["suppressed"] += 1
                 continue
             refused.append(_refused(item, source, arrival))
             counts["quarantined"] += 1
+            tally.records[file.name] += 1
             tally.refuse(item)
             if len(refused) >= BATCH:
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        if not incoming.take(item, file, named(source.name, file.known_as)):
+        if incoming.take(item, file, named(source.name, file.known_as)):
+            tally.records[file.name] += 1
+        else:
             counts["suppressed"] += 1
     counts["newly_quarantined"] += _put_aside(lake, refused)
     reviews, attachments = incoming.tables()
@@ -167,7 +171,9 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     if source.mode == "snapshot":
         some = days if days and "{day}" in source.path else None
         seen = replace(
-            _seen(source, chosen, some, lake, tally), aside=[each.name for each in aside], failed=bool(failures)
+            _seen(source, chosen, held, some, lake, tally),
+            aside=[each.name for each in aside if each.may_hold_records],
+            failed=bool(failures),
         )
     done = upsert(
         lake.storage,
@@ -227,11 +233,21 @@ def _no_record(source: Source, chosen: Sequence[SourceFile], records: int) -> It
                 return
 
 
-def _seen(source: Source, chosen: Sequence[SourceFile], some: Sequence[date] | None, lake: Lake, tally: Tally) -> Seen:
-    """What an ingest that has read these files, of ``some`` days or of all, knows of a source that is a snapshot."""
+def _seen(
+    source: Source,
+    chosen: Sequence[SourceFile],
+    filled: Collection[str],
+    some: Sequence[date] | None,
+    lake: Lake,
+    tally: Tally,
+) -> Seen:
+    """What an ingest that has read these files, of ``some`` days or of all, knows of a source that is a snapshot.
+
+    ``filled``: the names of those that held a record.
+    """
     read_now = {file.name for file in chosen}
     others = [file for file in files(source.path) if file.name not in read_now] if some else []
-    held = {file.known_as for file in chosen if tally.records[file.name] or source.allow_empty}
+    held = {file.known_as for file in chosen if file.name in filled or source.allow_empty}
 
     def elsewhere(ids: Collection[str]) -> tuple[set[str], bool]:
         found: set[str] = set()

@@ -20,6 +20,12 @@ from tasks.sources.reasons import NothingThereError, SourceError
 ENDINGS = tuple(BY_ENDING)
 """The endings that can be read, in upper or lower case."""
 
+_OF_DATA = frozenset(
+    (*(f".{part}" for ending in ENDINGS for part in ending.split(".")[1:]), ".xz", ".lzma", ".lz4", ".br", ".z", ".zip",
+     ".7z", ".rar", ".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+)  # fmt: skip
+"""Parts of a name that speak of records although it can't be read: reviews.csv.bak, reviews.jsonl.xz, reviews.zip."""
+
 HIDDEN = "its name begins with . or _"
 UNKNOWN = "its ending is none that can be read"
 LINK = "it is a link to a folder"
@@ -63,13 +69,20 @@ class Aside:
     name: str
     reason: str
 
+    @property
+    def may_hold_records(self) -> bool:
+        """Whether it may be a source's file after all: a folder, hidden data, or what was renamed or packed."""
+        parts = PurePosixPath(self.name).name.lower().split(".")[1:]
+        return self.reason != UNKNOWN or any(f".{part}".rstrip("~") in _OF_DATA for part in parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The files of a source and what was left aside among them, both in the order of their names.
 
     Pictures and recordings are in neither: records name them. Nor is what lies hidden and does not end as data does
-    (``_SUCCESS``, ``.DS_Store``). Of a folder that is left aside the folder is named.
+    (``_SUCCESS``, ``.DS_Store``), nor ``~$book.xlsx``, which Excel leaves while somebody has the book open. Of a folder
+    that is left aside the folder is named.
     """
 
     files: tuple[SourceFile, ...]
@@ -145,6 +158,8 @@ def _walk(root: Path, folder: Path) -> Iterator[SourceFile | Aside]:
         for entry in entries:
             path = Path(entry.path)
             is_folder, name = entry.is_dir(follow_symlinks=False), path.relative_to(root).as_posix()
+            if entry.name.startswith("~$") and not is_folder:
+                continue
             if entry.name.startswith((".", "_")):
                 if _holds_data(path) if is_folder else ending_of(entry.name):
                     yield Aside(name, HIDDEN)

@@ -32,7 +32,7 @@ class Tally:
     """Counts records as they are read; of those refused not the ones that nobody may be told of."""
 
     records: Counter[str] = field(default_factory=Counter)
-    """By the name of their file."""
+    """By the name of their file, but for those of people who are to be forgotten."""
     refused: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
     """Whose records were refused, as far as that could be read."""

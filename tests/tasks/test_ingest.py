@@ -17,6 +17,7 @@ from tasks.ingest import Accounting, Source, ingest
 from tasks.ingest_artifact import markdown
 from tasks.lake import Lake
 from tasks.lake.gone import SourceNotWhole
+from tasks.lake.suppression import keyed, suppress
 from tests.flows.command import Otzyv, review
 from tests.tasks.extractors.contents import image
 
@@ -73,6 +74,45 @@ def test_a_file_that_is_there_no_more_or_can_not_be_read_lets_no_review_go(
         bring()
     assert place.files() == before
     assert bring(allow_gone=True).gone == 3
+
+
+NEVER = ("readme.txt", "Thumbs.db", ".DS_Store", "~$book.xlsx", "notes.md", "LICENSE", "b/scan.pdf")
+MAYBE = (
+    "c.jsonl.bak", "c.csv~", "c.jsonl.xz", "c.zip", "c.tar.gz", "c.gz", "_c.csv", ".old/c.csv", "c.JSONL.old",
+    "c.parquet.part",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*NEVER, *MAYBE])
+def test_beside_a_file_that_never_held_records_reviews_may_go(place: Otzyv, bring: Bring, name: str) -> None:
+    place.write("a.jsonl", SIX)
+    bring()
+    place.write("a.jsonl", SIX[:4])
+    (place.source / name).parent.mkdir(exist_ok=True)
+    (place.source / name).write_bytes(b"\x07Lector")
+    if name in NEVER:
+        assert bring().gone == 2
+        return
+    with pytest.raises(SourceNotWhole, match=r"was not read.*--allow-gone"):
+        bring()
+    assert len(ids(place)) == 6
+
+
+def test_records_of_somebody_who_was_forgotten_count_for_no_share(place: Otzyv, bring: Bring) -> None:
+    storage = place.opened().storage
+    for who in (f"x{n}" for n in range(20)):
+        suppress(storage, "review", keyed(KEY, who))
+    good, bad = [review(f"g{n}") for n in range(6)], [review(f"b{n}", rating=0) for n in range(2)]
+    theirs = [review(f"x{n}", rating=0 if n % 2 else 5) for n in range(20)]
+    place.write("a.jsonl", [*good, *bad])
+    expected = bring(mode="append").failures
+    place.write("a.jsonl", [*good, *bad, *theirs])
+    done = bring(mode="append")
+    assert (done.records_in, done.suppressed, done.quarantined) == (28, 20, 2)
+    assert done.failures == expected
+    assert expected[0].startswith("2 of 8 records were refused")
+    place.write("a.jsonl", theirs)
+    assert bring(mode="append").failures == ()
 
 
 def test_a_file_that_gets_another_name_goes_on_being_known(place: Otzyv, bring: Bring) -> None:

@@ -29,7 +29,7 @@ def test_a_folder_is_all_its_files_in_one_order(tmp_path: Path) -> None:
         "._b.jsonl": HIDDEN, ".hidden": HIDDEN, "_sheet1.csv": HIDDEN, "b/_old.jsonl.gz": HIDDEN,
         "b/dump.xml": UNKNOWN, "notes.txt": UNKNOWN, "link": LINK,
     }  # fmt: skip
-    neither = ["photo.jpg", "b/voice.OGG", "b/_SUCCESS", ".DS_Store", ".git/config", "_x/y/z.bin"]
+    neither = ["photo.jpg", "b/voice.OGG", "b/_SUCCESS", ".DS_Store", "~$book.xlsx", ".git/config", "_x/y/z.bin"]
     places = [name for name in aside if name not in (".hidden", "link")]
     for name in [".hidden/x/a.jsonl", *neither, *places, *wanted]:
         put(tmp_path / name)

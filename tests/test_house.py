@@ -83,3 +83,10 @@ def test_a_notebook_needs_one_import_and_no_model_library() -> None:
     said = f"import sys; from tasks.lake import Lake; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "sys.executable" in path.read_text()], ids=str)
+def test_no_child_imports_what_lies_where_the_command_is_called(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.List)]
+    started = [call for call in calls if call.elts and ast.unparse(call.elts[0]) == "sys.executable"]
+    assert all(ast.unparse(call.elts[1]) == "'-P'" for call in started)

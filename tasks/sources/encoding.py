@@ -6,6 +6,7 @@ that their encoding does not have become one that UTF-8 does not have, so that t
 
 from __future__ import annotations
 
+import abc
 import codecs
 import io
 import re
@@ -183,8 +184,9 @@ class _Stream(io.RawIOBase):
         self._ready = self._ready[size:]
         return size
 
+    @abc.abstractmethod
     def _more(self, size: int) -> bytes:
-        raise NotImplementedError
+        """The next bytes, about ``size`` of them; none at the end."""
 
 
 class _Rejoined(_Stream):

@@ -16,6 +16,7 @@ from tasks.sources.reasons import COLUMNS
 Parts = tuple[str, str, str]
 """A record's text: before the fault, the fault itself, after it."""
 _BLANK = re.compile(r"[ \t\r\n]*")
+_COLON, _COMMA = re.compile(r"[ \t\r\n]*:[ \t\r\n]*"), re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 
 
 def parts(kept: Kept, reason: str, mapping: Mapping[str, str]) -> Parts:
@@ -63,19 +64,26 @@ def _span(kept: Kept, text: str, reason: str, mapping: Mapping[str, str]) -> tup
 
 def _value(text: str, name: str) -> tuple[int, int] | None:
     """Where the value of a key of the outermost object stands."""
-    at = _BLANK.match(text, text.find("{") + 1).end() if "{" in text else len(text)  # type: ignore[union-attr]
+    at = _past(_BLANK, text, text.find("{") + 1) if "{" in text else len(text)
     decode = json.JSONDecoder().raw_decode
     try:
         while text[at : at + 1] == '"':
             key, at = decode(text, at)
-            start = re.compile(r"[ \t\r\n]*:[ \t\r\n]*").match(text, at).end()  # type: ignore[union-attr]
+            start = _past(_COLON, text, at)
             _, end = decode(text, start)
             if key == name:
                 return start, end
-            at = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*").match(text, end).end()  # type: ignore[union-attr]
-    except (ValueError, AttributeError, RecursionError):
+            at = _past(_COMMA, text, end)
+    except (ValueError, RecursionError):
         return None
     return None
+
+
+def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where it ends that stands at a place. Raises ValueError where it does not stand there."""
+    if found := pattern.match(text, at):
+        return found.end()
+    raise ValueError(f"no {pattern.pattern}")
 
 
 def _cell(text: str, name: str, context: Mapping[str, Any]) -> tuple[int, int] | None:

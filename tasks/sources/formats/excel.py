@@ -86,7 +86,10 @@ def _sheets(stream: BinaryIO, name: str) -> Iterator[tuple[str, Iterator[list[An
 def _lines(stream: BinaryIO, name: str) -> Iterator[Iterator[object]]:
     stream.seek(0)
     with subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        [sys.executable, workbook.__file__], stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-P", workbook.__file__],  # -P: our files' names are not to stand for those of libraries
+        stdin=stream,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as child:
         assert child.stdout is not None
         try:

@@ -99,6 +99,12 @@ def _begins_wide(text: bytes) -> bool:
     return first.startswith(b"{") and _Depth().after(first) > 0 and second.lstrip(b" \t\r")[:1] in (b'"', b"}")
 
 
+def _past(pattern: re.Pattern[bytes], text: bytes | bytearray, at: int) -> int:
+    """Where it ends that stands at a place, if anything does."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
 class _Depth:
     """Counts brackets outside strings, however the text is cut into pieces."""
 
@@ -116,7 +122,7 @@ class _Depth:
         """How far ``text`` was read from ``at``, and whether a value ended there: a bracket that closes the first."""
         while at < len(text):
             if self.quoted:
-                at = self._STRING.match(text, at).end()  # type: ignore[union-attr]
+                at = _past(self._STRING, text, at)
                 if at == len(text) or text[at : at + 1] == b"\\":  # the string goes on in the next piece
                     return at, False
                 at, self.quoted = at + 1, False
@@ -157,7 +163,7 @@ class _Scan:
 
     def _between(self) -> bool:
         while True:
-            self._at = self._BETWEEN.match(self._window, self._at).end()  # type: ignore[union-attr]
+            self._at = _past(self._BETWEEN, self._window, self._at)
             left = len(self._window) - self._at
             if left >= 3 or not self._more():  # three: a mark may be cut
                 return left > 0

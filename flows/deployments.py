@@ -28,20 +28,17 @@ from flows.features import features
 from flows.fit import fit
 from flows.ingest import ingest
 from flows.maintain import maintain
+from flows.pools import DAYS, HEARTBEATS, PARENTS
 from flows.quality import quality
 from flows.settings import Settings
 from tasks.lake import Lake
 
-DAYS, PARENTS = "otzyv", "otzyv-parents"
-"""Work pools: of runs that compute, as many at a time as there are slots, and of those that only wait for others."""
 SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of the first pool: a scheduled run goes before any day of a backfill."""
 WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 TAG = "otzyv"
 """On our runs, and on the runs within them: a server may have other people's as well."""
-HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-"""In a run's environment, in seconds."""
 SILENT = timedelta(seconds=90)
 """A run whose heartbeats stop for so long, or never come once a worker has taken it, has lost its process."""
 CRASHED = "otzyv: a run without heartbeats has crashed"

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from flows.pools import DAYS, HEARTBEATS, PARENTS
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +35,7 @@ CHANGEABLE = frozenset(
 )
 """Fields of a deployment that may be changed through the API: all others say how its runs are started, and where."""
 MOST_CHANGED = 1 << 20
+_OURS = re.compile(r"flows\.\w+\.\w+")
 _DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
 
 
@@ -118,7 +121,8 @@ class Guard:
 def unchangeable(body: bytes, known: bytes) -> str | None:
     """What a change of a deployment would change besides ``CHANGEABLE``; None where it is nothing.
 
-    ``known``: the deployment as the server tells it. A form sends all fields, changed or not.
+    ``known``: the deployment as the server tells it. A form sends all fields, changed or not; ``otzyv serve``, which
+    brings a deployment up to date, sends a whole one.
     """
     try:
         wanted, now = json.loads(body), json.loads(known)
@@ -126,6 +130,8 @@ def unchangeable(body: bytes, known: bytes) -> str | None:
         return "a change of a deployment is a JSON object"
     if not isinstance(wanted, dict):
         return "a change of a deployment is a JSON object"
+    if _as_deployed(wanted):
+        return None
     others = [name for name in sorted(wanted.keys() - CHANGEABLE) if (wanted[name] or None) != (now.get(name) or None)]
     if others:
         return (
@@ -136,6 +142,19 @@ def unchangeable(body: bytes, known: bytes) -> str | None:
     if isinstance(given, dict) and given.get("lake") != lake:
         return f"the parameter lake of a deployment stays {lake}: name another lake in a run of its own (allowed_lakes)"
     return None
+
+
+def _as_deployed(wanted: Mapping[str, object]) -> bool:
+    """Whether it is a whole deployment, whose runs are started as those of ``otzyv serve``."""
+    entrypoint = wanted.get("entrypoint")
+    return (
+        "parameter_openapi_schema" in wanted
+        and isinstance(entrypoint, str)
+        and _OURS.fullmatch(entrypoint) is not None
+        and wanted.get("job_variables") == {"env": HEARTBEATS}
+        and wanted.get("work_pool_name") in (DAYS, PARENTS)
+        and not any(wanted.get(name) for name in ("pull_steps", "storage_document_id", "infrastructure_document_id"))
+    )
 
 
 async def _body(receive: Receive, most: int) -> bytes | None:

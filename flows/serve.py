@@ -201,7 +201,7 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
-    from flows.deployments import DAYS, PARENTS
+    from flows.pools import DAYS, PARENTS
     from flows.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flows.guard import Guard, listen, origins
+from flows.pools import DAYS, HEARTBEATS
 from tests.flows.attacks import Caller, foreign
 
 PORT = 4200
@@ -82,6 +83,16 @@ NOW = {
     "parameters": {"lake": "l"},
 }
 
+WHOLE = {
+    "entrypoint": "flows.maintain.maintain",
+    "job_variables": {"env": HEARTBEATS},
+    "work_pool_name": DAYS,
+    "pull_steps": None,
+    "parameter_openapi_schema": {"type": "object"},
+    "parameters": {"lake": "other"},
+}
+"""As ``otzyv serve`` brings one up to date."""
+
 
 def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | None, int]:
     """What the server behind was sent of a change of a deployment that is as ``NOW`` says; and the answer's status."""
@@ -114,6 +125,11 @@ def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | 
     [
         ({"paused": True, "schedules": [], "description": "d", "concurrency_limit": 2}, True),
         ({"job_variables": {"env": {"A": "b"}}, "pull_steps": [], "parameters": {"lake": "l", "catch_up": 3}}, True),
+        (WHOLE, True),
+        (WHOLE | {"job_variables": {"command": "evil"}}, False),
+        (WHOLE | {"entrypoint": "evil.py:main"}, False),
+        (WHOLE | {"pull_steps": [{"evil": {}}]}, False),
+        (WHOLE | {"work_pool_name": "another"}, False),
         ({"paused": True, "job_variables": {}}, False),
         ({"entrypoint": "evil.py:main"}, False),
         ({"parameters": {}}, False),

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.deployments import DAYS, PARENTS
+from flows.deployments import deployments
+from flows.pools import DAYS, PARENTS
+from flows.settings import Settings
 from tests.flows.attacks import foreign, get_in, requests, sent, stranger
 from tests.flows.served import Served
 
@@ -67,6 +70,17 @@ def test_our_own_pages_and_commands_get_in_and_nobody_frames_them(served: Served
         answer = served.client.get("work_pools/otzyv", headers={"Origin": own})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, own)
     assert "access-control-allow-origin" not in served.client.get("health").headers
+
+
+def test_serving_again_beside_the_same_server_brings_the_deployments_up_to_date(served: Served) -> None:
+    ours = deployment(served)
+    there = temporary_settings({PREFECT_API_URL: f"{served.url}/api", PREFECT_API_AUTH_STRING: served.login})
+    with there:
+        for each in deployments(served.lake.uri, Settings()):
+            each.apply()
+    again = deployment(served)
+    same = ("id", "job_variables", "entrypoint", "work_pool_name", "tags")
+    assert [again[name] for name in same] == [ours[name] for name in same]
 
 
 def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(served: Served, marker: Path) -> None:

@@ -254,6 +254,7 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     """``reviews`` and ``attachments``: their rows in the run's days. What is accepted counts as computed."""
     from schemas.tables import ATTACHMENTS, REVIEWS
     from tasks.lake import Lake
+    from tasks.lake.snapshot import read_table
 
     lake = Lake(report.lake)
     days = {day.day for day in report.days if day.tables}
@@ -261,10 +262,9 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     accepted = sum(accounting.accepted_on.get(day, 0) for day in days)
     counts = (rows, accepted, rows - accepted, accounting.quarantined)
     yield "reviews", *map(str, counts), f"{accounting.seconds:.1f}", ""
-    columns = [lake.read(ATTACHMENTS, day, ["status", "reason"]) for day in days]
-    ended = Counter(
-        row for rows in columns for row in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
-    )
+    files = [file for file in lake.snapshot(ATTACHMENTS).files if file.day in days]
+    attached = read_table(lake.storage, ATTACHMENTS, files, ["status", "reason"])
+    ended = Counter(zip(attached["status"].to_pylist(), attached["reason"].to_pylist(), strict=True))
     status = {f"{status} ({why})" if why else status: count for (status, why), count in ended.items()}
     yield "attachments", str(ended.total()), "", "", "", "", _not_ok(status)
 

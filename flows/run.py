@@ -17,9 +17,12 @@ from schemas.tables import CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
 from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
+from tasks.extractors.store import WeightsError
+from tasks.features import unchanged
 from tasks.ingest import Accounting, Source
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
+from tasks.pipeline.inventory import Inventory
 from tasks.quality_page import quality_page
 from tasks.sources import files
 
@@ -120,10 +123,24 @@ def _ingested(lake: str, source: Source, author_key: SecretStr, days: Sequence[d
 
 def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Iterator[DayReport]:
     opened = Lake(lake)
+    there = _inventory(opened, extractors)
     tables = (REVIEWS, CLEAN_TEXT, *(get(name).card.table for name in extractors))
-    there = {day for table in tables for day in opened.snapshot(table).days} | {*opened.releases()}
-    for day in days:  # a day of nothing, neither now nor before, takes no flow
-        yield _features(lake, day, extractors) if day in there else DayReport(day, (), "unchanged")
+    known = {day for table in tables for day in opened.snapshot(table).days} | {*opened.releases()}
+    for day in days:
+        if day not in known:  # a day of nothing, neither now nor before
+            yield DayReport(day, (), "unchanged")
+        elif there and not there.held(day) and (stands := there.unchanged(day)):
+            yield DayReport(day, tuple(unchanged(each, day) for each in stands), "unchanged")
+        else:
+            yield _features(lake, day, extractors)
+
+
+def _inventory(lake: Lake, extractors: Sequence[str]) -> Inventory | None:
+    """What stands in the lake; None where an extractor can't run in it, as each day is to say for itself."""
+    try:
+        return Inventory(lake, extractors)
+    except (LookupError, OSError, WeightsError):
+        return None
 
 
 def _features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:

@@ -263,6 +263,14 @@ RELEASED_TABLE = pa.struct(
     ]
 )
 
+MADE_TABLE = pa.struct(
+    [
+        pa.field("table", _TEXT, nullable=False),
+        pa.field("inputs", _TEXT, nullable=False),
+        pa.field("status", pa.map_(_TEXT, pa.int64()), nullable=False),
+    ]
+)
+
 RELEASES = Table(
     name="releases",
     row="one day released: for each of its tables the files that readers see together",
@@ -285,6 +293,13 @@ RELEASES = Table(
             "reason", "why it is or was held; of a rollback, the release_id of what is current again", required=False
         ),
         Column(name="tables", type=pa.list_(RELEASED_TABLE), doc="files, fingerprint and run key of each table"),
+        Column(
+            name="made",
+            type=pa.list_(MADE_TABLE),
+            required=False,
+            doc="digest of the contents that a table was made of, and its rows by status, where a run told them; null "
+            "in rows from before",
+        ),
     ),
 )
 

@@ -30,6 +30,7 @@ from tasks.lake.releases import released_files
 from tasks.lake.reuse import ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import DataFile, Snapshot, read_table
 from tasks.pipeline.configure import configured
+from tasks.pipeline.inventory import Standing
 from tasks.pipeline.weights import hold
 from tasks.progress import tell
 from tasks.retry import DELAYS, RETRIES, environment_fault
@@ -57,6 +58,8 @@ class TableRun:
     seconds: float = 0.0
     run_key: str | None = None
     fingerprint: str | None = None
+    inputs: str | None = None
+    """The digest of the contents that the day is made of."""
     checks_passed: int = 0
     checks_failed: tuple[str, ...] = ()
     error: str | None = None
@@ -103,7 +106,7 @@ def _make(lake: Lake, extractor: Extractor, day: date, *, again: bool) -> TableR
     snapshot = lake.snapshot(card.table)
     contents = inputs(lake, card, day)
     key = run_key(card.name, day, contents.digest, fingerprint)
-    begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint)
+    begun = TableRun(card.name, day, "unchanged", started, run_key=key, fingerprint=fingerprint, inputs=contents.digest)
     before = snapshot.of(day)
     if (snapshot.holds(day, key) and not again) or (not contents.keys.num_rows and not before):
         sweep(lake.storage, card.table, day)
@@ -199,6 +202,21 @@ class NotMade(LookupError):
             f"{name} reads the table {source}, which is not up to date. "
             f"Run `otzyv features --lake {lake} --from {first} --to {last} --extractors {source}`"
         )
+
+
+def unchanged(stands: Standing, day: date) -> TableRun:
+    """The run of a table that needed none."""
+    return TableRun(
+        stands.table,
+        day,
+        "unchanged",
+        datetime.now(UTC),
+        rows=stands.rows,
+        reused=stands.rows,
+        status=dict(stands.status),
+        run_key=stands.run_key,
+        fingerprint=stands.fingerprint,
+    )
 
 
 def failed(table: str, day: date, error: object) -> TableRun:

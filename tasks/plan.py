@@ -14,22 +14,19 @@ import pyarrow.compute as pc
 from prefect import task
 
 from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS, RUNS
-from tasks.extractors import Card, Extractor, Weights, get
+from schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
+from tasks.extractors import Card
 from tasks.extractors.loop import extract
-from tasks.extractors.registry import in_order
 from tasks.extractors.store import cure, present
 from tasks.features import contents_of, former_days, inputs, reusable
 from tasks.lake import Lake
 from tasks.lake.contents import DayContents, day_contents, run_key, source, text_contents
 from tasks.lake.journal import Journal
 from tasks.lake.models import identity
-from tasks.lake.releases import made as last_made
-from tasks.lake.releases import released_files, standing, waiting
+from tasks.lake.releases import released_files, waiting
 from tasks.lake.reuse import Shelf
-from tasks.lake.snapshot import DataFile, Snapshot, read_table
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.configure import configured
+from tasks.lake.snapshot import DataFile, read_table
+from tasks.pipeline.inventory import Inventory, Made, Standing
 from tasks.rates import FIGURES, rates
 
 What = Literal["stale", "failed", "again"]
@@ -164,8 +161,8 @@ def plan(
 ) -> Plan:
     """Plan days, all of the lake's without any. Those that it has not are ``missing`` in the plan."""
     lake = Lake(lake_uri)
-    planner = _Planner(lake, extractors)
-    known = planner.days
+    planner = _Planner(Inventory(lake, extractors))
+    known = planner.there.days
     chosen = {*known} if days is None else {*known} & {*days}
     if what == "failed":
         chosen &= {day for _, day in planner.failed}
@@ -176,70 +173,46 @@ def plan(
     return Plan(lake.uri, what, tuple(extractors), plans, tuple(days or ()), tuple(known), missing)
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """An extractor as this lake runs it, with its table as it stands."""
-
-    extractor: Extractor
-    weights: Weights | None
-    fingerprint: str
-    snapshot: Snapshot
-
-    @property
-    def card(self) -> Card:
-        return self.extractor.card
-
-
 @dataclass
 class _Planner:
-    """Tables are opened once for all days."""
+    """Tables are opened once for all days; days that the last run left as they stand are not looked into."""
 
-    lake: Lake
-    names: Sequence[str]
-    sources: dict[str, Snapshot] = field(default_factory=dict)
+    there: Inventory
     former: dict[date, list[date]] = field(default_factory=dict)
     """The days that reviews of a planned day lay in before."""
     remade: dict[tuple[str, date], set[str]] = field(default_factory=dict)
     """The contents that a table's day will hold once it is made, where a day planned after it may take them over."""
 
     def __post_init__(self) -> None:
-        self.lake.check_sources()
-        for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT):
-            self.sources[table.name] = self.lake.snapshot(table)
-        self.cleaning = self._made(CLEANING)
-        self.made = [self._made(get(name)) for name in in_order(self.names)]
-        self.releases = self.lake.history()
-        self.waiting = waiting(self.releases)
+        self.lake = self.there.lake
+        self.waiting = waiting(self.there.releases)
         runs = self.lake.read(RUNS, columns=["table", *FIGURES, "day", "state", "started_at"])
         self.rates = rates(runs)
         self.failed = _failed(runs)
 
-    @property
-    def days(self) -> list[date]:
-        """Days that have reviews, and days that have features of reviews that went."""
-        tables = (self.sources[REVIEWS.name], self.cleaning.snapshot, *(made.snapshot for made in self.made))
-        return sorted({day for snapshot in tables for day in snapshot.days})
-
-    def _made(self, extractor: Extractor) -> _Made:
-        extractor, weights = configured(self.lake, extractor)
-        card = extractor.card
-        return _Made(extractor, weights, card.fingerprint(weights), self.lake.snapshot(card.table))
-
     def missing_weights(self, computing: Set[str]) -> Iterator[tuple[str, str]]:
         """Of these tables' extractors, those whose weights are not here, and what mends that; no file is read."""
-        for made in self.made:
+        for made in self.there.extractors:
             name, weights = made.card.name, made.weights
             if name in computing and weights and not made.card.fitted and not present(name, weights):
                 yield name, cure(name, weights, [file.name for file in weights.files])
 
     def plan(self, days: Sequence[date], what: What) -> Iterator[DayPlan]:
         """The days, as they would be made one after the other."""
-        self.former = {day: former_days(self.lake, day, self.sources[REVIEWS.name]) for day in days}
-        return (self._day(day, what) for day in days)
+        done = {day: self.there.unchanged(day) for day in days if what != "again"}
+        self.former = {
+            day: former_days(self.lake, day, self.there.sources[REVIEWS.name]) for day in days if not done.get(day)
+        }
+        return (self._unchanged(day, stands) if (stands := done.get(day)) else self._day(day, what) for day in days)
+
+    def _unchanged(self, day: date, stands: Sequence[Standing]) -> DayPlan:
+        """A day in which a run would find nothing to do."""
+        tables = [TablePlan(each.table, day, 0, 0, each.rows, 0, 0, (), 0.0, 0.0, each.run_key) for each in stands]
+        return DayPlan(day, tuple(tables), True, self.waiting.get(day))
 
     def _day(self, day: date, what: What) -> DayPlan:
         raw = self._contents("raw", day)
-        cleaning = self._table(self.cleaning, raw, day, again=what == "again")
+        cleaning = self._table(self.there.cleaning, raw, day, again=what == "again")
         self._note(cleaning, raw)
         read: dict[str, DayContents] = {}
         if cleaning.why:
@@ -247,19 +220,19 @@ class _Planner:
             read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
         tables = [cleaning]
         failed = self._failed(day)
-        for made in self.made:
+        for made in self.there.extractors:
             contents = self._read(made, day, read, tables)
             table = self._table(made, contents, day, again=what == "again")
             if what == "failed" and table.why and table.table not in failed:
                 continue
             tables.append(table)
             self._note(table, contents)
-        return DayPlan(day, tuple(tables), self._released(day), self.waiting.get(day))
+        return DayPlan(day, tuple(tables), self.there.released(day), self.waiting.get(day))
 
     def _failed(self, day: date) -> set[str]:
         """Tables whose last attempt failed, and those that they read."""
         failed = {table for table, place in self.failed if place == day}
-        for made in reversed(self.made):
+        for made in reversed(self.there.extractors):
             if made.card.name in failed and made.card.reads is not None:
                 failed.add(made.card.reads.name)
         return failed
@@ -268,7 +241,7 @@ class _Planner:
         if planned.why and any(planned.day in former for former in self.former.values()):
             self.remade[planned.table, planned.day] = {sha for sha, _ in contents.distinct()}
 
-    def _read(self, made: _Made, day: date, read: dict[str, DayContents], planned: Sequence[TablePlan]) -> DayContents:
+    def _read(self, made: Made, day: date, read: dict[str, DayContents], planned: Sequence[TablePlan]) -> DayContents:
         """What a table will be made of, once those planned before it are made; ``read``: what was read so far."""
         card = made.card
         if card.reads is None:
@@ -282,9 +255,9 @@ class _Planner:
         return read[card.name]
 
     def _contents(self, reads: Any, day: date) -> DayContents:
-        return day_contents(self.lake.storage, reads, day, self.sources[source(reads).name])
+        return day_contents(self.lake.storage, reads, day, self.there.sources[source(reads).name])
 
-    def _table(self, made: _Made, contents: DayContents, day: date, *, again: bool) -> TablePlan:
+    def _table(self, made: Made, contents: DayContents, day: date, *, again: bool) -> TablePlan:
         name, before, rows = made.card.name, made.snapshot.of(day), contents.keys.num_rows
         key = run_key(name, day, contents.digest, made.fingerprint)
         if (made.snapshot.holds(day, key) and not again) or (not rows and not before):
@@ -323,7 +296,7 @@ class _Planner:
             key,
         )
 
-    def _found(self, made: _Made, wanted: Set[str], day: date) -> set[str]:
+    def _found(self, made: Made, wanted: Set[str], day: date) -> set[str]:
         """Which contents need not be computed, once the days planned before this one are made."""
         remade = [place for place in self.former[day] if (made.card.name, place) in self.remade]
         as_is = [place for place in self.former[day] if place not in remade]
@@ -335,7 +308,7 @@ class _Planner:
         return {sha for sha in wanted if sha in shelf or sha in coming}
 
     def _why(
-        self, made: _Made, before: Sequence[DataFile], there: pa.Table, contents: DayContents, *, again: bool
+        self, made: Made, before: Sequence[DataFile], there: pa.Table, contents: DayContents, *, again: bool
     ) -> tuple[Reason, ...]:
         if again:
             return ("asked for",)
@@ -349,7 +322,7 @@ class _Planner:
             reasons.append("content")
         return tuple(reasons) or ("tried again",)
 
-    def _differences(self, made: _Made, prints: Iterable[str | None]) -> list[Reason]:
+    def _differences(self, made: Made, prints: Iterable[str | None]) -> list[Reason]:
         """What of an extractor's identity is not as it was when the day was made."""
         now = json.loads(made.card.identity(made.weights))
         found: set[Reason] = set()
@@ -362,12 +335,12 @@ class _Planner:
     def _cleaned(self, raw: DayContents, day: date) -> pa.Table:
         """``clean_text`` of a day as the run would make it: review_id, plain, text, status."""
         columns = ["content_sha256", "fingerprint", "status", "plain", "text"]
-        files = list(reusable(self.lake, self.cleaning.snapshot, day, self.former[day]))
+        files = list(reusable(self.lake, self.there.cleaning.snapshot, day, self.former[day]))
         there = read_table(self.lake.storage, CLEAN_TEXT, files, columns)
-        there = there.filter(pc.equal(there["fingerprint"], self.cleaning.fingerprint))
+        there = there.filter(pc.equal(there["fingerprint"], self.there.cleaning.fingerprint))
         known = {row["content_sha256"]: row for row in there.to_pylist()}
         missing = [(sha, row) for sha, row in raw.distinct() if sha not in known]
-        for batch in extract(self.cleaning.extractor, None, contents_of(raw, missing)):
+        for batch in extract(self.there.cleaning.extractor, None, contents_of(raw, missing)):
             known |= {row["content_sha256"]: row for row in batch.to_pylist()}
         nothing = {"plain": None, "text": None}
         rows = [
@@ -379,7 +352,7 @@ class _Planner:
         schema = pa.schema([CLEAN_TEXT.arrow.field(name) for name in ("review_id", "plain", "text", "status")])
         return pa.Table.from_pylist(rows, schema)
 
-    def _asked(self, made: _Made, contents: DayContents, missing: Set[str]) -> float | None:
+    def _asked(self, made: Made, contents: DayContents, missing: Set[str]) -> float | None:
         """What a paid API will ask, where that can be counted; answers that are journalled are paid."""
         if made.extractor.cost is None:
             return None
@@ -393,23 +366,6 @@ class _Planner:
         here = None if card.backend == "api" else 0.0  # what is computed on this machine asks for no money
         rate = self.rates.get(card.name)
         return (rows * rate.seconds, rows * rate.money or here) if rate else (None, here)
-
-    def _released(self, day: date) -> bool:
-        """Whether the day's tables stand as the last run released or held them.
-
-        A held day waits for a person, and one that a person rolled back stays so: neither is anything to do.
-        """
-        release = last_made(self.releases.get(day, ()))
-        made = [self.cleaning, *self.made]
-        stand = [
-            *((self.sources[t.name], t) for t in (REVIEWS, ATTACHMENTS)),
-            *((m.snapshot, m.card.table) for m in made),
-        ]
-        now = {table.name: standing(table, snapshot.of(day)) for snapshot, table in stand}
-        if release is None:
-            return not any(table.files for table in now.values())
-        then = release.by_name
-        return all(then[name] == table if name in then else not table.files for name, table in now.items())
 
 
 _IDENTITY: Mapping[str, Reason] = {"weights": "weights", "weights_settings": "weights", "version": "code"}

@@ -13,7 +13,7 @@ from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
 from tasks.features import TableRun
 from tasks.lake import Lake
-from tasks.lake.releases import MixedDay, release_day
+from tasks.lake.releases import MadeOf, MixedDay, release_day
 from tasks.pipeline.edition import Edition
 from tasks.quality.verdict import Limits
 from tasks.retry import DELAYS, RETRIES, environment_fault
@@ -52,6 +52,7 @@ def release(lake_uri: str, day: date, runs: Sequence[TableRun], limits: Limits |
             [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made],
             held=partial(held, lake, day, limits or Limits()),
             mixed=lambda named: Edition(lake, day, named).mixed,
+            told={run.table: MadeOf(run.inputs, run.status) for run in runs if run.inputs},
         )
     except MixedDay:
         return "superseded"

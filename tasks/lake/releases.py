@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from schemas.table import Table
 from schemas.tables import RELEASES
+from tasks.lake.contents import run_key
 from tasks.lake.publish import commit, commit_rows, write_file
 from tasks.lake.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
 from tasks.lake.storage import ASIDE, Storage
@@ -31,13 +33,25 @@ SHOWN, SHORTEST = 12, 6
 
 
 @dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What a table's day was made of, by the digest of its contents, and how many rows ended in which status."""
+
+    inputs: str
+    status: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasedTable:
-    """One table of a release: the files that hold the day."""
+    """One table of a release: the files that hold the day.
+
+    ``made``: what the run told of it, None where none did.
+    """
 
     table: str
     fingerprint: str | None
     run_key: str | None
     files: tuple[str, ...]
+    made: MadeOf | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +187,15 @@ def release_day(
     *,
     held: Callable[[Sequence[ReleasedTable]], str | None] = lambda _: None,
     mixed: Callable[[Mapping[str, ReleasedTable]], Collection[str]] = lambda _: (),
+    told: Mapping[str, MadeOf] = MappingProxyType({}),
 ) -> Release | None:
     """Release a day with its tables as they stand now; None if the last run released or held the same already.
 
     ``mixed`` says which tables were not made of what is named beside them. Tables of the former release that are not
     asked for go on in the new one unless they are among those; where one that is asked for is, MixedDay is raised, and
     readers keep what they had. ``held`` says of the tables why a person must look first, None if that need not be; it
-    is asked where they are new, or are those of a held release.
+    is asked where they are new, or are those of a held release. ``told``: what tables were made of, as
+    far as the caller knows it; a release that does not tell it is repeated with it, unseen by readers.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
@@ -187,12 +203,20 @@ def release_day(
         rows = all_rows(storage, snapshot)
         releases = by_day(rows, [day]).get(day, ())
         newest, last = releases[-1] if releases else None, made(releases)
-        stand = {table.name: standing(table, open_snapshot(storage, table).of(day)) for table in tables}
+        stand = {
+            table.name: _told(standing(table, open_snapshot(storage, table).of(day)), day, told) for table in tables
+        }
         if newest is None and not any(table.files for table in stand.values()):
             return None
         same = last is not None and {**last.by_name, **stand} == last.by_name
-        if same and newest is not None and newest.visible:
-            return None
+        if last is not None and same and newest is not None and newest.visible:
+            untold = any(table.made and not last.by_name[name].made for name, table in stand.items())
+            if newest is not last or not untold:
+                return None
+            now = [stand.get(table.table, table) for table in last.tables]
+            if _append(storage, snapshot, rows, _next(releases, day, now, last.verdict, last.reason)):
+                return None
+            continue
         named = {**(newest.by_name if newest else {}), **stand}
         wrong = mixed(named)
         if not stand.keys().isdisjoint(wrong):
@@ -210,7 +234,7 @@ def approve(storage: Storage, day: date) -> Release:
     """Let readers see the held release of a day, as a person has seen it. Raises NoSuchRelease."""
     seen = history(storage, [day]).get(day, ())
     if not seen or seen[-1].visible:
-        raise NoSuchRelease(f"{day} is not held; {_told(seen)}")
+        raise NoSuchRelease(f"{day} is not held; {_listed(seen)}")
     return _make_current(storage, seen[-1], "approved", seen[-1].reason)
 
 
@@ -237,7 +261,7 @@ def _before(storage: Storage, day: date) -> Release:
     older = [each for each in releases if now and each.sequence < now.sequence and each.visible]
     target = next((each for each in reversed(older) if now and each.tables != now.tables), None)
     if target is None:
-        raise NoSuchRelease(f"no earlier release of {day} is kept; {_told(releases)}")
+        raise NoSuchRelease(f"no earlier release of {day} is kept; {_listed(releases)}")
     return target
 
 
@@ -248,7 +272,7 @@ def _make_current(storage: Storage, release: Release, verdict: str, reason: str 
         rows = all_rows(storage, snapshot)
         releases = by_day(rows, [release.day])[release.day]
         if verdict == "approved" and releases[-1] != release:
-            raise NoSuchRelease(f"{release.day} has another release than the one to approve; {_told(releases)}")
+            raise NoSuchRelease(f"{release.day} has another release than the one to approve; {_listed(releases)}")
         new = _next(releases, release.day, release.tables, verdict, reason)
         if _append(storage, snapshot, rows, new):
             return new
@@ -302,7 +326,7 @@ def retire(
             return retired
 
 
-def _told(releases: Sequence[Release]) -> str:
+def _listed(releases: Sequence[Release]) -> str:
     told = ", ".join(f"{release.release_id[:SHOWN]} {release.verdict}" for release in releases)
     return f"its releases are: {told}" if told else "it has no release"
 
@@ -335,6 +359,22 @@ def standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
     )
 
 
+def _told(table: ReleasedTable, day: date, told: Mapping[str, MadeOf]) -> ReleasedTable:
+    """The table with what it was made of, if it was made of that."""
+    made = told.get(table.table)
+    if made is None or (table.files and not made_of(table, day, made.inputs)):
+        return table
+    return replace(table, made=made)
+
+
+def made_of(table: ReleasedTable, day: date, inputs: str) -> bool:
+    """Whether a table's day was made of contents with this digest, whole or not."""
+    wholes = (True, False)
+    return any(
+        table.run_key == run_key(table.table, day, inputs, str(table.fingerprint), whole=each) for each in wholes
+    )
+
+
 def _id(day: date, tables: Sequence[ReleasedTable], sequence: int) -> str:
     said = [day.isoformat(), sequence, [[t.table, t.fingerprint, t.run_key, t.files] for t in tables]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -353,12 +393,21 @@ def _row(release: Release) -> pa.Table:
         "verdict": release.verdict,
         "reason": release.reason,
         "tables": tables,
+        "made": [
+            {"table": t.table, "inputs": t.made.inputs, "status": list(t.made.status.items())}
+            for t in release.tables
+            if t.made
+        ],
     }
     return pa.Table.from_pylist([row], schema=RELEASES.arrow)
 
 
 def _release(row: dict[str, Any]) -> Release:
-    tables = tuple(ReleasedTable(t["table"], t["fingerprint"], t["run_key"], tuple(t["files"])) for t in row["tables"])
+    made = {told["table"]: MadeOf(told["inputs"], dict(told["status"])) for told in row["made"] or ()}
+    tables = tuple(
+        ReleasedTable(t["table"], t["fingerprint"], t["run_key"], tuple(t["files"]), made.get(t["table"]))
+        for t in row["tables"]
+    )
     return Release(
         row["release_id"],
         row["released_day"],

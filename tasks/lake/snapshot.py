@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -71,7 +72,7 @@ class DataFile:
     fingerprint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """A table at the version it had when it was opened; commits through it are refused once that has changed.
 
@@ -84,12 +85,19 @@ class Snapshot:
     definition: str = ""
     """The table's columns and settings in its log, as ``define`` writes them."""
 
-    def of(self, day: date | None) -> tuple[DataFile, ...]:
-        return tuple(file for file in self.files if file.day == day)
+    @cached_property
+    def _by_day(self) -> Mapping[date | None, tuple[DataFile, ...]]:
+        found: dict[date | None, list[DataFile]] = {}
+        for file in self.files:
+            found.setdefault(file.day, []).append(file)
+        return {day: tuple(files) for day, files in found.items()}
 
-    @property
+    def of(self, day: date | None) -> tuple[DataFile, ...]:
+        return self._by_day.get(day, ())
+
+    @cached_property
     def days(self) -> tuple[date, ...]:
-        return tuple(sorted({file.day for file in self.files if file.day is not None}))
+        return tuple(sorted(day for day in self._by_day if day is not None))
 
     def holds(self, day: date, run_key: str) -> bool:
         """Whether the day as it stands is the publication of that run key."""

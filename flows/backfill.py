@@ -67,7 +67,7 @@ class Backfill(BaseModel):
     what: Literal["stale", "failed", "again"] = Field(
         "stale",
         title="What",
-        description="stale: what changed. failed: tables whose last attempt failed. again: all, computed anew.",
+        description="stale: what changed. failed: tables whose last attempt failed. again: all, computed again.",
     )
     dry_run: bool = Field(False, title="Dry run", description="Show the plan and end.")
     days_at_once: int = Field(1, ge=1, le=16, title="Days at once", description="How many days are made side by side.")

@@ -156,7 +156,7 @@ def _extractors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _what(command: Callable[..., Any]) -> Callable[..., Any]:
-    text = "What changed; only what failed at its last attempt; or all, computed anew."
+    text = "What changed; only what failed at its last attempt; or all, computed again."
     choice = click.Choice(["stale", "failed", "again"])
     return click.option("--what", type=choice, default="stale", show_default=True, help=text)(command)
 
@@ -388,7 +388,7 @@ def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
 
 @main.command(epilog="otzyv doctor --lake demo-lake --deep")
 @lake_option
-@click.option("--repair", is_flag=True, help="Mend what can be mended without loss; damaged files are moved aside.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired without loss; damaged files are moved aside.")
 @click.option("--deep", is_flag=True, help="Read every file and compare it with its checksum.")
 @json_option
 def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:

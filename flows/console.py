@@ -132,7 +132,7 @@ def notes(report: RunReport) -> Iterator[str]:
     if superseded := [day.day for day in report.days if day.verdict == "superseded"]:
         yield (
             f"superseded: {_days(superseded)}: an ingest changed the reviews while tables were made of them, or ended "
-            f"half-way. Readers keep what they had; {_otzyv()} features --lake {report.lake} makes the days anew"
+            f"half-way. Readers keep what they had; {_otzyv()} features --lake {report.lake} makes the days again"
         )
     held = [day.day for day in report.days if day.verdict == "held"]
     yield from held_notes(report.lake, waiting(Lake(report.lake).history(held)) if held else {})
@@ -434,7 +434,7 @@ def show_promoted(model: Model, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(model), ensure_ascii=False, default=str))
         return
-    click.echo(f"{model.name} version {model.version} is in use; the next run makes its rows anew where they differ.")
+    click.echo(f"{model.name} version {model.version} is in use; the next run recomputes its rows where they differ.")
 
 
 def show_adapted(made: Adapted, lake: str, *, as_json: bool) -> None:
@@ -448,7 +448,7 @@ def show_adapted(made: Adapted, lake: str, *, as_json: bool) -> None:
         click.echo("It was made of the same before: nothing changed.")
     click.echo(
         f"perplexity of {curve.held_out:,} held-out texts: {curve.before:.2f} before, {curve.after:.2f} after learning "
-        f"from {curve.trained:,}" + ("; the layer that guesses was not in the base, and began anew" * curve.new_head)
+        f"from {curve.trained:,}" + ("; the base had no layer that guesses, so one was initialised" * curve.new_head)
     )
     click.echo(f"{made.folder}, plot {made.plot}")
     click.echo(f"next: otzyv features --lake {lake} --extractors {made.name}")

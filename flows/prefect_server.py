@@ -105,7 +105,7 @@ def _check_home() -> None:
 
 
 def named(error: Exception) -> Exception:
-    """An error of a run; NoServer where the server that PREFECT_API_URL names answers no more."""
+    """An error of a run; NoServer where the server that PREFECT_API_URL names no longer answers."""
     import httpx
 
     url = os.environ.get("PREFECT_API_URL")
@@ -113,7 +113,7 @@ def named(error: Exception) -> Exception:
         return error
     _drop_events()
     return NoServer(
-        f"Prefect's server at {shown(url)} answers no more ({type(error).__name__}): what was made stands, and the "
+        f"Prefect's server at {shown(url)} no longer answers ({type(error).__name__}): what was made stands, and the "
         "same command makes what is left; start the server, or unset PREFECT_API_URL"
     )
 

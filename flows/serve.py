@@ -44,7 +44,7 @@ class Server:
             self.listening = guard.listen(port)
         except OSError as error:
             raise ServerFailed(
-                f"port {port} can't be had ({error.strerror}); give another with --port, or set PREFECT_API_URL to "
+                f"port {port} can't be used ({error.strerror}); give another with --port, or set PREFECT_API_URL to "
                 f"{self.url} if a server of Prefect's is there"
             ) from error
 

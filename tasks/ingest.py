@@ -15,7 +15,7 @@ from schemas.tables import QUARANTINE, REVIEWS
 from tasks.incoming import BATCH, Incoming
 from tasks.lake import Lake
 from tasks.lake.blobs import attaching
-from tasks.lake.gone import Seen, named
+from tasks.lake.gone import Seen, file_of
 from tasks.lake.quarantine import quarantine
 from tasks.lake.suppression import suppressed
 from tasks.lake.upsert import upsert
@@ -31,8 +31,8 @@ from tasks.sources import (
     Tally,
     files,
     find,
+    note_aside,
     read,
-    told,
 )
 from tasks.sources.web import Web
 from tasks.text.redact import ALL
@@ -141,7 +141,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     chosen = [file for listing in listings for file in listing.files]
     aside = [each for listing in listings for each in listing.aside]
     notes = Notes()
-    told(aside, notes)
+    note_aside(aside, notes)
 
     for file, item in _records(source, chosen, lake, notes):
         counts["records_in"] += 1
@@ -158,7 +158,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
                 counts["newly_quarantined"] += _put_aside(lake, refused)
                 refused.clear()
             continue
-        if incoming.take(item, file, named(source.name, file.known_as)):
+        if incoming.take(item, file, file_of(source.name, file.known_as)):
             tally.records[file.name] += 1
         else:
             counts["suppressed"] += 1
@@ -264,8 +264,8 @@ def _seen(
 
     return Seen(
         source=source.name,
-        read=frozenset(named(source.name, name) for name in held),
-        there=frozenset(named(source.name, name) for name in (*held, *(file.known_as for file in others))),
+        read=frozenset(file_of(source.name, name) for name in held),
+        there=frozenset(file_of(source.name, name) for name in (*held, *(file.known_as for file in others))),
         days=frozenset(some) if some else None,
         refused=frozenset(tally.ids),
         nameless=tally.nameless,
@@ -280,7 +280,7 @@ def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
 
 def _refused(refusal: Refusal, source: Source, arrival: date) -> dict[str, Any]:
     return {
-        "source": named(source.name, refusal.source_file),
+        "source": file_of(source.name, refusal.source_file),
         "offset": refusal.offset,
         "rule": refusal.rule,
         "reason": refusal.reason,

@@ -15,7 +15,7 @@ from tasks.incoming import Incoming
 from tasks.ingest import Accounting, Source
 from tasks.lake import Lake
 from tasks.lake.blobs import attaching
-from tasks.lake.quarantine import Key, Wanted, key_of, refused, take_out
+from tasks.lake.quarantine import Key, Wanted, key_of, refused, remove
 from tasks.lake.suppression import Suppressed, suppressed
 from tasks.lake.upsert import upsert
 from tasks.sources import Refusal, SourceError, SourceFile, Tally
@@ -75,7 +75,7 @@ def _replay(lake: Lake, source: Source, author_key: str, wanted: Wanted) -> Repl
             counts["deduplicated"] += brought.deduplicated
             accepted_on.update(brought.accepted_on)
             days |= {*brought.changed, *brought.left}
-        counts["left"] += take_out(lake.storage, done)
+        counts["left"] += remove(lake.storage, done)
     accounting = Accounting(
         records_in=counts["records_in"],
         accepted=counts["accepted"],

@@ -209,7 +209,7 @@ class _Api:
                 failures += 1
                 if failures == TRIES or (failure.wait or 0) > PATIENCE:
                     raise Unavailable(
-                        f"{self._card.name}: {self._settings.host} can't be had: {failure}, {failures} times in a row"
+                        f"{self._card.name}: {self._settings.host} is unavailable: {failure}, {failures} times in a row"
                         + (f"; it asks to wait {failure.wait:,.0f} s" if failure.wait else "")
                     ) from None
                 waiting.extendleft(reversed(batch))

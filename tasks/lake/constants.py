@@ -90,7 +90,7 @@ def read(storage: Storage) -> Constants:
     known = checked(storage.read(FILE))
     cure = f"otzyv doctor --repair --lake {storage.uri}"
     if known is None:
-        raise DamagedConstants(f"{storage.at(FILE)} is not as it was written; `{cure}` mends a flipped bit")
+        raise DamagedConstants(f"{storage.at(FILE)} is not as it was written; `{cure}` repairs a flipped bit")
     if known["format"] == 1:
         raise FormerFormat(
             f"the lake at {storage.uri} has format 1, whose logs bear no seals that tell damage; `{cure}` seals it as "

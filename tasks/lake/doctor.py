@@ -369,7 +369,7 @@ def _removed(lake: Lake, what: What, path: str, *, repair: bool) -> Finding:
 def _log_anew(lake: Lake, name: str) -> str:
     made = _ingest(lake) if name in SOURCES else f"otzyv backfill --lake {lake.uri}"
     where = lake.storage.at(name)
-    return f"bring it back from a backup, or make the table anew: move {where} away, then {made}"
+    return f"bring it back from a backup, or make the table again: move {where} away, then {made}"
 
 
 def _ingest(lake: Lake) -> str:

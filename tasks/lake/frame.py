@@ -118,6 +118,6 @@ def _matched(sides: Sequence[pa.Table]) -> tuple[pa.ChunkedArray, list[pa.Array]
     rows[together["side"].to_numpy(), review] = together["row"].to_numpy()
     if np.count_nonzero(rows >= 0) < together.num_rows:
         raise ValueError(
-            "a table holds a review twice in one day; make that day anew: otzyv backfill --what again --day DAY"
+            "a table holds a review twice in one day; make that day again: otzyv backfill --what again --day DAY"
         )
     return together["review_id"].take(starts), [pa.array(each, mask=each < 0) for each in rows]

@@ -47,14 +47,14 @@ class Seen:
     """What is absent goes although the source may not be whole."""
 
 
-def named(source: str | None, file: str) -> str:
+def file_of(source: str | None, file: str) -> str:
     """A source's file as ``reviews.source_file`` names it: no path within a source has an empty part."""
     return f"{source}//{file}" if source else file
 
 
 def owns(source: str | None, file: str) -> bool:
     """Whether a file, named so, is the source's own; those of a source without a name have none."""
-    return file.startswith(named(source, "")) if source else "//" not in file
+    return file.startswith(file_of(source, "")) if source else "//" not in file
 
 
 def gone(reviews: pa.Table, ids: pa.Array, seen: Seen) -> tuple[pa.Array, int]:

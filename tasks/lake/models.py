@@ -72,7 +72,7 @@ def checked(storage: Storage, path: str, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DamagedFile(
             f"{storage.at(path)}: its {len(data)} bytes are not those that were written; "
-            f"`otzyv doctor --deep --lake {storage.uri}` tells what mends it"
+            f"`otzyv doctor --deep --lake {storage.uri}` tells how to repair it"
         )
     return data
 

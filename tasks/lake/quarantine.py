@@ -90,7 +90,7 @@ def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
     return -row["day"].toordinal(), row["source"], row["offset"]
 
 
-def take_out(storage: Storage, keys: Collection[Key]) -> int:
+def remove(storage: Storage, keys: Collection[Key]) -> int:
     """Remove the rows with these keys; returns how many there were."""
     gone = set(keys)
     while gone:

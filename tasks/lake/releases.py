@@ -291,7 +291,7 @@ def _check_files(storage: Storage, release: Release) -> None:
                 raise NoSuchRelease(
                     f"{told} is damaged: {storage.at(path)} has {size} bytes, {logged[path]} were written. "
                     f"`otzyv releases --lake {storage.uri} --day {release.day}` lists the others, and "
-                    f"`otzyv doctor --lake {storage.uri} --repair` mends what stands"
+                    f"`otzyv doctor --lake {storage.uri} --repair` repairs what remains"
                 )
 
 

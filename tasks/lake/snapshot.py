@@ -38,7 +38,7 @@ class CorruptFile(RuntimeError):
 
     def __init__(self, storage: Storage, path: str, error: Exception) -> None:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        mends = f"`otzyv doctor --deep --lake {storage.uri}` tells what mends it"
+        mends = f"`otzyv doctor --deep --lake {storage.uri}` tells how to repair it"
         told = _OF_A_DAY.fullmatch(path)
         if told and isinstance(error, FileNotFoundError):  # as a doctor leaves it that took the damaged file out
             table, day = told.groups()
@@ -237,7 +237,7 @@ def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
 def _broken(storage: Storage, name: str) -> str:
     return (
         f"the log of table {name!r} is not as it was written: {storage.at(f'{name}/_delta_log')}. "
-        f"otzyv doctor --lake {storage.uri} says what mends it"
+        f"otzyv doctor --lake {storage.uri} says how to repair it"
     )
 
 
@@ -352,13 +352,13 @@ def _damages(storage: Storage, name: str) -> Iterator[str]:
     versions = [version for version, _ in _log(storage.files(f"{name}/_delta_log"))]
     for version in sorted({*range(min(versions, default=0), max(versions, default=0))} - {*versions}):
         lacks = f"the log of table {name!r} lacks {storage.at(log_entry(name, version))}"
-        yield f"{lacks}. otzyv doctor --lake {storage.uri} says what mends it"
+        yield f"{lacks}. otzyv doctor --lake {storage.uri} says how to repair it"
 
 
 def _torn(storage: Storage, name: str, path: str) -> str:
     return (
         f"an entry of the log of table {name!r} is not whole: {storage.at(path)} ({storage.size(path)} bytes). "
-        f"otzyv doctor --lake {storage.uri} says what mends it"
+        f"otzyv doctor --lake {storage.uri} says how to repair it"
     )
 
 

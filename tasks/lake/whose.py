@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-ENCODINGS = ("utf-8", "cp1251", "utf-16-le", "utf-16-be", "koi8-r", "cp866")
+ENCODINGS = ("utf-8", "cp1251", "utf-16-le", "utf-16-be", "koi8-r", "cp866", "mac-cyrillic", "iso8859-5")
 """What a record that is no UTF-8 may be written in, of those that exports of Russian sites are."""
 DELIMITERS = (",", ";", "\t", "|")
 DISTINCT = 6

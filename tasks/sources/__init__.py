@@ -9,7 +9,7 @@ Errors: ``SourceError`` for a source or file that is not what it should be, ``No
 
 from tasks.media.sniff import sniff
 from tasks.sources.attachments import Attachment, as_told, fetch
-from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, told
+from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, note_aside
 from tasks.sources.names import Names
 from tasks.sources.notes import Notes
 from tasks.sources.reading import read
@@ -22,5 +22,5 @@ from tasks.sources.values import AttachmentRef
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
     "Names", "Notes", "NothingThereError", "Reason", "Record", "Refusal", "SourceError", "SourceFile", "Tally",
-    "as_told", "fetch", "files", "find", "read", "remedy", "sniff", "told",
+    "as_told", "fetch", "files", "find", "note_aside", "read", "remedy", "sniff",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from schemas.tables import ATTACHMENT_REASONS
 from tasks.media.sniff import sniff
 from tasks.sources.beneath import NotPlainError, open_beneath
 from tasks.sources.listing import SourceFile
-from tasks.sources.names import Names, Parts, RefusedPath, caseless, composed, parts_of, readings
+from tasks.sources.names import Names, Parts, RefusedPath, casefolded, composed, parts_of, readings
 from tasks.sources.values import AttachmentRef
 
 Status = Literal["ok", "missing", "too_large", "unsupported"]
@@ -153,7 +153,7 @@ def _open(file: SourceFile, uri: str, names: Names) -> tuple[BinaryIO, Parts]:
         with suppress(FileNotFoundError):
             parts = sum(meant[-1], ())
             return _opened(file.root, parts), parts
-    for alike in (composed, caseless):
+    for alike in (composed, casefolded):
         for given, written in meant:
             found = list(islice(names.alike(file.root, given, written, alike), 2))
             if len(found) > 1:

@@ -30,7 +30,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CYRILLIC = ("cp1251", "koi8_r", "cp866", "mac_cyrillic", "iso8859_5")
+CYRILLIC = ("cp1251", "koi8_r", "cp866", "mac_cyrillic", "iso8859_5")
 _RUSSIAN, _FEWEST = 0.5, 6
 """The share of common pairs of letters, and the number of them, that it takes to guess by."""
 _OTHER_FORMATS = (
@@ -130,10 +130,10 @@ def _guessed(head: bytes) -> str | None:
     sample = b"\n".join(line for line in head.split(b"\n") if not line.isascii())[:SAMPLE]
     if not sample:
         return None
-    matches = from_bytes(sample, cp_isolation=list(_CYRILLIC), preemptive_behaviour=False)
+    matches = from_bytes(sample, cp_isolation=list(CYRILLIC), preemptive_behaviour=False)
     likely = [match.encoding for match in matches if match.encoding]
     fits: dict[str, float] = {}
-    for name in dict.fromkeys((*likely, *_CYRILLIC)):
+    for name in dict.fromkeys((*likely, *CYRILLIC)):
         text = sample.decode(name, "replace")
         share, common = likeness(text)
         if share >= _RUSSIAN and common >= _FEWEST and not _CONTROLS.search(text):

@@ -132,7 +132,7 @@ def find(path: str | Path, day: date | None = None) -> Listing:
     )
 
 
-def told(aside: Sequence[Aside], notes: Notes) -> None:
+def note_aside(aside: Sequence[Aside], notes: Notes) -> None:
     """Note what was left aside, by the reason why."""
     for each in aside:
         notes.add(f"not read, because {each.reason}", each.name)

@@ -79,7 +79,7 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def caseless(name: str) -> str:
+def casefolded(name: str) -> str:
     """Equal for upper and lower case as well, as Windows and a Mac take names."""
     return composed(composed(name).casefold())
 

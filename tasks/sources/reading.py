@@ -77,7 +77,7 @@ def parsed(
                 values, timezone=timezone, dates=dates, source_file=file.name, offset=row.offset, raw=row.raw
             )
             if record.mended:
-                asked.notes.add(f"texts that were {record.mended} and are put right: {{n}}", file.name)
+                asked.notes.add(f"texts that were {record.mended} and are corrected: {{n}}", file.name)
             if record.damaged:
                 asked.notes.add("texts that a wrong encoding has damaged and are kept as they are: {n}", file.name)
             yield record

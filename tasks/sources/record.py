@@ -43,7 +43,7 @@ class Record:
     raw: bytes
     sha256: str
     mended: str | None = None
-    """What had happened to its text or title, which were read in a wrong encoding and are put right here."""
+    """What had happened to its text or title, which were read in a wrong encoding and are corrected here."""
     damaged: bool = False
     """Whether its text was read in a wrong encoding and can't be put right."""
 

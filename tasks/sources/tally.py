@@ -65,14 +65,15 @@ class Tally:
         # A share as it was written: 0.29 times 100 is 29, which as floats it is not.
         if records and refused > (Fraction(str(share)) * records if refused < records else 0):
             beyond = f", more than {share:.0%} of them (the setting refused_share)" if refused < records else ""
-            yield f"{refused} of {records} records were refused{beyond}: {told(self.reasons)}"
+            yield f"{refused} of {records} records were refused{beyond}: {commonest(self.reasons)}"
         elif share < 1:
             for file, count in sorted(self.records.items()):
                 if WHOLE <= count == self.refused[file]:
-                    yield f"{file}: all of its {count} records were refused; among the reasons: {told(self.reasons)}"
+                    reasons = commonest(self.reasons)
+                    yield f"{file}: all of its {count} records were refused; among the reasons: {reasons}"
 
 
-def told(reasons: Sequence[Reason]) -> str:
+def commonest(reasons: Sequence[Reason]) -> str:
     """The commonest reasons, each with an example's place."""
     named = [f"{each.count} as {each.reason} ({each.example})" for each in reasons[:COMMONEST]]
     if more := sum(each.count for each in reasons[COMMONEST:]):

@@ -46,7 +46,7 @@ def test_a_run_whose_server_is_gone_for_good_says_so_in_a_line_and_the_next_one_
             _, said = run.communicate()
         assert run.returncode == 1
         *bars, line = said.splitlines()
-        assert line.startswith(f"Error: Prefect's server at {road.url}/api answers no more (ConnectError): ")
+        assert line.startswith(f"Error: Prefect's server at {road.url}/api no longer answers (ConnectError): ")
         assert all("━" in bar for bar in bars), said
         assert list(otzyv.opened().releases()) == DAYS[:1], "the day that had begun is published"
 

@@ -22,7 +22,7 @@ from tasks.ingest import Source, ingest
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.lake.publish import commit, write_file
-from tasks.lake.quarantine import Wanted, first, key_of, quarantine, refused, take_out
+from tasks.lake.quarantine import Wanted, first, key_of, quarantine, refused, remove
 from tasks.lake.suppression import keyed, suppress
 from tasks.replay import Replayed, replay
 from tasks.sources import REASONS, Refusal, find, read
@@ -319,6 +319,6 @@ def test_a_day_of_refused_records_is_never_held_whole(place: Otzyv, monkeypatch:
     right = sorted(rows, key=lambda row: (-row["day"].toordinal(), row["source"], row["offset"]))[:5]
     assert (shown, total) == (right, 300)
     keys = [key_of(row) for row in chance.sample(rows, 250)]
-    assert take_out(storage, keys) == 250
+    assert remove(storage, keys) == 250
     left = {key_of(row) for row in refused(storage, Wanted())}
     assert left == {key_of(row) for row in rows} - set(keys)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import unicodedata
 from collections.abc import Callable
 
 import pytest
 
+from tasks.lake import whose
 from tasks.lake.suppression import Suppressed, keyed, keyed_name
 from tasks.lake.whose import Refused, caseless, has_id
+from tasks.sources import encoding
+from tasks.sources.formats import csv
 
 KEY, AUTHOR = "a key of tests", 'Иван "Забывающий", мл.'
 FORGOTTEN = Suppressed(frozenset({f"author-{keyed(KEY, AUTHOR)}", f"review-{keyed(KEY, '17')}"}))
@@ -112,3 +116,11 @@ def test_a_number_in_a_text_is_an_id_only_in_quotes() -> None:
     assert has_id("no content of '17'", {"17"})
     assert has_id("r-17 has no content", {"r-17"})
     assert not has_id("r-170, or-17", {"r-17"})
+
+
+def test_a_refused_record_is_read_in_all_that_sources_are() -> None:
+    """The lake knows no source, so each has its own list."""
+    assert csv.DELIMITERS == whose.DELIMITERS
+    assert {codecs.lookup(name).name for name in encoding.CYRILLIC} <= {
+        codecs.lookup(name).name for name in whose.ENCODINGS
+    }

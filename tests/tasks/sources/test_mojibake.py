@@ -66,7 +66,7 @@ def test_a_file_tells_how_many_texts_were_put_right(tmp_path: Path) -> None:
     read = [one.text for one in found if isinstance(one, Record)]
     assert read == ["Отличный курс", "Хороший курс", "Отличный", "Курс супер", "Кур\ufffd"]
     assert list(notes.lines()) == [
-        "reviews.jsonl: texts that were CP1251 read as cp1252 and are put right: 1",
-        "reviews.jsonl: texts that were UTF-8 read as cp1251 and are put right: 2",
+        "reviews.jsonl: texts that were CP1251 read as cp1252 and are corrected: 1",
+        "reviews.jsonl: texts that were UTF-8 read as cp1251 and are corrected: 2",
         "reviews.jsonl: texts that a wrong encoding has damaged and are kept as they are: 1",
     ]

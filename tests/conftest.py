@@ -28,13 +28,10 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """A bucket on moto's server, on loopback."""
-    from moto.server import ThreadedMotoServer
+    from tests.moto import served
 
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    with served() as address, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", address)
         environment.setenv("AWS_ACCESS_KEY_ID", "made-up")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
         environment.setenv("AWS_REGION", "us-east-1")
@@ -43,4 +40,3 @@ def s3() -> Iterator[str]:
 
         boto3.client("s3").create_bucket(Bucket="reviews")
         yield "s3://reviews"
-    server.stop()

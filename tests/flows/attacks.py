@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,8 @@ def sent(
             connection.putheader(name, value)
         connection.endheaders(body)
         answer = connection.getresponse()
-        answer.read()
+        with suppress(ConnectionResetError):  # who is refused before the request was read may not hear all of why
+            answer.read()
         return answer
     finally:
         connection.close()

@@ -125,7 +125,12 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     with httpx.Client(base_url=f"{url}/api/", timeout=120, auth=(user, password)) as client:
         token = client.get("csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
         client.headers.update({"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token})
-        yield Served(lake, url, told, login, client, process)
+        try:
+            yield Served(lake, url, told, login, client, process)
+        except BaseException:  # else it would outlive the test that has failed
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+            raise
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)

@@ -284,7 +284,9 @@ def test_flipped_bits_in_a_data_file_are_never_read_as_data(storage: Storage) ->
 def test_a_missing_file_is_named(storage: Storage) -> None:
     (file,) = staged(storage, 1)
     (storage.root / file.path).unlink()
-    with pytest.raises(CorruptFile, match=r"part-.*parquet: No such file or directory; `otzyv doctor"):
+    with pytest.raises(
+        CorruptFile, match=r"part-.*parquet: No such file or directory; `otzyv features .* and `otzyv doctor"
+    ):
         read_table(storage, CLEAN_TEXT, [file])
 
 

@@ -154,7 +154,7 @@ def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
 def _left_open(accounting: Accounting) -> Iterator[str]:
     """What a snapshot lacks and the lake keeps."""
     if count := accounting.absent:
-        why = "too much of it was refused" if accounting.failures else "records without an id that can be read were"
+        why = "not all of it could be taken" if accounting.failures else "records without an id that can be read were"
         yield (
             f"{count} {'review' if count == 1 else 'reviews'} of the lake {'was' if count == 1 else 'were'} not in the "
             f"source and {'stays' if count == 1 else 'stay'}: {why}" + ("" if accounting.failures else " refused")

@@ -15,7 +15,7 @@ from tasks.ingest_artifact import ingest_artifact
 
 
 class IngestFailed(RuntimeError):
-    """Too much of a source was refused; what was accepted is in the lake, and the accounting tells of it."""
+    """Files of a source are damaged, or too much was refused; what was accepted is in, as the accounting tells."""
 
     def __init__(self, accounting: Accounting) -> None:
         self.accounting = accounting
@@ -27,7 +27,7 @@ def ingest(lake: str, source: Source, author_key: SecretStr, days: Sequence[date
     """Read, refuse, deduplicate and upsert: every record is accounted for.
 
     The key is wrapped because Prefect keeps a flow's parameters, in its database and on the run's page. Raises
-    IngestFailed if more was refused than the source allows, after the rest was brought in.
+    IngestFailed if files are damaged or more was refused than the source allows, after the rest was brought in.
     """
     accounting = bring_in(lake, source, author_key.get_secret_value(), days)
     ingest_artifact(source.path, accounting)

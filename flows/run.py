@@ -19,12 +19,11 @@ from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.extractors.store import WeightsError
 from tasks.features import unchanged
-from tasks.ingest import Accounting, Source
+from tasks.ingest import Accounting, Source, check_source
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.pipeline.inventory import Inventory
 from tasks.quality_page import quality_page
-from tasks.sources import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,7 @@ def run(
     precision) are then fixed, and must be the lake's own where there is one. A source needs the author key.
     """
     if source is not None:
-        for day in days if days and "{day}" in source.path else (None,):
-            files(source.path, day)  # a wrong path makes no lake
+        check_source(source, days)  # a wrong path, or what can't be read, makes no lake
     uri = _open(lake, constants or {}, author_key if source else None)  # in Prefect it is known by its whole address
     server_seconds = prefect_server.start()
     clock = time.perf_counter()

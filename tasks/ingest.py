@@ -22,6 +22,7 @@ from tasks.lake.upsert import upsert
 from tasks.retry import DELAYS, RETRIES, environment_fault
 from tasks.sources import (
     Dates,
+    Listing,
     Notes,
     Reason,
     Record,
@@ -29,6 +30,7 @@ from tasks.sources import (
     SourceError,
     SourceFile,
     Tally,
+    check,
     files,
     find,
     note_aside,
@@ -118,9 +120,10 @@ def ingest(
 ) -> Accounting:
     """Read a source as a stream, quarantine what can't be read, and upsert the rest.
 
-    ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Raises SourceError for
-    a file that is not what it claims to be, and FetchFailed where a host that attached files lie on can't be reached;
-    ``web``: how these are fetched.
+    ``days`` fill a ``{day}`` in the source's path; without them every day found there is read. Of a file that is not
+    what it claims to be, or breaks further inside, nothing comes in: it is among the failures. Raises SourceError where
+    no file is sound, and FetchFailed where a host that attached files lie on can't be reached; ``web``: how these are
+    fetched.
     """
     lake = Lake(lake_uri)
     with attaching(lake.storage):
@@ -136,14 +139,14 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     held = set[str]()
     incoming = Incoming(lake, author_key, forgotten, source.redact, web)
     refused: list[dict[str, Any]] = []
-    daily = days if days and "{day}" in source.path else [None]
-    listings = [find(source.path, day) for day in daily]
-    chosen = [file for listing in listings for file in listing.files]
+    listings = _listings(source, days)
     aside = [each for listing in listings for each in listing.aside]
     notes = Notes()
     note_aside(aside, notes)
+    chosen = [file for listing in listings for file in listing.files]
+    sound, damaged = _parted(source, chosen)
 
-    for file, item in _records(source, chosen, lake, notes):
+    for file, item in _records(source, sound, lake, notes):
         counts["records_in"] += 1
         held.add(file.name)
         if isinstance(item, Refusal):
@@ -166,7 +169,8 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     reviews, attachments = incoming.tables()
     if not source.allow_empty:
         lake.check_sources(reviews["day"].unique().to_pylist())
-    failures = (*tally.failures(source.refused_share), *_no_record(source, chosen, counts["records_in"]))
+    refusals = tally.failures(source.refused_share)
+    failures = (*damaged, *refusals, *_no_record(source, sound, counts["records_in"]))
     seen = None
     if source.mode == "snapshot":
         some = days if days and "{day}" in source.path else None
@@ -209,6 +213,39 @@ def _emptied(lake: Lake) -> set[date]:
     """Days that readers see rows of, although no review is left in them."""
     seen = {day for day, release in lake.releases().items() if any(table.files for table in release.tables)}
     return seen - set(lake.snapshot(REVIEWS).days)
+
+
+def check_source(source: Source, days: Sequence[date] | None = None) -> None:
+    """Raises SourceError for a source of which nothing can be read: of its files, those before a sound one are read."""
+    _parted(source, [file for listing in _listings(source, days) for file in listing.files], until_sound=True)
+
+
+def _listings(source: Source, days: Sequence[date] | None) -> list[Listing]:
+    return [find(source.path, day) for day in (days if days and "{day}" in source.path else [None])]
+
+
+def _parted(
+    source: Source, chosen: Sequence[SourceFile], *, until_sound: bool = False
+) -> tuple[list[SourceFile], list[str]]:
+    """The files that are sound to their end, and what is wrong with the others. Raises SourceError if none is sound.
+
+    ``until_sound``: those up to the first that is sound.
+    """
+    sound: list[SourceFile] = []
+    damaged: list[str] = []
+    for file in chosen:
+        try:
+            check(file, mapping=source.mapping or {}, encoding=source.encoding)
+        except SourceError as error:
+            damaged.append(str(error))
+            continue
+        sound.append(file)
+        if until_sound:
+            break
+    if damaged and not sound:
+        more = f" (nor can any other of the {len(damaged)} files be read)" if len(damaged) > 1 else ""
+        raise SourceError(f"{damaged[0]}{more}")
+    return sound, damaged
 
 
 def _records(

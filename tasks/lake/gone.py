@@ -42,7 +42,7 @@ class Seen:
     elsewhere: Callable[[Collection[str]], tuple[Collection[str], bool]] = lambda _: ((), True)
     """Which of these ids are known to be in the files that were not read, and whether no other can be."""
     failed: bool = False
-    """Too much was refused for anything to go."""
+    """Files were damaged or too much was refused: nothing is to go."""
     allowed: bool = False
     """What is absent goes although the source may not be whole."""
 

@@ -12,7 +12,7 @@ from tasks.sources.attachments import Attachment, as_told, fetch
 from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, note_aside
 from tasks.sources.names import Names
 from tasks.sources.notes import Notes
-from tasks.sources.reading import read
+from tasks.sources.reading import check, read
 from tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
 from tasks.sources.record import Record, Refusal
 from tasks.sources.tally import Reason, Tally
@@ -22,5 +22,5 @@ from tasks.sources.values import AttachmentRef
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
     "Names", "Notes", "NothingThereError", "Reason", "Record", "Refusal", "SourceError", "SourceFile", "Tally",
-    "as_told", "fetch", "files", "find", "note_aside", "read", "remedy", "sniff",
+    "as_told", "check", "fetch", "files", "find", "note_aside", "read", "remedy", "sniff",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,17 +45,32 @@ def read(
     (``source=stepik/``) is taken from there.
     Memory is bounded by the size of a record, not of the file (Parquet: by that of a page).
     Raises ValueError for a mapping of columns that do not exist, SourceError if the file is not what its name says; a
-    fault further inside (a gzip cut short) raises after the records before it.
+    fault further inside (a gzip cut short) raises after the records before it, unless ``check`` was asked first.
     """
+    with _rows(file, mapping, encoding, notes or Notes()) as (rows, asked):
+        yield from parsed(rows, file, asked, timezone=timezone, dates=dates)
+
+
+def check(file: SourceFile, *, mapping: Mapping[str, str], encoding: str | None = None) -> None:
+    """Go through ``file`` to its end, as far as that tells whether it is sound. Raises as ``read`` does.
+
+    A packed file tells only there that it is damaged: until then it gives records, which may be wrong.
+    """
+    with _rows(file, mapping, encoding, Notes()) as (rows, _):
+        deque(rows, maxlen=0)
+
+
+@contextmanager
+def _rows(
+    file: SourceFile, mapping: Mapping[str, str], encoding: str | None, notes: Notes
+) -> Iterator[tuple[Iterator[Row], Asked]]:
     unknown = sorted(mapping.keys() - set(COLUMNS))
     if unknown:
         raise ValueError(f"the mapping names {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
-    given = given_of(file, mapping)
-    asked = Asked(file.name, mapping, notes or Notes(), given)
+    asked = Asked(file.name, mapping, notes, given_of(file, mapping))
     form = BY_ENDING[file.ending]
-    with _opened(file, form, encoding, asked.notes) as (stream, first):
-        rows = form.rows(stream, replace(asked, first=first))
-        yield from parsed(rows, file, asked, timezone=timezone, dates=dates)
+    with _opened(file, form, encoding, notes) as (stream, first):
+        yield form.rows(stream, replace(asked, first=first)), asked
 
 
 def given_of(file: SourceFile, mapping: Mapping[str, str]) -> dict[str, str]:

@@ -161,16 +161,35 @@ NOT_A_SOURCE = {
 @pytest.mark.parametrize("name", NOT_A_SOURCE)
 def test_a_file_that_is_not_what_it_claims_is_one_error_that_names_it(otzyv: Otzyv, name: str) -> None:
     data, why = NOT_A_SOURCE[name]
-    otzyv.write("a.jsonl", [review("a")])
-    assert command("ingest", "--source", otzyv.source, "--lake", otzyv.lake).exit_code == 0
-    reviews = otzyv.opened().read(REVIEWS)
     (otzyv.source / name).write_bytes(data)
-    done = command("ingest", "--source", otzyv.source, "--lake", otzyv.lake)
+
+    def failure(said: str, source: Path) -> None:
+        done = command("ingest", "--source", source, "--lake", otzyv.lake)
+        assert done.exit_code == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(said)]
+        assert line.startswith(f"{said}{name}")
+        assert why in line
+
+    failure("Error: ", otzyv.source)
+    failure("Error: ", otzyv.source / name)
+    assert not otzyv.lake.exists()
+    otzyv.write("a.jsonl", [review("a")])
+    failure("failed: ingest: ", otzyv.source)
+    assert otzyv.opened().read(REVIEWS)["review_id"].to_pylist() == ["a"]
+    failure("failed: ingest: ", otzyv.source)
+    failure("Error: ", otzyv.source / name)
+
+
+def test_beside_a_damaged_file_a_run_makes_the_features_of_what_came_in(otzyv: Otzyv) -> None:
+    otzyv.write("a.jsonl", [review("a"), review("b")])
+    (otzyv.source / "f.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    run = ("run", "--source", otzyv.source, "--lake", otzyv.lake, "--extractors", "sentiment_mini", "--json")
+    done = command(*run)
     assert done.exit_code == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert name in line
-    assert why in line
-    assert otzyv.opened().read(REVIEWS).equals(reviews)
+    assert done.stderr.splitlines()[-1].startswith("failed: ingest: f.jsonl.zst is broken Zstandard or cut short; ")
+    said = json.loads(done.stdout)
+    otzyv.holds(said)
+    assert (said["records_in"], said["accepted"], said["tables"]["sentiment_mini"]["rows"]) == (2, 2, 2)
 
 
 def test_what_is_left_aside_in_a_folder_is_named_once_with_the_reason(otzyv: Otzyv) -> None:

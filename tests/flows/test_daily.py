@@ -139,11 +139,12 @@ def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_an
     arrive(tmp_path, LAST, "stays", "moves")
     arrive(tmp_path, before, "other")
     daily(lake.uri, day=LAST, catch_up=2)
-    arrive(tmp_path, LAST, "stays")
+    arrive(tmp_path, LAST, "stays", "new")
     (tmp_path / "incoming" / f"{before}.jsonl").write_bytes(bytes(range(256)))
     with pytest.raises(DaysFailed, match=f"{before}.jsonl"):
         daily(lake.uri, day=LAST, catch_up=2)
-    assert set(lake.read("reviews")["review_id"].to_pylist()) == {"stays", "moves", "other"}
+    assert set(lake.read("reviews")["review_id"].to_pylist()) == {"stays", "moves", "other", "new"}
+    assert lake.frame([LAST], ["sentiment_mini"])["review_id"].tolist() == ["moves", "new", "stays"]
     arrive(tmp_path, before, "other", "moves")
     daily(lake.uri, day=LAST, catch_up=2)
     assert lake.frame([before], ["reviews"])["review_id"].tolist() == ["moves", "other"]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
 from schemas.tables import ATTACHMENTS, REVIEWS
+from tasks.incoming import BATCH
 from tasks.ingest import Accounting, Source, ingest
 from tasks.ingest_artifact import markdown
 from tasks.lake import Lake
 from tasks.lake.gone import SourceNotWhole
 from tasks.lake.suppression import keyed, suppress
+from tasks.sources import SourceError
 from tests.flows.command import Otzyv, review
 from tests.tasks.extractors.contents import image
 
@@ -174,6 +183,90 @@ def test_a_source_with_bytes_of_which_no_record_is_read_is_no_success(place: Otz
     (place.source / "a.csv").unlink()
     place.write("a.jsonl", [b" "])
     assert bring().failures == ()
+
+
+LINES = b"".join(json.dumps(review(f"d{n}"), ensure_ascii=False).encode() + b"\n" for n in range(9000))
+
+
+def packed(*, flipped: bool) -> bytes:
+    """Records of which the bytes behind them say that some are not as they were written; or that end too early."""
+    data = bytearray(gzip.compress(LINES, 0))
+    if flipped:
+        at = data.index(b"d3999")
+        data[at : at + 2] = b"d9"
+    return bytes(data if flipped else data[:-9999])
+
+
+def parquet() -> bytes:
+    """Of two groups of rows the second is damaged."""
+    columns = {"review_id": [f"d{n}" for n in range(4000)], "text": ["Да"] * 4000, "created_at": ["2026-03-01"] * 4000}
+    rows = pa.table(columns)
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, row_group_size=2000, compression="none", use_dictionary=False, write_page_checksum=True)
+    data = bytearray(sink.getvalue())
+    data[data.index(b"d3998")] ^= 1
+    return bytes(data)
+
+
+def workbook() -> bytes:
+    whole = io.BytesIO()
+    pd.DataFrame([review("d")]).to_excel(whole, index=False)
+    return whole.getvalue()
+
+
+DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "d.jsonl.zst": (lambda: b"\x28\xb5\x2f\xfd", "is broken Zstandard or cut short; pack or copy it again"),
+    "d.jsonl.gz": (lambda: packed(flipped=False), "is broken gzip or cut short; pack or copy it again"),
+    "flipped.jsonl.gz": (lambda: packed(flipped=True), "is broken gzip or cut short; pack or copy it again"),
+    "d.csv.bz2": (lambda: bz2.compress(b"review_id,created_at\nd,2026-03-01\n")[:-5], "is broken bzip2 or cut short"),
+    "d.json": (lambda: b"[" + LINES.replace(b"\n", b",")[:-99], "is cut short or broken: its JSON is not closed"),
+    "d.csv": (lambda: b"a;b\n1;2\n", "must name review_id"),
+    "d.jsonl": (lambda: bytes(range(256)), "is binary data"),
+    "d.xlsx": (lambda: workbook()[:-30], "is no sound workbook"),
+    "d.parquet": (parquet, "is not sound Parquet; write it again"),
+    "short.parquet": (lambda: parquet()[:-9], "is not sound Parquet; write it again"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_of_a_damaged_file_nothing_comes_in_and_of_those_beside_it_all_does(
+    place: Otzyv, bring: Bring, name: str
+) -> None:
+    made, why = DAMAGED[name]
+    for before, after in (("a.jsonl", SIX[:3]), ("z.jsonl", SIX[3:])):
+        place.write(before, [review(f"{before} bad", rating=0), *after])
+    expected = bring(refused_share=1.0)
+    (place.source / name).write_bytes(made())
+    place.write("z.jsonl", [review("z.jsonl bad", rating=0), *SIX[4:], review("new")])
+    done = bring(refused_share=1.0)
+    assert (done.records_in, done.accepted, done.deduplicated, done.quarantined) == (8, 1, 5, 2)
+    assert ids(place) == {*(f"r{n}" for n in range(6)), "new"}, "nothing of the damaged file, and nothing has gone"
+    assert (done.gone, done.absent) == (0, 1)
+    (failure,) = done.failures
+    assert failure.startswith(name)
+    assert why in failure
+    assert (done.notes, place.rules().total()) == (expected.notes, 2)
+    (place.source / name).unlink()
+    assert bring(refused_share=1.0).gone == 1
+
+    for left in ("a.jsonl", "z.jsonl"):
+        (place.source / left).unlink()
+    (place.source / name).write_bytes(made())
+    stands = place.files()
+    with pytest.raises(SourceError, match=rf"^{re.escape(name)}.*{why}"):
+        bring()
+    (place.source / f"more {name}").write_bytes(made())
+    with pytest.raises(SourceError, match="nor can any other of the 2 files be read"):
+        bring()
+    assert place.files() == stands
+
+
+def test_refused_records_before_a_break_do_not_come_into_quarantine(place: Otzyv, bring: Bring) -> None:
+    place.write("a.jsonl", SIX)
+    (place.source / "b.jsonl.gz").write_bytes(gzip.compress((b"{]" + b" " * 999 + b"\n") * 3 * BATCH)[:-1])
+    done = bring()
+    assert (done.records_in, done.quarantined, place.rules().total()) == (6, 0, 0)
+    assert len(done.failures) == 1
 
 
 def test_a_snapshot_of_some_days_loses_nothing_that_other_days_hold(place: Otzyv, bring: Bring) -> None:

@@ -267,7 +267,11 @@ MADE_TABLE = pa.struct(
     [
         pa.field("table", _TEXT, nullable=False),
         pa.field("inputs", _TEXT, nullable=False),
-        pa.field("status", pa.map_(_TEXT, pa.int64()), nullable=False),
+        pa.field(
+            "status",
+            pa.list_(pa.struct([pa.field("status", _TEXT, nullable=False), pa.field("rows", pa.int64())])),
+            nullable=False,
+        ),
     ]
 )
 

@@ -380,6 +380,10 @@ def _id(day: date, tables: Sequence[ReleasedTable], sequence: int) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
+def _counts(status: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"status": name, "rows": rows} for name, rows in status.items()]
+
+
 def _row(release: Release) -> pa.Table:
     tables = [
         {"table": t.table, "fingerprint": t.fingerprint, "run_key": t.run_key, "files": list(t.files)}
@@ -394,7 +398,7 @@ def _row(release: Release) -> pa.Table:
         "reason": release.reason,
         "tables": tables,
         "made": [
-            {"table": t.table, "inputs": t.made.inputs, "status": list(t.made.status.items())}
+            {"table": t.table, "inputs": t.made.inputs, "status": _counts(t.made.status)}
             for t in release.tables
             if t.made
         ],
@@ -403,7 +407,10 @@ def _row(release: Release) -> pa.Table:
 
 
 def _release(row: dict[str, Any]) -> Release:
-    made = {told["table"]: MadeOf(told["inputs"], dict(told["status"])) for told in row["made"] or ()}
+    made = {
+        told["table"]: MadeOf(told["inputs"], {each["status"]: each["rows"] for each in told["status"]})
+        for told in row["made"] or ()
+    }
     tables = tuple(
         ReleasedTable(t["table"], t["fingerprint"], t["run_key"], tuple(t["files"]), made.get(t["table"]))
         for t in row["tables"]

@@ -91,7 +91,7 @@ def test_serving_says_what_keeps_it_from_starting_and_starts_nothing(
         assert not (home / "otzyv").exists()
         return str(wrong.value)
 
-    assert refused(port).startswith(f"port {port} can't be had (Address already in use); give another with --port")
+    assert refused(port).startswith(f"port {port} can't be used (Address already in use); give another with --port")
     monkeypatch.setenv(guard.ORIGINS, "https://reviews.example,*")
     assert "would let any web page in" in refused(port)
     monkeypatch.delenv(guard.ORIGINS)

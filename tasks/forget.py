@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,11 +17,11 @@ from tasks.extractors.adapted import learned_from
 from tasks.lake import Lake, erase, models
 from tasks.lake.blobs import nobody_attaching
 from tasks.lake.contents import run_key
-from tasks.lake.releases import Release, ReleasedTable
+from tasks.lake.releases import MadeOf, Release, ReleasedTable
 from tasks.lake.snapshot import DataFile
 from tasks.lake.suppression import keyed, keyed_author, keyed_name, suppress, suppressed
 from tasks.lake.whose import as_shown
-from tasks.pipeline.edition import Edition, stands
+from tasks.pipeline.edition import SOURCES, Edition, stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def forget(
     new_key = partial(_new_key, lake)
     for table in tables:
         erase.rewrite(lake, table, who, new_key)
-    releases = erase.retire_releases(lake, asked.paths, who, new_key)
+    releases = erase.retire_releases(lake, asked.paths, who, new_key, partial(_told, lake))
     for table in tables:
         if held[table.name]:
             erase.shorten_log(lake, table)
@@ -209,6 +210,15 @@ def _remove_blobs(lake: Lake, who: erase.Theirs) -> tuple[int, bool]:
         paths = erase.blobs(lake, who, quiet=quiet)
         erase.remove(lake.storage, paths)
     return len(paths), True
+
+
+def _told(lake: Lake, table: Table, day: date, there: ReleasedTable) -> MadeOf | None:
+    """What a run of the day would tell of a table, so that the next one finds it as it would make it."""
+    made = None if table.name in SOURCES else stands(lake, day).made_of(there)
+    if made is None:
+        return None
+    rows = lake.read(table, day, ["status"])["status"].to_pylist()
+    return MadeOf(made[0].digest, Counter(rows))
 
 
 def _new_key(

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -24,7 +24,7 @@ from tasks.lake.blobs import BLOBS, blob_path
 from tasks.lake.journal import FOLDER
 from tasks.lake.lake import Lake
 from tasks.lake.publish import FileWriter, commit
-from tasks.lake.releases import Release, ReleasedTable, retire, standing
+from tasks.lake.releases import MadeOf, Release, ReleasedTable, retire, standing
 from tasks.lake.reuse import STAGING
 from tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
 from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
@@ -37,6 +37,8 @@ _TELLING = {QUARANTINE.name: ["raw", "record_id"], RUNS.name: ["error"], REVIEWS
 """The columns that tell whose a row is, where it is not its review_id alone."""
 ORPHANED = 24 * 3600.0
 """Seconds after which a blob that no row names is nobody's, where it can't be told whether an ingest goes on."""
+Told = Callable[[Table, date, ReleasedTable], MadeOf | None]
+"""What a day of a table that stands is made of, as a run would tell it; None where that can't be told."""
 NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array, Release | None], str]
 """The run key of a day of a table, as it stands or as it was released, once these reviews are out of it."""
 
@@ -199,7 +201,7 @@ def _without(
             yield batch.filter(pc.invert(mask))
 
 
-def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey) -> int:
+def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey, told: Told) -> int:
     """Retire the releases that name these files; what readers see of a day goes on without what is theirs."""
 
     def without(release: Release, released: ReleasedTable) -> ReleasedTable:
@@ -211,7 +213,8 @@ def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey) ->
         now = lake.snapshot(table).of(day)
         # Where the table stands as it was released, the day without them is there already; else it is written.
         if _same(lake.storage, table, files, now, who):
-            return standing(table, now)
+            stands = standing(table, now)
+            return replace(stands, made=told(table, day, stands))
         named = [DataFile("", 0, 0, day, released.run_key, released.fingerprint)]
         key = new_key(table, day, named, who.reviews, release)
         copies = _copy(lake.storage, table, day, files, who, key if "run_key" in table.names else None)

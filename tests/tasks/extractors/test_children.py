@@ -33,7 +33,7 @@ PILLOW = ROOT.parent / "shared" / "data" / "images" / "pillow"
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[Pool]:
-    pool = Pool(2, decoder=HOSTILE, limits=Limits(image_cpu=0.5, wall=3600, memory=256 << 20))
+    pool = Pool(2, decoder=HOSTILE, limits=Limits(image_cpu=2, wall=3600, memory=256 << 20))
     yield pool
     pool.close()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from itertools import count
+from itertools import count, groupby
 from typing import Any, Literal, Self
 
 from prefect import flow, runtime, tags
@@ -21,7 +21,7 @@ from pydantic.json_schema import SkipJsonSchema
 from flows.allowed import check_lake
 from flows.children import called_off, run_child
 from flows.days import between
-from flows.features import DayFailed, features
+from flows.features import DaysFailed, features
 from flows.prefect_server import without_heartbeats
 from flows.settings import load
 from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
@@ -32,6 +32,7 @@ from tasks.lake import Lake
 from tasks.lake.releases import waiting
 from tasks.outcomes import Outcome, outcomes
 from tasks.plan import DayPlan, Plan, plan
+from tasks.quality_page import quality_page_of_days
 
 ExtractorName = StrEnum("ExtractorName", {name: name for name in names()})  # type: ignore[misc]
 CHUNK_SECONDS = 600.0
@@ -98,10 +99,11 @@ class Backfill(BaseModel):
 
 
 class DayOrder(BaseModel):
-    """One day of a plan: the tables to make, beside ``clean_text``."""
+    """One day of a plan: the tables to make, beside ``clean_text``. Days of one ``span`` are made in one pass."""
 
     day: date
     extractors: list[str]
+    span: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     """
     check_lake(lake)
     extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
-    planned = plan(lake, extractors, request.asked, what=request.what, newest_first=request.order == "newest first")
+    planned = _planned(lake, request, extractors, request.asked)
     planned.check_days()
     show_plan(planned)
     if request.dry_run or not planned.work:
@@ -169,7 +171,10 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
             chunk = list(_chunk(_within(request.budget, spent, left, unpriced < STRIKES), pace))
             if not chunk or strikes == STRIKES:
                 break
-            orders = [DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]]) for day in chunk]
+            orders = [
+                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]], span=day.span)
+                for day in chunk
+            ]
             unpriced += request.budget is not None and chunk[0].money is None
             clock = time.monotonic()
             ended_well = run_child(
@@ -202,6 +207,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     held = waiting(Lake(lake).history([day.day for day in planned.days]))
     report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, held)
     show_outcomes(report.outcomes, report.held)
+    if any(outcome.state == "published" for outcome in report.outcomes):
+        quality_page_of_days(lake, min(begun), max(begun))
     if report.failed or report.left:
         raise BackfillIncomplete(report)
     return report
@@ -218,26 +225,37 @@ def backfill_days(
     parent: str | None = None,
     attempt: int = 1,
 ) -> None:
-    """Make days one after another, or several side by side; ``spent``: what the backfill has paid of its budget.
+    """Make days span by span, or several spans side by side; ``spent``: what the backfill has paid of its budget.
 
-    Between days it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
+    Between spans it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
     ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child.
     """
 
     check_lake(lake)
 
-    def make(order: DayOrder) -> None:
+    def make(span: Sequence[DayOrder]) -> None:
         if called_off(parent, attempt):
             return
-        with suppress(DayFailed):  # the lake's runs tell how; the other days go on
-            features(lake, order.day, order.extractors, again=again)
+        with suppress(DaysFailed):  # the lake's runs tell how; the other days go on
+            features(lake, [order.day for order in span], span[0].extractors, again=again)
 
     paid = spending(_decimal(budget), Decimal(str(spent)))
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with without_heartbeats(), paid, loaded(), ours, ThreadPoolExecutor(days_at_once) as pool:
-        begun = [pool.submit(copy_context().run, make, order) for order in orders]
-        for day in begun:
-            day.result()
+        begun = [pool.submit(copy_context().run, make, span) for span in _spans(orders, days_at_once)]
+        for span in begun:
+            span.result()
+
+
+def _spans(orders: Sequence[DayOrder], at_once: int) -> Iterator[list[DayOrder]]:
+    """The orders that are made together: those of one span, in as many parts as are to be made side by side."""
+    numbered = enumerate(orders)  # an order without a span is one of its own
+    for _, group in groupby(
+        numbered, key=lambda each: (each[1].span, each[1].extractors, each[1].span is None and each[0])
+    ):
+        span = [order for _, order in group]
+        most = -(-len(span) // at_once)
+        yield from (span[start : start + most] for start in range(0, len(span), most))
 
 
 def _decimal(budget: float | None) -> Decimal | None:
@@ -264,12 +282,12 @@ def _within(budget: float | None, spent: float, days: Sequence[DayPlan], unprice
 
 
 def _chunk(days: Iterable[DayPlan], unknown: float) -> Iterator[DayPlan]:
-    """The next days, of about ten minutes of work together; ``unknown``: seconds of a day whose cost no run tells."""
-    seconds = 0.0
+    """The next spans, of about ten minutes of work together; ``unknown``: seconds of a day whose cost no run tells."""
+    seconds, span = 0.0, None
     for day in days:
-        if seconds >= CHUNK_SECONDS:
+        if seconds >= CHUNK_SECONDS and (day.span is None or day.span != span):
             return
-        seconds += day.seconds if day.seconds is not None else unknown
+        seconds, span = seconds + (day.seconds if day.seconds is not None else unknown), day.span
         yield day
 
 
@@ -284,5 +302,9 @@ def _left(
     open_days = [day for day in days if any((table.table, day.day) not in attempted for table in day.tables)]
     if not open_days:
         return ()
-    newest_first = request.order == "newest first"
-    return plan(lake, extractors, [day.day for day in open_days], what=request.what, newest_first=newest_first).work
+    return _planned(lake, request, extractors, [day.day for day in open_days]).work
+
+
+def _planned(lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[date] | None) -> Plan:
+    newest_first, seconds = request.order == "newest first", load().span_seconds
+    return plan(lake, extractors, days, what=request.what, newest_first=newest_first, span_seconds=seconds)

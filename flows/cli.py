@@ -855,7 +855,7 @@ def export(
     """
     from tasks.lake import Lake
     from tasks.lake.export import export as write
-    from tasks.plan import spans
+    from tasks.pipeline.spans import spans
 
     opened = Lake(lake)
     named = [name.strip() for name in tables.split(",") if name.strip()]

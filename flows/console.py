@@ -56,22 +56,22 @@ def fits(grid: Grid, console: Console) -> bool:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[None]:
-    """Progress bars on standard error, one for each table and day that has something to compute."""
+    """Progress bars on standard error, one for each table and span of days that has something to compute."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tasks.progress import listening
+    from tasks.pipeline.progress import listening
 
     if quiet:
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars: dict[tuple[str, date], Any] = {}
+    bars: dict[tuple[str, tuple[date, ...]], Any] = {}
     with Progress(*columns, console=Console(stderr=True)) as shown:
 
-        def listen(table: str, day: date, done: int, total: int) -> None:
-            key = (table, day)
+        def listen(table: str, days: Sequence[date], done: int, total: int) -> None:
+            key = (table, tuple(days))
             if key not in bars:
-                bars[key] = shown.add_task(f"{table} {day}", total=total)
+                bars[key] = shown.add_task(f"{table} {_days(days)}", total=total)
             shown.update(bars[key], completed=done)
 
         with listening(listen):

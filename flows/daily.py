@@ -10,7 +10,7 @@ from prefect import flow, runtime, tags
 from flows.allowed import check_lake
 from flows.backfill import ExtractorName
 from flows.days import Count, until
-from flows.features import DayFailed, features
+from flows.features import DayReport, DaysFailed, features
 from flows.ingest import IngestFailed, chosen, ingest
 from flows.settings import Settings, load
 from schemas.tables import REVIEWS
@@ -21,12 +21,13 @@ from tasks.lake import Lake
 from tasks.lake.gone import SourceNotWhole
 from tasks.lake.publish import EmptyDay
 from tasks.missing_day import missing_day
-from tasks.plan import plan
+from tasks.plan import passes, plan
+from tasks.quality_page import quality_page
 from tasks.sources import NothingThereError, SourceError, files
 from tasks.sources.web import FetchFailed
 
 
-class DaysFailed(RuntimeError):
+class DailyFailed(RuntimeError):
     """Days whose tables could not all be made; the other days were."""
 
 
@@ -62,14 +63,22 @@ def daily(
         if last not in opened.snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook)
 
-        planned = plan(lake, list(map(str, extractors or ())) or names(settings.profile), window)
-        for work in planned.work:
+        planned = plan(
+            lake,
+            list(map(str, extractors or ())) or names(settings.profile),
+            window,
+            span_seconds=settings.span_seconds,
+        )
+        made: list[DayReport] = []
+        for days, tables in passes(planned.work):
             try:
-                features(lake, work.day, [table.table for table in work.tables[1:]])
-            except DayFailed as failure:
+                made += features(lake, days, tables)
+            except DaysFailed as failure:
+                made += failure.reports
                 failed.append(str(failure))
+        quality_page(lake, None, {day.day: day.verdict for day in made}, [run for day in made for run in day.tables])
     if failed:
-        raise DaysFailed("; ".join(failed))
+        raise DailyFailed("; ".join(failed))
     return [work.day for work in planned.work]
 
 

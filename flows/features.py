@@ -1,4 +1,4 @@
-"""Read this first: how one day of reviews becomes released feature tables."""
+"""Read this first: how days of reviews become released feature tables."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from prefect import State, flow, get_run_logger
+from prefect import State, flow, get_run_logger, runtime
 
 from flows.settings import load
 from tasks.artifact import artifact
-from tasks.clean import clean_text
 from tasks.extractors.registry import in_order
 from tasks.extractors.spending import spending
-from tasks.features import TableRun, failed
+from tasks.features import TablesFailed, clean_text
 from tasks.features import features as extract
+from tasks.pipeline.make import TableRun, failed
+from tasks.pipeline.spans import spans
 from tasks.record import record
 from tasks.release import Verdict, release
 
@@ -31,54 +32,69 @@ class DayReport:
     verdict: Verdict
 
 
-class DayFailed(RuntimeError):
-    """Some tables of a day could not be made; the report tells how each ended."""
+class DaysFailed(RuntimeError):
+    """Some tables of some days could not be made; the reports, of all the days, tell how each ended."""
 
-    def __init__(self, report: DayReport) -> None:
-        self.report = report
-        failed = [run for run in report.tables if run.state == "failed"]
-        super().__init__("; ".join(f"{run.table} {run.day}: {run.error}" for run in failed))
+    def __init__(self, reports: Sequence[DayReport]) -> None:
+        self.reports = tuple(reports)
+        runs = [run for report in reports for run in report.tables if run.state == "failed"]
+        super().__init__("; ".join(f"{run.table} {run.day}: {run.error}" for run in runs))
 
 
-@flow(name="features", flow_run_name="features {day}", validate_parameters=False)
-def features(lake: str, day: date, extractors: Sequence[str], *, again: bool = False) -> DayReport:
-    """Make every table of a day, then release the day.
+@flow(
+    name="features",
+    flow_run_name=lambda: f"features {spans(sorted(runtime.flow_run.parameters['days']))}",
+    validate_parameters=False,
+)
+def features(
+    lake: str, days: Sequence[date], extractors: Sequence[str], *, again: bool = False
+) -> tuple[DayReport, ...]:
+    """Make every table of a span of days in one pass, then release the days.
 
     1. Texts are cleaned; all text extractors read ``clean_text``.
-    2. Each extractor computes what is new or changed, is checked, and publishes its table's day; one that reads
-       another's table comes after it.
+    2. Each extractor computes what is new or changed on any of the days, is checked, and publishes its table's days by
+       one commit; one that reads another's table comes after it.
     3. Attempts and measured figures are recorded, unless nothing changed.
-    4. If every table stands, one row releases the day, or holds it where its figures are beyond the settings' limits
-       (``verdict``); else readers keep the day as it was. Where reviews came in after they were read, the day is made
-       once more of those.
+    4. Of every day whose tables all stand, one row releases it, or holds it where its figures are beyond the settings'
+       limits (``verdict``); else readers keep the day as it was. Days whose reviews changed after they were read are
+       made once more of those.
 
-    ``again``: what stands is computed anew as well. An extractor that fails does not stop the others: DayFailed is
+    ``again``: what stands is computed as well. An extractor or a day that fails does not stop the others: DaysFailed is
     raised at the end, and says which failed.
     """
     limits = load().verdict
-    runs: dict[str, TableRun] = {}
+    runs: dict[date, dict[str, TableRun]] = {day: {} for day in days}
+    verdicts: dict[date, Verdict] = {}
+    left = list(days)
     with spending():
         for attempt in range(ATTEMPTS):
-            tables = _made(lake, day, in_order(extractors), again=again and not attempt)
-            runs |= {run.table: run for run in tables if run.state != "unchanged" or run.table not in runs}
-            record(lake, day, tables)
-            verdict = release(lake, day, tables, limits)
-            if verdict != "superseded":
+            made = _made(lake, left, in_order(extractors), again=again and not attempt)
+            for run in made:
+                if run.state != "unchanged" or run.table not in runs[run.day]:
+                    runs[run.day][run.table] = run
+            record(lake, made)
+            verdicts |= release(lake, left, made, limits)
+            left = [day for day in left if verdicts[day] == "superseded"]
+            if not left:
                 break
-            get_run_logger().warning("reviews of %s came in while its tables were made of those before", day)
-    report = DayReport(day, tuple(runs.values()), verdict)
-    artifact(day, report.tables)
-    if any(run.state == "failed" for run in report.tables):
-        raise DayFailed(report)
-    return report
+            get_run_logger().warning("reviews of %s came in while its tables were made of those before", spans(left))
+    reports = tuple(DayReport(day, tuple(runs[day].values()), verdicts[day]) for day in days)
+    tables = [run for report in reports for run in report.tables]
+    artifact(tables)
+    if any(run.state == "failed" for run in tables):
+        raise DaysFailed(reports)
+    return reports
 
 
-def _made(lake: str, day: date, extractors: Sequence[str], *, again: bool) -> list[TableRun]:
-    cleaning = clean_text(lake, day, again=again, return_state=True)
-    made = {name: extract(lake, name, day, again=again, return_state=True) for name in extractors}
-    return [_ended("clean_text", day, cleaning), *(_ended(name, day, state) for name, state in made.items())]
+def _made(lake: str, days: Sequence[date], extractors: Sequence[str], *, again: bool) -> list[TableRun]:
+    cleaning = clean_text(lake, days, again=again, return_state=True)
+    made = {name: extract(lake, name, days, again=again, return_state=True) for name in extractors}
+    ended = [*_ended("clean_text", days, cleaning)]
+    return ended + [run for name, state in made.items() for run in _ended(name, days, state)]
 
 
-def _ended(name: str, day: date, state: State[TableRun]) -> TableRun:
+def _ended(name: str, days: Sequence[date], state: State[list[TableRun]]) -> Sequence[TableRun]:
     result = state.result(raise_on_failure=False)
-    return result if isinstance(result, TableRun) else failed(name, day, result)
+    if isinstance(result, TablesFailed):
+        return result.runs
+    return result if isinstance(result, list) else [failed(name, day, result) for day in days]

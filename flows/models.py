@@ -20,7 +20,7 @@ from schemas.tables import RUNS
 from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store, unavailable
 from tasks.lake import Lake
 from tasks.lake.models import fitted
-from tasks.rates import FIGURES, rates
+from tasks.pipeline.rates import FIGURES, rates
 
 _HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "sha256", "contents/s")
 _LEAST_WIDTH = 160

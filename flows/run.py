@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,18 +11,20 @@ from typing import Any
 from pydantic import SecretStr
 
 from flows import prefect_server
-from flows.features import DayFailed, DayReport, features
+from flows.features import DayReport, DaysFailed, features
 from flows.ingest import IngestFailed, ingest
-from schemas.tables import CLEAN_TEXT, REVIEWS
+from flows.settings import load
+from schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from tasks.extractors import get
 from tasks.extractors.loaded import loaded
 from tasks.extractors.spending import spending
 from tasks.extractors.store import WeightsError
-from tasks.features import unchanged
 from tasks.ingest import Accounting, Source, check_source
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.pipeline.inventory import Inventory
+from tasks.pipeline.make import unchanged
+from tasks.pipeline.rates import FIGURES, rates
 from tasks.quality_page import quality_page
 
 
@@ -89,7 +91,7 @@ def run(
             accounting = _ingested(uri, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
-        reports = tuple(_made(uri, wanted, extractors)) if extractors is not None else ()
+        reports = _made(uri, wanted, extractors) if extractors is not None else ()
         runs = [run for day in reports for run in day.tables]
         page = quality_page(lake, accounting, {day.day: day.verdict for day in reports}, runs)
     empty = tuple(day for day in days or () if day not in known)
@@ -119,30 +121,37 @@ def _ingested(lake: str, source: Source, author_key: SecretStr, days: Sequence[d
         return failure.accounting
 
 
-def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Iterator[DayReport]:
+def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> tuple[DayReport, ...]:
+    """How each day ended. A flow run is started for each span of those in which there is something to do."""
     opened = Lake(lake)
     there = _inventory(opened, extractors)
     tables = (REVIEWS, CLEAN_TEXT, *(get(name).card.table for name in extractors))
     known = {day for table in tables for day in opened.snapshot(table).days} | {*opened.releases()}
-    for day in days:
-        if day not in known:  # a day of nothing, neither now nor before
-            yield DayReport(day, (), "unchanged")
-        elif there and not there.held(day) and (stands := there.unchanged(day)):
-            yield DayReport(day, tuple(unchanged(each, day) for each in stands), "unchanged")
+    reports = {day: DayReport(day, (), "unchanged") for day in days}  # of nothing, neither now nor before
+    left = []
+    for day in (day for day in days if day in known):
+        if there and not there.held(day) and (stands := there.unchanged(day)):
+            reports[day] = DayReport(day, tuple(unchanged(each, day) for each in stands), "unchanged")
         else:
-            yield _features(lake, day, extractors)
+            left.append(day)
+    spans = [left]
+    if there and left:
+        spans = there.spans(left, rates(opened.read(RUNS, columns=["table", *FIGURES])), load().span_seconds)
+    for span in spans:
+        reports |= {report.day: report for report in _features(lake, span, extractors)}
+    return tuple(reports[day] for day in days)
 
 
 def _inventory(lake: Lake, extractors: Sequence[str]) -> Inventory | None:
-    """What stands in the lake; None where an extractor can't run in it, as each day is to say for itself."""
+    """What stands in the lake; None where an extractor can't run in it, as its table is to say for itself."""
     try:
         return Inventory(lake, extractors)
     except (LookupError, OSError, WeightsError):
         return None
 
 
-def _features(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
+def _features(lake: str, days: Sequence[date], extractors: Sequence[str]) -> Sequence[DayReport]:
     try:
-        return features(lake, day, extractors)
-    except DayFailed as failure:  # the other days go on
-        return failure.report
+        return features(lake, days, extractors) if days else ()
+    except DaysFailed as failure:  # the other days go on
+        return failure.reports

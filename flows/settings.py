@@ -48,6 +48,9 @@ class Settings(ExtractorSettings):
     encoding: str | None = Field(None, description="how text is written whose bytes do not tell, such as cp1251")
     dates: Dates = Field("iso", description="how dates are written: iso, day first, month first, epoch, excel")
     redact: Redact = Field(default_factory=Redact, description="kinds of personal data that an ingest takes out")
+    span_seconds: float = Field(
+        60, ge=0, description="about how much work days are made together in; 0 makes each day by itself"
+    )
     verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas import derived
 from schemas.report import CheckResult, FailedCheck, Key, Kind, Report
@@ -57,6 +58,8 @@ def check(
     only that keys are unique. Zero rows fail unless ``allow_empty``. A failed row check (of a value column or the
     status; of any column where a table has no value columns) can be mended by making the row invalid, a failed table
     check can't. A check that raises has failed.
+
+    Rows of several days are checked at once where the day is among the table's keys (``Table.of_days``).
     """
     wanted = None if expected is None else _keys(table, expected)
     frame: dict[tuple[str, str], list[Any]] = {}
@@ -73,7 +76,7 @@ def check(
             for fact, numbers in derived.facts(table, part).items():
                 frame.setdefault(fact, []).append(numbers)
             for name in _one_per_day(table):
-                frame.setdefault((name, "constant"), []).append(part.column(name).dictionary_encode())
+                frame.setdefault((name, "constant"), []).append(_of_its_day(table, part, name).dictionary_encode())
     if not keys:
         return _no_rows(table, wanted, allow_empty)
     return _judge(table, pa.Table.from_batches(keys).cast(_key_schema(table)), frame, wanted)
@@ -115,6 +118,14 @@ def _keys(table: Table, expected: pa.Table | Iterable[Key]) -> pa.Table:
 def _one_per_day(table: Table) -> tuple[str, ...]:
     lineage = {column.name for column in table.columns if column.required} & set(ONE_PER_DAY)
     return ONE_PER_DAY if lineage == set(ONE_PER_DAY) else ()
+
+
+def _of_its_day(table: Table, rows: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of which each day has one value; where rows of several days come together, with its day."""
+    values = rows.column(name)
+    if table.partition not in table.keys:
+        return values
+    return pc.binary_join_element_wise(rows.column(table.partition).cast(pa.string()), values, " ")
 
 
 def _no_rows(table: Table, wanted: pa.Table | None, allow_empty: bool) -> Report:
@@ -164,7 +175,7 @@ class Outcome:
 def _judge(table: Table, keys: pa.Table, found: dict[tuple[str, str], list[Any]], wanted: pa.Table | None) -> Report:
     frame, missing = _frame(table, keys, found, wanted)
     with _LOCK:
-        planned = _plan(table, _alike(frame), wanted)
+        planned = _plan(table, _alike(frame), wanted, _days(table, keys))
         outcomes = run(frame, planned)
     checks, failed = [], []
     for plan, outcome in zip(planned, outcomes, strict=True):
@@ -178,6 +189,11 @@ def _judge(table: Table, keys: pa.Table, found: dict[tuple[str, str], list[Any]]
             named = _named(keys, list(outcome.rows if kind == "row" else outcome.rows[:KEYS_NAMED]))
         failed.append(FailedCheck(plan.name, plan.column, kind, outcome.unexpected, named))
     return Report(table.name, keys.num_rows, tuple(checks), tuple(failed))
+
+
+def _days(table: Table, keys: pa.Table) -> int:
+    """Of how many days there are rows."""
+    return len(keys[table.partition].unique()) if table.partition in table.keys else 1
 
 
 def _frame(
@@ -217,7 +233,7 @@ def _alike(frame: Any) -> dict[str, str]:
     return {name: first.setdefault(flags[name].to_numpy().tobytes(), name) for name in flags}
 
 
-def _plan(table: Table, alike: Mapping[str, str], wanted: pa.Table | None) -> list[Planned]:
+def _plan(table: Table, alike: Mapping[str, str], wanted: pa.Table | None, days: int) -> list[Planned]:
     """The checks of a table. Those of facts that are alike share an expectation, which is then judged once."""
     gxe = _library().expectations
     flags = {fact: gxe.ExpectColumnValuesToBeInSet(column=fact, value_set=[1]) for fact in set(alike.values())}
@@ -231,7 +247,8 @@ def _plan(table: Table, alike: Mapping[str, str], wanted: pa.Table | None) -> li
             Planned("missing", keys, "table", _distinct(gxe, "key.missing", count), count),
         ]
     plan += [
-        Planned("constant", name, "table", _distinct(gxe, f"{name}.constant", 1), 1) for name in _one_per_day(table)
+        Planned("constant", name, "table", _distinct(gxe, f"{name}.constant", days), days)
+        for name in _one_per_day(table)
     ]
     for column in table.columns:
         for rule in derived.rules(column):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -71,6 +71,11 @@ class Table:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def of_days(self) -> Table:
+        """The same table as rows of several days are checked together: the day is one of the keys."""
+        return replace(self, keys=(*self.keys, self.partition)) if self.partition else self
 
     def column(self, name: str) -> Column:
         for column in self.columns:

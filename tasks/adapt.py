@@ -21,7 +21,7 @@ from tasks.extractors.adapted import ADAPTED, read
 from tasks.extractors.masked_language import FILES, Curve, Point, Training, plot, save, train
 from tasks.lake import Lake
 from tasks.lake.corpus import texts
-from tasks.progress import tell
+from tasks.pipeline.progress import tell
 
 _NAME = re.compile(r"text_[a-z0-9_]{1,50}")
 MOST = 100_000
@@ -87,7 +87,7 @@ def adapt(
         shorter = min(training.max_tokens, dict(card.settings)["max_tokens"])
 
         def progress(done: int, total: int) -> None:
-            tell(name, days[-1], done, total)
+            tell(name, days[-1:], done, total)
 
         model, curve = train(card, files, learned, work, replace(training, max_tokens=shorter), progress)
         part = work / "part"

@@ -1,31 +1,38 @@
-"""Task: show how a day's tables ended on its run's page in Prefect."""
+"""Task: show on a run's page in Prefect how the tables of its days ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
-from prefect import task
+from prefect import runtime, task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.features import TableRun
+from tasks.pipeline.make import TableRun
+from tasks.pipeline.spans import spans
 
-_HEADS = ("table", "state", "rows", "computed", "reused", "invalid", "seconds", "status", "error")
-
-
-@task(name="artifact", task_run_name="artifact {day}")
-def artifact(day: date, runs: Sequence[TableRun]) -> None:
-    """A Markdown artifact with a row per table; its key names the day, so that Prefect keeps the day's history."""
-    create_markdown_artifact(markdown(day, runs), key=f"features-{day}", description=f"Tables of {day}")
+_HEADS = ("day", "table", "state", "rows", "computed", "reused", "invalid", "seconds", "status", "error")
 
 
-def markdown(day: date, runs: Sequence[TableRun]) -> str:
-    """The table of a day's run. Errors can't break out of their cell."""
-    lines = [f"## Features of {day}", "", line(_HEADS), line(["---"] * len(_HEADS))]
+@task(
+    name="artifact",
+    task_run_name=lambda: f"artifact {spans(sorted({run.day for run in runtime.task_run.parameters['runs']}))}",
+)
+def artifact(runs: Sequence[TableRun]) -> None:
+    """A Markdown artifact with a row per table and day; its key names the first day: Prefect keeps its history."""
+    days = sorted({run.day for run in runs})
+    create_markdown_artifact(markdown(runs), key=f"features-{days[0]}", description=f"Tables of {spans(days)}")
+
+
+def markdown(runs: Sequence[TableRun]) -> str:
+    """The tables of a run. Errors can't break out of their cell."""
+    title = spans(sorted({run.day for run in runs}))
+    lines = [f"## Features of {title}", "", line(_HEADS), line(["---"] * len(_HEADS))]
     for run in runs:
         statuses = ", ".join(f"{count} {status}" for status, count in sorted(run.status.items()))
         figures = [str(figure) for figure in (run.rows, run.computed, run.reused, run.invalid)]
-        lines.append(line([run.table, run.state, *figures, f"{run.seconds:.1f}", statuses, cell(run.error or "")]))
+        lines.append(
+            line([str(run.day), run.table, run.state, *figures, f"{run.seconds:.1f}", statuses, cell(run.error or "")])
+        )
     return "\n".join(lines) + "\n"
 
 

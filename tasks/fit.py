@@ -14,12 +14,12 @@ from prefect import task
 from schemas.tables import CLEAN_TEXT
 from tasks.extractors import Card, Extractor, get, names
 from tasks.extractors.artefact import TooLittle, pack
-from tasks.features import NotMade
 from tasks.lake import Lake, models
 from tasks.lake.corpus import texts, vectors
 from tasks.lake.models import Model
 from tasks.lake.snapshot import Snapshot
 from tasks.pipeline.configure import in_lake
+from tasks.pipeline.make import NotMade
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
 MOST = 100_000

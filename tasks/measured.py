@@ -14,7 +14,7 @@ from tasks.lake.storage import Stamp, Storage
 from tasks.quality.figures import flat_columns, measure
 from tasks.quality.verdict import Cloud, Metrics
 
-KEPT = 64
+KEPT = 4096
 """Of how many tables' days a process remembers the figures: a run records them, and judges by them."""
 
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
+from itertools import groupby
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -18,31 +19,29 @@ from schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from tasks.extractors import Card
 from tasks.extractors.loop import extract
 from tasks.extractors.store import cure, present
-from tasks.features import contents_of, former_days, inputs, reusable
 from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents, run_key, source, text_contents
+from tasks.lake.contents import DayContents, day_contents, source, text_contents
 from tasks.lake.journal import Journal
 from tasks.lake.models import identity
-from tasks.lake.releases import released_files, waiting
-from tasks.lake.reuse import Shelf
+from tasks.lake.releases import waiting
 from tasks.lake.snapshot import DataFile, read_table
 from tasks.pipeline.inventory import Inventory, Made, Standing
-from tasks.rates import FIGURES, rates
+from tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
+from tasks.pipeline.rates import FIGURES, rates
+from tasks.pipeline.spans import SPAN_SECONDS, spans
 
 What = Literal["stale", "failed", "again"]
 """What is made: what is stale, what failed at its last attempt, or all again."""
 Reason = Literal["new day", "content", "weights", "code", "settings", "tried again", "asked for"]
-MOST_SPANS = 20
-"""How many stretches of days are named at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """One table of one day. Rows are ``new`` or ``changed`` (both computed) or ``reused``; ``gone`` ones go.
 
-    ``contents``: how many distinct contents are computed. ``seconds`` and ``money`` come from the lake's earlier runs
-    of the table, None where it has none; what a paid API will ask is counted where its tokens can be. ``run_key`` names
-    the publication that would stand afterwards.
+    ``contents``: how many distinct contents are computed for it, without those that an earlier day of its span needs.
+    ``seconds`` and ``money`` come from the lake's earlier runs of the table, None where it has none; what a paid API
+    will ask is counted where its tokens can be. ``run_key`` names the publication that would stand afterwards.
     """
 
     table: str
@@ -66,13 +65,15 @@ class TablePlan:
 class DayPlan:
     """One day: its tables, and whether the last run released or held them as they stand.
 
-    ``held``: why its newest release waits for a person, None if it does not.
+    ``held``: why its newest release waits for a person, None if it does not. ``span``: days of one number are made in
+    one pass, None for those in which there is nothing to look into.
     """
 
     day: date
     tables: tuple[TablePlan, ...]
     released: bool
     held: str | None
+    span: int | None = None
 
     @property
     def work(self) -> bool:
@@ -158,6 +159,7 @@ def plan(
     *,
     what: What = "stale",
     newest_first: bool = True,
+    span_seconds: float = SPAN_SECONDS,
 ) -> Plan:
     """Plan days, all of the lake's without any. Those that it has not are ``missing`` in the plan."""
     lake = Lake(lake_uri)
@@ -167,10 +169,16 @@ def plan(
     if what == "failed":
         chosen &= {day for _, day in planner.failed}
     ordered = sorted(chosen, reverse=newest_first)
-    plans = tuple(planner.plan(ordered, what))
+    plans = tuple(planner.plan(ordered, what, span_seconds))
     computing = {table.table for day in plans for table in day.tables if table.contents}
     missing = tuple(planner.missing_weights(computing))
     return Plan(lake.uri, what, tuple(extractors), plans, tuple(days or ()), tuple(known), missing)
+
+
+def passes(days: Iterable[DayPlan]) -> Iterator[tuple[list[date], list[str]]]:
+    """The days and the extractors, ``clean_text`` aside, of each pass: days of one span that make the same tables."""
+    for (_, tables), span in groupby(days, key=lambda day: (day.span, [table.table for table in day.tables[1:]])):
+        yield [day.day for day in span], tables
 
 
 @dataclass
@@ -197,37 +205,45 @@ class _Planner:
             if name in computing and weights and not made.card.fitted and not present(name, weights):
                 yield name, cure(name, weights, [file.name for file in weights.files])
 
-    def plan(self, days: Sequence[date], what: What) -> Iterator[DayPlan]:
-        """The days, as they would be made one after the other."""
-        done = {day: self.there.unchanged(day) for day in days if what != "again"}
-        self.former = {
-            day: former_days(self.lake, day, self.there.sources[REVIEWS.name]) for day in days if not done.get(day)
-        }
-        return (self._unchanged(day, stands) if (stands := done.get(day)) else self._day(day, what) for day in days)
+    def plan(self, days: Sequence[date], what: What, seconds: float) -> Iterator[DayPlan]:
+        """The days, in their order, as they would be made: span after span."""
+        stands = {day: () if what == "again" else self.there.unchanged(day) for day in days}
+        left = [day for day in days if not stands[day]]
+        self.former = {day: former_days(self.lake, day, self.there.sources[REVIEWS.name]) for day in left}
+        # What failed may be another table on each day, so that each is a pass of its own.
+        spans = [[day] for day in left] if what == "failed" else self.there.spans(left, self.rates, seconds)
+        planned = {day.day: day for number, span in enumerate(spans) for day in self._span(span, what, number)}
+        return (planned[day] if day in planned else self._unchanged(day, stands[day]) for day in days)
 
     def _unchanged(self, day: date, stands: Sequence[Standing]) -> DayPlan:
         """A day in which a run would find nothing to do."""
         tables = [TablePlan(each.table, day, 0, 0, each.rows, 0, 0, (), 0.0, 0.0, each.run_key) for each in stands]
         return DayPlan(day, tuple(tables), True, self.waiting.get(day))
 
-    def _day(self, day: date, what: What) -> DayPlan:
-        raw = self._contents("raw", day)
-        cleaning = self._table(self.there.cleaning, raw, day, again=what == "again")
-        self._note(cleaning, raw)
-        read: dict[str, DayContents] = {}
-        if cleaning.why:
-            cleaned = self._cleaned(raw, day)
-            read = {column: text_contents(cleaned, column) for column in ("plain", "text")}
-        tables = [cleaning]
-        failed = self._failed(day)
+    def _span(self, days: Sequence[date], what: What, number: int) -> Iterator[DayPlan]:
+        again = what == "again"
+        raw = {day: self._contents("raw", day) for day in days}
+        tables = {day: {CLEAN_TEXT.name: table} for day, table in self._tables(self.there.cleaning, raw, again).items()}
+        read: dict[date, dict[str, DayContents]] = {day: {} for day in days}
+        for day in days:
+            if tables[day][CLEAN_TEXT.name].why:
+                cleaned = self._cleaned(raw[day], day)
+                read[day] = {column: text_contents(cleaned, column) for column in ("plain", "text")}
         for made in self.there.extractors:
-            contents = self._read(made, day, read, tables)
-            table = self._table(made, contents, day, again=what == "again")
-            if what == "failed" and table.why and table.table not in failed:
-                continue
-            tables.append(table)
-            self._note(table, contents)
-        return DayPlan(day, tuple(tables), self.there.released(day), self.waiting.get(day))
+            contents = {day: self._read(made, day, read[day], tables[day]) for day in days}
+            # What is paid is paid for a day, and made day by day.
+            passes = [[day] for day in days] if made.card.backend == "api" else [days]
+            for each in passes:
+                for day, table in self._tables(made, {day: contents[day] for day in each}, again).items():
+                    tables[day][table.table] = table
+        for day in days:
+            failed = self._failed(day) if what == "failed" else None
+            chosen = [
+                table
+                for name, table in tables[day].items()
+                if failed is None or not table.why or name in failed or name == CLEAN_TEXT.name
+            ]
+            yield DayPlan(day, tuple(chosen), self.there.released(day), self.waiting.get(day), number)
 
     def _failed(self, day: date) -> set[str]:
         """Tables whose last attempt failed, and those that they read."""
@@ -237,34 +253,49 @@ class _Planner:
                 failed.add(made.card.reads.name)
         return failed
 
-    def _note(self, planned: TablePlan, contents: DayContents) -> None:
-        if planned.why and any(planned.day in former for former in self.former.values()):
-            self.remade[planned.table, planned.day] = {sha for sha, _ in contents.distinct()}
-
-    def _read(self, made: Made, day: date, read: dict[str, DayContents], planned: Sequence[TablePlan]) -> DayContents:
+    def _read(
+        self, made: Made, day: date, read: dict[str, DayContents], planned: Mapping[str, TablePlan]
+    ) -> DayContents:
         """What a table will be made of, once those planned before it are made; ``read``: what was read so far."""
         card = made.card
         if card.reads is None:
             if card.modality not in read:
                 read[card.modality] = self._contents(card.modality, day)
             read[card.name] = read[card.modality]
-        elif any(table.table == card.reads.name and table.why for table in planned):
+        elif card.reads.name in planned and planned[card.reads.name].why:
             read[card.name] = read[card.reads.name]  # a vector is named by the content it was made of
         else:
-            read[card.name] = inputs(self.lake, card, day)
+            read[card.name] = inputs(self.lake, card, [day])[day]
         return read[card.name]
 
     def _contents(self, reads: Any, day: date) -> DayContents:
         return day_contents(self.lake.storage, reads, day, self.there.sources[source(reads).name])
 
-    def _table(self, made: Made, contents: DayContents, day: date, *, again: bool) -> TablePlan:
-        name, before, rows = made.card.name, made.snapshot.of(day), contents.keys.num_rows
-        key = run_key(name, day, contents.digest, made.fingerprint)
-        if (made.snapshot.holds(day, key) and not again) or (not rows and not before):
+    def _tables(self, made: Made, contents: Mapping[date, DayContents], again: bool) -> dict[date, TablePlan]:
+        """A table on the days of a pass."""
+        name = made.card.name
+        remade = {place: self.remade[name, place] for table, place in self.remade if table == name}
+        decided = decide(
+            self.lake,
+            made.card,
+            made.fingerprint,
+            made.snapshot,
+            contents,
+            {day: self.former[day] for day in contents},
+            again=again,
+            remade=remade,
+        )
+        planned = {day: self._table(made, each, day, decided, again=again) for day, each in contents.items()}
+        for day, table in planned.items():
+            if table.why and any(day in former for former in self.former.values()):
+                self.remade[name, day] = {sha for sha, _ in contents[day].distinct()}
+        return planned
+
+    def _table(self, made: Made, contents: DayContents, day: date, decided: Decision, *, again: bool) -> TablePlan:
+        name, before, rows, key = made.card.name, made.snapshot.of(day), contents.keys.num_rows, decided.keys[day]
+        if day not in decided.days:
             return TablePlan(name, day, 0, 0, rows, 0, 0, (), 0.0, 0.0, key)
-        missing = {sha for sha, _ in contents.distinct()}
-        if not again:
-            missing -= self._found(made, missing, day)
+        missing = {sha for _, sha, _ in decided.missing}
         names = [*made.card.table.keys, "content_sha256"]
         there = read_table(self.lake.storage, made.card.table, before, names)
         known = set(_keys(there, made.card.table))
@@ -279,9 +310,10 @@ class _Planner:
             )
             if (sha in missing if status == "ok" else not before)
         ]
-        new = sum(key not in known for key in computed)
+        new = sum(each not in known for each in computed)
         seconds, money = self._cost(made.card, len(computed))
-        asked = self._asked(made, contents, missing)
+        mine = {sha for place, sha, _ in decided.missing if place == day}
+        asked = self._asked(made, contents, mine)
         return TablePlan(
             name,
             day,
@@ -289,23 +321,12 @@ class _Planner:
             len(computed) - new,
             rows - len(computed),
             len(known - set(_keys(contents.keys, made.card.table))),
-            len(missing),
+            len(mine),
             self._why(made, before, there, contents, again=again),
             seconds,
             money if asked is None else asked,
             key,
         )
-
-    def _found(self, made: Made, wanted: Set[str], day: date) -> set[str]:
-        """Which contents need not be computed, once the days planned before this one are made."""
-        remade = [place for place in self.former[day] if (made.card.name, place) in self.remade]
-        as_is = [place for place in self.former[day] if place not in remade]
-        shelf = Shelf(self.lake.storage, made.card.table, day, made.fingerprint)
-        shelf.take_over(reusable(self.lake, made.snapshot, day, as_is))
-        for place in remade:
-            shelf.take_over(released_files(self.lake.storage, made.card.table, place))
-        coming = set[str]().union(*(self.remade[made.card.name, place] for place in remade))
-        return {sha for sha in wanted if sha in shelf or sha in coming}
 
     def _why(
         self, made: Made, before: Sequence[DataFile], there: pa.Table, contents: DayContents, *, again: bool
@@ -335,12 +356,13 @@ class _Planner:
     def _cleaned(self, raw: DayContents, day: date) -> pa.Table:
         """``clean_text`` of a day as the run would make it: review_id, plain, text, status."""
         columns = ["content_sha256", "fingerprint", "status", "plain", "text"]
-        files = list(reusable(self.lake, self.there.cleaning.snapshot, day, self.former[day]))
+        former = self.former[day]
+        files = list(reusable(self.lake, self.there.cleaning.snapshot, {day, *former}, former))
         there = read_table(self.lake.storage, CLEAN_TEXT, files, columns)
         there = there.filter(pc.equal(there["fingerprint"], self.there.cleaning.fingerprint))
         known = {row["content_sha256"]: row for row in there.to_pylist()}
-        missing = [(sha, row) for sha, row in raw.distinct() if sha not in known]
-        for batch in extract(self.there.cleaning.extractor, None, contents_of(raw, missing)):
+        missing = [(day, sha, row) for sha, row in raw.distinct() if sha not in known]
+        for batch in extract(self.there.cleaning.extractor, None, contents_of({day: raw}, missing)):
             known |= {row["content_sha256"]: row for row in batch.to_pylist()}
         nothing = {"plain": None, "text": None}
         rows = [
@@ -369,18 +391,6 @@ class _Planner:
 
 
 _IDENTITY: Mapping[str, Reason] = {"weights": "weights", "weights_settings": "weights", "version": "code"}
-
-
-def spans(days: Sequence[date]) -> str:
-    """Days in their order, those that follow one another as one."""
-    runs: list[list[date]] = []
-    for day in days:
-        if not runs or day - runs[-1][-1] > timedelta(days=1):
-            runs.append([])
-        runs[-1].append(day)
-    named = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    more = f" and {len(named) - MOST_SPANS} more" if len(named) > MOST_SPANS else ""
-    return ", ".join(named[:MOST_SPANS]) + more
 
 
 def _keys(rows: pa.Table, table: Table) -> list[tuple[object, ...]]:

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from prefect import task
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
-from tasks.features import TableRun
 from tasks.ingest import Accounting
 from tasks.lake import Lake
 from tasks.lake.releases import Release
 from tasks.lake.snapshot import read_table
 from tasks.lake.storage import PAGES
+from tasks.pipeline.make import TableRun
 from tasks.quality.page import (
     Chart,
     Page,

@@ -12,30 +12,50 @@ from prefect import runtime, task
 
 from schemas.tables import CLEAN_TEXT, QUALITY, RUNS
 from tasks.extractors import get
-from tasks.features import TableRun
 from tasks.lake import Lake
-from tasks.lake.publish import append, commit, write_file
+from tasks.lake.publish import append, commit_days, write_file
 from tasks.lake.releases import standing
-from tasks.lake.snapshot import Snapshot, read_table
+from tasks.lake.snapshot import read_table
 from tasks.measured import figures
+from tasks.pipeline.make import TableRun
+from tasks.pipeline.spans import spans
 from tasks.retry import DELAYS, RETRIES, environment_fault
 
 
 @task(
     name="record",
-    task_run_name="record {day}",
+    task_run_name=lambda: f"record {spans(sorted({run.day for run in runtime.task_run.parameters['runs']}))}",
     retries=RETRIES,
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,
 )
-def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
-    """Append to ``runs`` and renew the day in ``quality``. A day in which nothing changed leaves no trace.
+def record(lake_uri: str, runs: Sequence[TableRun]) -> None:
+    """Append to ``runs`` and renew the days in ``quality``. Days in which nothing changed leave no trace.
 
     A table that a run published which then died is measured now.
     """
     lake = Lake(lake_uri)
     snapshot = lake.snapshot(QUALITY)
-    there = read_table(lake.storage, QUALITY, snapshot.of(day))
+    left = sorted({run.day for run in runs})
+    fresh: dict[date, pa.Table] = {}
+    while left:
+        staged = {}
+        for day in left:
+            there = read_table(lake.storage, QUALITY, snapshot.of(day))
+            if day not in fresh:
+                fresh[day] = _measured(lake, [run for run in runs if run.day == day], there)
+            if fresh[day].num_rows:
+                kept = there.filter(pc.invert(pc.is_in(there["table"], pc.unique(fresh[day]["table"]))))
+                file = write_file(lake.storage, QUALITY, day, pa.concat_tables([kept, fresh[day]]))
+                staged[day] = [file] if file else []
+        left = sorted(commit_days(lake.storage, snapshot, staged))
+        snapshot = lake.snapshot(QUALITY)
+    if any(run.state != "unchanged" for run in runs):
+        append(lake.storage, RUNS, pa.Table.from_pylist([_row(run) for run in runs], schema=RUNS.arrow))
+
+
+def _measured(lake: Lake, runs: Sequence[TableRun], there: pa.Table) -> pa.Table:
+    """Rows of ``quality`` for what a day's runs published, and for what stands unmeasured."""
     measured = set(zip(there["table"].to_pylist(), there["run_key"].to_pylist(), strict=True))
     unmeasured = [
         run
@@ -43,12 +63,7 @@ def record(lake_uri: str, day: date, runs: Sequence[TableRun]) -> None:
         if run.state == "published"
         or (run.state == "unchanged" and run.rows and (run.table, run.run_key) not in measured)
     ]
-    fresh = pa.Table.from_pylist([row for run in unmeasured for row in _figures(lake, run)], schema=QUALITY.arrow)
-    while fresh.num_rows and not _renewed(lake, snapshot, there, fresh, day):
-        snapshot = lake.snapshot(QUALITY)
-        there = read_table(lake.storage, QUALITY, snapshot.of(day))
-    if any(run.state != "unchanged" for run in runs):
-        append(lake.storage, RUNS, pa.Table.from_pylist([_row(run) for run in runs], schema=RUNS.arrow))
+    return pa.Table.from_pylist([row for run in unmeasured for row in _figures(lake, run)], schema=QUALITY.arrow)
 
 
 def _figures(lake: Lake, run: TableRun) -> list[dict[str, object]]:
@@ -62,13 +77,6 @@ def _figures(lake: Lake, run: TableRun) -> list[dict[str, object]]:
         {"table": run.table, "metric": metric, "value": value, "run_key": run.run_key, "day": run.day}
         for metric, value in found.items()
     ]
-
-
-def _renewed(lake: Lake, snapshot: Snapshot, there: pa.Table, fresh: pa.Table, day: date) -> bool:
-    """Put the fresh rows in the place of those of their tables; False if another run changed the day meanwhile."""
-    kept = there.filter(pc.invert(pc.is_in(there["table"], pc.unique(fresh["table"]))))
-    file = write_file(lake.storage, QUALITY, day, pa.concat_tables([kept, fresh]))
-    return commit(lake.storage, snapshot, [day], [file] if file else []) == "published"
 
 
 def _row(run: TableRun) -> dict[str, object]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
-from functools import partial
 from typing import Literal
 
-from prefect import task
+from prefect import runtime, task
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
-from tasks.features import TableRun
 from tasks.lake import Lake
-from tasks.lake.releases import MadeOf, MixedDay, release_day
+from tasks.lake.releases import MadeOf, MixedDay, Release, release_days
+from tasks.lake.snapshot import CorruptFile
 from tasks.pipeline.edition import Edition
+from tasks.pipeline.make import TableRun
+from tasks.pipeline.spans import spans
 from tasks.quality.verdict import Limits
 from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.verdict import held
+from tasks.verdict import Judge
 
 Verdict = Literal["released", "unchanged", "held", "superseded", "not released"]
 """``held``: readers keep what they had, until a person approves the day or a run mends it. ``superseded``: its reviews
@@ -27,13 +29,15 @@ or attachments changed after some of its tables were made of them, so readers ke
 
 @task(
     name="release",
-    task_run_name="release {day}",
+    task_run_name=lambda: f"release {spans(sorted(runtime.task_run.parameters['days']))}",
     retries=RETRIES,
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,
 )
-def release(lake_uri: str, day: date, runs: Sequence[TableRun], limits: Limits | None = None) -> Verdict:
-    """One row names the files of the day's tables together; a table that failed leaves the day as readers had it.
+def release(
+    lake_uri: str, days: Sequence[date], runs: Sequence[TableRun], limits: Limits | None = None
+) -> dict[date, Verdict]:
+    """One row a day names the files of its tables together; a table that failed leaves its day as readers had it.
 
     The tables must be made of the reviews and attachments that are released beside them: where an ingest changed those
     after the run had read them, the day ends as superseded. A day beyond the limits of the quality verdict is held;
@@ -41,22 +45,40 @@ def release(lake_uri: str, day: date, runs: Sequence[TableRun], limits: Limits |
 
     Tables that this run did not make stay released while they fit the day's reviews, and no longer.
     """
-    if any(run.state == "failed" for run in runs):
-        return "not released"
     lake = Lake(lake_uri)
-    made = [get(run.table).card.table for run in runs if run.table != CLEAN_TEXT.name]
-    try:
-        new = release_day(
+    failed = {run.day for run in runs if run.state == "failed"}
+    whole = [day for day in days if day not in failed]
+    tables = {run.table: None for run in runs if run.table != CLEAN_TEXT.name}
+    made = [get(name).card.table for name in tables]
+    by_day: dict[date, dict[str, TableRun]] = {day: {} for day in days}
+    for run in runs:
+        by_day[run.day][run.table] = run
+    told = {(run.table, run.day): MadeOf(run.inputs, run.status) for run in runs if run.inputs}
+
+    def together(days: Sequence[date]) -> dict[date, Release | MixedDay | None]:
+        return release_days(
             lake.storage,
-            day,
+            days,
             [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *made],
-            held=partial(held, lake, day, limits or Limits()),
-            mixed=lambda named: Edition(lake, day, named).mixed,
-            told={run.table: MadeOf(run.inputs, run.status) for run in runs if run.inputs},
+            held=Judge(lake, limits or Limits(), days).held,
+            mixed=lambda day, named, last: Edition(lake, day, named, by_day[day], last).mixed,
+            told=told,
         )
-    except MixedDay:
+
+    try:
+        ended = together(whole)
+    except CorruptFile:
+        for day in whole if len(whole) > 1 else ():  # a day with a damaged file keeps no other from its readers
+            with suppress(CorruptFile):
+                together([day])
+        raise
+    stand = lake.history([day for day, new in ended.items() if new is None])
+    return {day: "not released" if day in failed else _verdict(ended[day], stand.get(day, ())) for day in days}
+
+
+def _verdict(ended: Release | MixedDay | None, stands: Sequence[Release]) -> Verdict:
+    if isinstance(ended, MixedDay):
         return "superseded"
-    if new:
-        return "released" if new.visible else "held"
-    stands = lake.history([day]).get(day, ())
+    if ended:
+        return "released" if ended.visible else "held"
     return "held" if stands and not stands[-1].visible else "unchanged"

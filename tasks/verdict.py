@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from schemas.table import Table
 from schemas.tables import CLEAN_TEXT
 from tasks.extractors import get
 from tasks.lake import Lake
-from tasks.lake.releases import ReleasedTable
+from tasks.lake.releases import Release, ReleasedTable
 from tasks.lake.snapshot import CorruptFile
 from tasks.measured import cloud, figures
 from tasks.quality.verdict import Limits, Measured, critical
@@ -19,23 +19,38 @@ DAYS = 14
 """How many days back a day is compared with."""
 
 
-def held(lake: Lake, day: date, limits: Limits, tables: Sequence[ReleasedTable]) -> str | None:
-    """Why a person must look at the day before readers see it with these tables; None if they may see it at once."""
-    seen = lake.releases([day - timedelta(days=back) for back in range(DAYS + 1)])
-    known = {file.path: file.rows for file in lake.snapshot(CLEAN_TEXT).files}
-    usual = [
-        sum(known[path] for path in files)
-        for other, release in seen.items()
-        if other != day
-        for files in [table.files for table in release.tables if table.table == CLEAN_TEXT.name]
-        if files and all(path in known for path in files)
-    ]
-    reference = max(seen, default=None)  # the day itself where readers see something of it
-    former = seen[reference].tables if reference else ()
-    now, before = _measured(lake, tables, former), None
-    with suppress(CorruptFile):  # what readers had may be what this release is to mend
-        before = _measured(lake, former, tables) if reference else None
-    return "; ".join(critical(limits, now, before, usual, reviews=CLEAN_TEXT.name)) or None
+class Judge:
+    """Judges days of a lake, each beside what readers see of the days before it."""
+
+    def __init__(self, lake: Lake, limits: Limits, days: Sequence[date]) -> None:
+        self._lake = lake
+        self._limits = limits
+        window = {day - timedelta(days=back) for day in days for back in range(DAYS + 1)}
+        self._seen = lake.releases(sorted(window))
+        self._rows = {file.path: file.rows for file in lake.snapshot(CLEAN_TEXT).files}
+
+    def held(self, day: date, tables: Sequence[ReleasedTable], new: Mapping[date, Release]) -> str | None:
+        """Why a person must look at the day before readers see it with these tables; None if they may see it at once.
+
+        ``new``: releases that are made with this one, of days judged before.
+        """
+        visible = {other: release for other, release in new.items() if release.visible}
+        window = [day - timedelta(days=back) for back in range(DAYS + 1)]
+        known = {**self._seen, **visible}
+        seen = {other: known[other] for other in window if other in known}
+        usual = [
+            sum(self._rows[path] for path in files)
+            for other, release in seen.items()
+            if other != day
+            for files in [table.files for table in release.tables if table.table == CLEAN_TEXT.name]
+            if files and all(path in self._rows for path in files)
+        ]
+        reference = max(seen, default=None)  # the day itself where readers see something of it
+        former = seen[reference].tables if reference else ()
+        now, before = _measured(self._lake, tables, former), None
+        with suppress(CorruptFile):  # what readers had may be what this release is to mend
+            before = _measured(self._lake, former, tables) if reference else None
+        return "; ".join(critical(self._limits, now, before, usual, reviews=CLEAN_TEXT.name)) or None
 
 
 def _measured(lake: Lake, tables: Sequence[ReleasedTable], others: Collection[ReleasedTable]) -> Measured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import chain
@@ -31,11 +31,13 @@ class DayContents:
     """``keys``: key columns, content_sha256 and status, sorted by key, one row per row the table must have.
 
     ``sizes``: characters, bytes or numbers of each key's content. ``read`` gives a content by its row in ``keys``.
+    ``files``: paths of the data files that tell of them, sorted.
     """
 
     keys: pa.Table
     sizes: list[int]
     read: Callable[[int], str | bytes | np.ndarray]
+    files: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -70,10 +72,11 @@ def source(reads: Reads) -> Table:
 def day_contents(storage: Storage, reads: Reads, day: date, snapshot: Snapshot | None = None) -> DayContents:
     """The contents of a day as the lake's tables hold them now, or as a snapshot of their source has them."""
     snapshot = snapshot or open_snapshot(storage, source(reads))
+    files = _paths(snapshot.of(day))
     if reads in ("image", "audio"):
-        return _attached(storage, snapshot, reads, day)
+        return replace(_attached(storage, snapshot, reads, day), files=files)
     names = ["review_id", "text"] if reads == "raw" else ["review_id", reads, "status"]
-    return text_contents(_day(storage, snapshot, day, names), "text" if reads == "raw" else reads)
+    return replace(text_contents(_day(storage, snapshot, day, names), "text" if reads == "raw" else reads), files=files)
 
 
 def text_contents(rows: pa.Table, column: str) -> DayContents:
@@ -99,7 +102,11 @@ def vector_contents(storage: Storage, table: Table, files: Sequence[DataFile], d
     shelf = Shelf(storage, table, day, str(files[0].fingerprint) if files else "")
     shelf.take_over(files)
     dim = table.column("embedding").dim or 0
-    return DayContents(rows, [dim] * rows.num_rows, lambda row: shelf.vector(hashes[row]))
+    return DayContents(rows, [dim] * rows.num_rows, lambda row: shelf.vector(hashes[row]), _paths(files))
+
+
+def _paths(files: Sequence[DataFile]) -> tuple[str, ...]:
+    return tuple(sorted(file.path for file in files))
 
 
 def _attached(storage: Storage, snapshot: Snapshot, kind: str, day: date) -> DayContents:

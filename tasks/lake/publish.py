@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import date
 from typing import Any, Literal, Self
@@ -185,6 +185,28 @@ def commit(
     return _swap(storage, snapshot, None if alone else days, removed, staged)
 
 
+def commit_days(storage: Storage, snapshot: Snapshot, staged: Mapping[date, Sequence[DataFile]]) -> frozenset[date]:
+    """Make the staged files the whole contents of their days, by one commit; without files a day has no rows then.
+
+    Returns the days that another writer changed since the snapshot: they are left out, and their files removed.
+    """
+    days = list(staged)
+    late: set[date] = set()
+    while days:
+        removed = [file for day in days for file in snapshot.of(day)]
+        added = [file for day in days for file in staged[day]]
+        if not removed and not added:
+            break
+        if _swap(storage, snapshot, days, removed, added, keep=True) == "published":
+            break
+        now = open_snapshot(storage, snapshot.table)
+        changed = [day for day in days if _paths(now, [day]) != _paths(snapshot, [day])]
+        discard(storage, [file for day in changed for file in staged[day]])
+        late.update(changed)
+        days = [day for day in days if day not in late]
+    return frozenset(late)
+
+
 def take_out(storage: Storage, snapshot: Snapshot, files: Sequence[DataFile]) -> Outcome:
     """Remove files from the newest version of a table, whatever their rows are: for what is damaged."""
     return _swap(storage, snapshot, sorted({file.day for file in files}, key=str), files, [])
@@ -214,13 +236,19 @@ def _swap(
     days: Sequence[date | None] | None,
     removed: Sequence[DataFile],
     staged: Sequence[DataFile],
+    *,
+    keep: bool = False,
 ) -> Outcome:
-    """One commit, tried again while it is other days (than ``days``; None: all) that other writers change."""
+    """One commit, tried again while it is other days (than ``days``; None: all) that other writers change.
+
+    The staged files are removed where it is superseded, unless the caller is to ``keep`` them.
+    """
     name = uuid.uuid4().hex
     current = snapshot if snapshot.version >= 0 else create_table(storage, snapshot.table)
     for attempt in range(ATTEMPTS):
         if _paths(current, days) != _paths(snapshot, days):
-            _discard(storage, staged)
+            if not keep:
+                discard(storage, staged)
             return "superseded"
         try:
             _transact(storage, current, removed, staged, name)
@@ -231,7 +259,7 @@ def _swap(
                 break
             if now.version == current.version or attempt == ATTEMPTS - 1:
                 if not storage.remote:  # a request to S3 may still arrive, and would name files that are gone
-                    _discard(storage, staged)
+                    discard(storage, staged)
                 if isinstance(error, (OSError, DeltaError)):
                     raise WriteFailed(storage, snapshot.table, error) from error
                 raise
@@ -253,7 +281,7 @@ def _is_live(storage: Storage, before: Snapshot, name: str) -> bool:
     return read_commit(storage, before.table.name, before.version + 1).get(COMMIT) == name
 
 
-def _discard(storage: Storage, staged: Sequence[DataFile]) -> None:
+def discard(storage: Storage, staged: Sequence[DataFile]) -> None:
     """Remove files that no version will name. Failing at that changes nothing but the space they take."""
     for file in staged:
         with suppress(OSError):

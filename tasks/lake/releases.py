@@ -180,54 +180,99 @@ def released_files(storage: Storage, table: Table, day: date) -> Iterator[DataFi
             yield DataFile(path, size, 0, day, fingerprint=fingerprint)
 
 
+Held = Callable[[date, Sequence[ReleasedTable], Mapping[date, Release]], str | None]
+"""Why a person must look at a day with these tables first, None if that need not be; beside releases to be made."""
+Mixed = Callable[[date, Mapping[str, ReleasedTable], Release | None], Collection[str]]
+"""Which tables of a day were not made of what is named beside them; with what the last run released or held of it."""
+
+
 def release_day(
     storage: Storage,
     day: date,
     tables: Sequence[Table],
     *,
-    held: Callable[[Sequence[ReleasedTable]], str | None] = lambda _: None,
-    mixed: Callable[[Mapping[str, ReleasedTable]], Collection[str]] = lambda _: (),
-    told: Mapping[str, MadeOf] = MappingProxyType({}),
+    held: Held = lambda *_: None,
+    mixed: Mixed = lambda *_: (),
+    told: Mapping[tuple[str, date], MadeOf] = MappingProxyType({}),
 ) -> Release | None:
-    """Release a day with its tables as they stand now; None if the last run released or held the same already.
+    """One day as ``release_days`` releases it. Raises MixedDay."""
+    ended = release_days(storage, [day], tables, held=held, mixed=mixed, told=told)[day]
+    if isinstance(ended, MixedDay):
+        raise ended
+    return ended
 
-    ``mixed`` says which tables were not made of what is named beside them. Tables of the former release that are not
-    asked for go on in the new one unless they are among those; where one that is asked for is, MixedDay is raised, and
-    readers keep what they had. ``held`` says of the tables why a person must look first, None if that need not be; it
-    is asked where they are new, or are those of a held release. ``told``: what tables were made of, as
-    far as the caller knows it; a release that does not tell it is repeated with it, unseen by readers.
+
+def release_days(
+    storage: Storage,
+    days: Sequence[date],
+    tables: Sequence[Table],
+    *,
+    held: Held = lambda *_: None,
+    mixed: Mixed = lambda *_: (),
+    told: Mapping[tuple[str, date], MadeOf] = MappingProxyType({}),
+) -> dict[date, Release | MixedDay | None]:
+    """Release days with their tables as they stand now, a row for each, in one commit.
+
+    None for a day of which the last run released or held the same already. Tables of a former release that are not
+    asked for go on in the new one unless they are ``mixed``; where one that is asked for is, the day is a MixedDay, and
+    readers keep what they had. ``held`` is asked where tables are new, or are those of a held release; the earlier day
+    comes first. ``told``: what tables were made of, as far as the caller knows it; a release that does not tell it is
+    repeated with it, unseen by readers.
     """
     while True:
-        # Opened before the tables are read: a release made meanwhile refuses this one, and it is made anew.
+        # Opened before the tables are read: a release made meanwhile refuses these, and they are decided again.
         snapshot = open_snapshot(storage, RELEASES)
         rows = all_rows(storage, snapshot)
-        releases = by_day(rows, [day]).get(day, ())
-        newest, last = releases[-1] if releases else None, made(releases)
-        stand = {
-            table.name: _told(standing(table, open_snapshot(storage, table).of(day)), day, told) for table in tables
-        }
-        if newest is None and not any(table.files for table in stand.values()):
+        known = by_day(rows, days)
+        snapshots = [open_snapshot(storage, table) for table in tables]
+        ended: dict[date, Release | MixedDay | None] = {}
+        new: dict[date, Release] = {}
+        for day in sorted(days):
+            stand = {each.table.name: _told(standing(each.table, each.of(day)), day, told) for each in snapshots}
+            found = _next_release(day, known.get(day, ()), stand, new, held, mixed)
+            ended[day] = None if isinstance(found, _Repeated) else found
+            if isinstance(found, _Repeated):
+                new[day] = found.release
+            elif isinstance(found, Release):
+                new[day] = found
+        if not new or _append(storage, snapshot, rows, list(new.values())):
+            return ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """A release as it was, which tells more."""
+
+    release: Release
+
+
+def _next_release(
+    day: date,
+    releases: Sequence[Release],
+    stand: Mapping[str, ReleasedTable],
+    new: Mapping[date, Release],
+    held: Held,
+    mixed: Mixed,
+) -> Release | MixedDay | _Repeated | None:
+    newest, last = releases[-1] if releases else None, made(releases)
+    if newest is None and not any(table.files for table in stand.values()):
+        return None
+    same = last is not None and {**last.by_name, **stand} == last.by_name
+    if last is not None and same and newest is not None and newest.visible:
+        untold = any(table.made and not last.by_name[name].made for name, table in stand.items())
+        if newest is not last or not untold:
             return None
-        same = last is not None and {**last.by_name, **stand} == last.by_name
-        if last is not None and same and newest is not None and newest.visible:
-            untold = any(table.made and not last.by_name[name].made for name, table in stand.items())
-            if newest is not last or not untold:
-                return None
-            now = [stand.get(table.table, table) for table in last.tables]
-            if _append(storage, snapshot, rows, _next(releases, day, now, last.verdict, last.reason)):
-                return None
-            continue
-        named = {**(newest.by_name if newest else {}), **stand}
-        wrong = mixed(named)
-        if not stand.keys().isdisjoint(wrong):
-            raise MixedDay(day, stand.keys() & {*wrong})
-        now = [named[name] for name in sorted(named) if name not in wrong]
-        reason = held(now)
-        if same and reason:
-            return None
-        new = _next(releases, day, now, "held" if reason else "released", reason)
-        if _append(storage, snapshot, rows, new):
-            return new
+        tables = [stand.get(table.table, table) for table in last.tables]
+        return _Repeated(_next(releases, day, tables, last.verdict, last.reason))
+    named = {**(newest.by_name if newest else {}), **stand}
+    wrong = mixed(day, named, last)
+    if not stand.keys().isdisjoint(wrong):
+        return MixedDay(day, stand.keys() & {*wrong})
+    now = [named[name] for name in sorted(named) if name not in wrong]
+    reason = held(day, now, new)
+    if same and reason:
+        return None
+    return _next(releases, day, now, "held" if reason else "released", reason)
 
 
 def approve(storage: Storage, day: date) -> Release:
@@ -274,7 +319,7 @@ def _make_current(storage: Storage, release: Release, verdict: str, reason: str 
         if verdict == "approved" and releases[-1] != release:
             raise NoSuchRelease(f"{release.day} has another release than the one to approve; {_listed(releases)}")
         new = _next(releases, release.day, release.tables, verdict, reason)
-        if _append(storage, snapshot, rows, new):
+        if _append(storage, snapshot, rows, [new]):
             return new
 
 
@@ -338,12 +383,12 @@ def _next(
     return Release(_id(day, tables, sequence), day, sequence, verdict, tuple(tables), datetime.now(UTC), reason)
 
 
-def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: Release) -> bool:
-    """Add a row; in one file with all there are once these lie in many, so that reading them stays cheap."""
-    row = _row(new)
+def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: Sequence[Release]) -> bool:
+    """Add rows; in one file with all there are once these lie in many, so that reading them stays cheap."""
+    added = pa.concat_tables([_row(release) for release in new])
     if len(snapshot.files) < MOST_FILES:
-        return commit_rows(storage, snapshot, row)
-    file = write_file(storage, RELEASES, None, pa.concat_tables([rows, row]))
+        return commit_rows(storage, snapshot, added)
+    file = write_file(storage, RELEASES, None, pa.concat_tables([rows, added]))
     return file is not None and commit(storage, snapshot, [None], [file]) == "published"
 
 
@@ -359,9 +404,9 @@ def standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
     )
 
 
-def _told(table: ReleasedTable, day: date, told: Mapping[str, MadeOf]) -> ReleasedTable:
+def _told(table: ReleasedTable, day: date, told: Mapping[tuple[str, date], MadeOf]) -> ReleasedTable:
     """The table with what it was made of, if it was made of that."""
-    made = told.get(table.table)
+    made = told.get((table.table, day))
     if made is None or (table.files and not made_of(table, day, made.inputs)):
         return table
     return replace(table, made=made)

@@ -38,7 +38,7 @@ class ChunkGone(RuntimeError):
 
 
 class Shelf:
-    """The computed contents of one table and day, by their sha256."""
+    """The computed contents of one table, by their sha256. ``day``: the first of those that are made of them."""
 
     def __init__(self, storage: Storage, table: Table, day: date, fingerprint: str) -> None:
         self._storage = storage
@@ -59,8 +59,8 @@ class Shelf:
         self._held: list[pa.RecordBatch] = []
         self._staged_at = time.monotonic()
         self.computed: set[str] = set()
-        self.passing = False
-        """Whether a content computed now met a passing fault."""
+        self.passing: set[str] = set()
+        """Contents computed now that met a passing fault."""
 
     def __contains__(self, content_sha256: object) -> bool:
         return content_sha256 in self._places
@@ -91,8 +91,9 @@ class Shelf:
 
         It is staged at once if the last staging was ``HELD_SECONDS`` ago, else with those that follow soon.
         """
-        self.passing |= not set(batch.column("status").unique().to_pylist()).isdisjoint(TRANSIENT)
         contents = batch.column("content_sha256").to_pylist()
+        passing = pc.is_in(batch.column("status"), pa.array(TRANSIENT))
+        self.passing.update(batch.column("content_sha256").filter(passing).to_pylist())
         first = self._end + sum(held.num_rows for held in self._held)
         self._places.update(zip(contents, range(first, first + batch.num_rows), strict=True))
         self.computed.update(contents)
@@ -135,9 +136,9 @@ class Shelf:
             sweep(self._storage, self._table, self._day)
 
     def rows(
-        self, keys: pa.Table, run_key: str, invalid: Mapping[tuple[object, ...], str] | None = None
+        self, day: date, keys: pa.Table, run_key: str, invalid: Mapping[tuple[object, ...], str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The table's rows, in the order of ``keys`` (the key columns, content_sha256 and status), slice by slice.
+        """A day's rows, in the order of ``keys`` (the key columns, content_sha256 and status), slice by slice.
 
         A key named in ``invalid`` gets that status and null values.
         """
@@ -153,7 +154,7 @@ class Shelf:
                 "fingerprint": pa.repeat(self._fingerprint, part.num_rows),
                 "run_key": pa.repeat(run_key, part.num_rows),
                 **{name: values.column(name) for name in self._columns},
-                "day": pa.repeat(pa.scalar(self._day, pa.date32()), part.num_rows),
+                "day": pa.repeat(pa.scalar(day, pa.date32()), part.num_rows),
             }
             arrays = [columns[field.name].cast(field.type) for field in self._table.arrow]
             # Cut where staged chunks end: vectors are then written from where they lie, and copied nowhere.

@@ -20,8 +20,9 @@ from tasks.lake import Lake
 from tasks.lake.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
 from tasks.lake.doctor import Finding
 from tasks.lake.models import identity
-from tasks.lake.releases import ReleasedTable, standing
+from tasks.lake.releases import Release, ReleasedTable, made_of, standing
 from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
+from tasks.pipeline.make import TableRun
 
 SOURCES = (REVIEWS.name, ATTACHMENTS.name)
 """The tables that an ingest makes; all others of a day are made of them."""
@@ -29,11 +30,17 @@ SOURCES = (REVIEWS.name, ATTACHMENTS.name)
 
 @dataclass(frozen=True)
 class Edition:
-    """A day's tables as one release names them. What they were made of is read from the files that it names."""
+    """A day's tables as one release names them.
+
+    What they were made of the ``runs`` that made them know, and the ``last`` release of those it named as well; else it
+    is read from the files that are named.
+    """
 
     lake: Lake
     day: date
     named: Mapping[str, ReleasedTable]
+    runs: Mapping[str, TableRun] = field(default_factory=dict)
+    last: Release | None = None
     _digests: dict[Reads | None, str] = field(default_factory=dict)
 
     @cached_property
@@ -47,9 +54,24 @@ class Edition:
 
     def fits(self, table: ReleasedTable) -> bool:
         """Whether a table was made of what is named beside it, by whatever code."""
+        if self._known_to_fit(table):
+            return True
         if not table.files:
             return self._empty(table.table)
         return self._made_of(table) is not None
+
+    def _known_to_fit(self, table: ReleasedTable) -> bool:
+        """Whether a run, or the last release, tells that it was made of the files that are named beside it."""
+        reads = _source(table.table)
+        if reads is None or reads not in self.named or not (reads in SOURCES or self.fits(self.named[reads])):
+            return False
+        run, files = self.runs.get(table.table), self.named[reads].files
+        if run is not None and run.inputs is not None:
+            made = made_of(table, self.day, run.inputs) if table.files else not run.rows
+            if made and run.read == files:
+                return True
+        before = self.last.by_name if self.last else {}
+        return before.get(table.table) == table and before.get(reads) == self.named[reads]
 
     def made_of(self, table: ReleasedTable) -> tuple[DayContents, bool] | None:
         """The contents that a table was made of, and whether it is whole; None if those named beside it are others.
@@ -125,6 +147,9 @@ class Edition:
         reviews, attachments = (self.named.get(name) for name in SOURCES)
         if reviews is None or attachments is None:
             return True
+        before = self.last.by_name if self.last else {}
+        if before.get(reviews.table) == reviews and before.get(attachments.table) == attachments:
+            return True
         told = self._rows(reviews, ["review_id", "source_sha256", "attachments"])
         there = self._rows(attachments, ["review_id", "source_sha256"])
         records = dict(zip(told["review_id"].to_pylist(), told["source_sha256"].to_pylist(), strict=True))
@@ -148,6 +173,14 @@ def _reads(name: str) -> Reads | None:
     except LookupError:
         return None
     return None if modality == "vector" else modality
+
+
+def _source(name: str) -> str | None:
+    """The name of the table that a table was made of; None of one whose extractor this process does not know."""
+    if name.startswith(PCA):
+        return name.removeprefix(PCA)
+    reads = _reads(name)
+    return None if reads is None else source(reads).name
 
 
 def stands(lake: Lake, day: date) -> Edition:

@@ -41,7 +41,7 @@ def figures() -> Iterator[Figure]:
         whole = Shelf(Storage(root / "whole"), TABLE, DAY, "f" * 64)
         for chunk in chunks:
             whole.add(chunk)
-        plain = pa.Table.from_batches(whole.rows(keys, "k" * 64))
+        plain = pa.Table.from_batches(whole.rows(DAY, keys, "k" * 64))
 
         def ours() -> None:
             storage = Storage(root / "lake")
@@ -49,7 +49,7 @@ def figures() -> Iterator[Figure]:
             for chunk in chunks:
                 shelf.add(chunk)
             with FileWriter(storage, TABLE, DAY) as writer:
-                for batch in shelf.rows(keys, "k" * 64):
+                for batch in shelf.rows(DAY, keys, "k" * 64):
                     writer.write(batch)
                 file = writer.close()
             snapshot = open_snapshot(storage, TABLE)

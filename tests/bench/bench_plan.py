@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tasks.extractors import Card, Run, Weights, get, register
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tasks.plan import plan
 from tasks.record import record
 from tasks.release import release
@@ -61,8 +61,8 @@ def _measure(days: int) -> None:
     if days == 30:
         for day in all_days:
             runs = [make(lake, extractor, day) for extractor in (CLEANING, *map(get, NAMES))]
-            record.fn(lake.uri, day, runs)
-            release.fn(lake.uri, day, runs)
+            record.fn(lake.uri, runs)
+            release.fn(lake.uri, [day], runs)[day]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     clock = time.perf_counter()
     planned = plan.fn(lake.uri, NAMES)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks import features
+from tasks.pipeline import make as making
 from tests.faults.victim import Victims
 
 
@@ -17,4 +17,4 @@ def victims() -> Iterator[Victims]:
 @pytest.fixture(autouse=True)
 def small_chunks_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """``days.bring_and_make`` makes chunks small wherever it runs, in victims' processes and in this one."""
-    monkeypatch.setattr(features, "extract", features.extract)  # type: ignore[attr-defined]
+    monkeypatch.setattr(making, "extract", making.extract)  # type: ignore[attr-defined]

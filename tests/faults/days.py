@@ -11,15 +11,15 @@ import pytest
 
 from schemas.table import Table
 from schemas.tables import CLEAN_TEXT, REVIEWS
-from tasks import features
 from tasks.extractors import Card, Extractor, Run, Weights
 from tasks.extractors.loop import extract
-from tasks.features import TableRun, make
 from tasks.forget import forget
 from tasks.lake import Lake, reuse
 from tasks.lake.lake import NotReleased
 from tasks.lake.releases import release_day
+from tasks.pipeline import make as making
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import TableRun, make
 from tests.tasks.reviews import bring
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
@@ -59,7 +59,7 @@ TABLES: tuple[Table, ...] = (REVIEWS, CLEAN_TEXT, TOY)
 
 def bring_and_make(uri: str, edition: int) -> list[TableRun]:
     """The whole way of an edition: ingest, cleaning, features in several chunks, release of both days."""
-    features.extract = partial(extract, chunk_rows=7)  # type: ignore[attr-defined]
+    making.extract = partial(extract, chunk_rows=7)  # type: ignore[attr-defined]
     lake = Lake.create(uri)
     bring(lake, texts(edition), edited=edition)
     runs = []

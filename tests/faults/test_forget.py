@@ -23,7 +23,6 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
 from tasks import ingest as ingesting
-from tasks.features import make
 from tasks.forget import find, forget
 from tasks.ingest import Source, ingest
 from tasks.lake import Lake, publish
@@ -31,6 +30,7 @@ from tasks.lake.maintain import maintain
 from tasks.lake.releases import release_day
 from tasks.lake.storage import Storage
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tests.faults.counts import turns
 from tests.faults.days import TOY, toy
 from tests.tasks.lake.decoded import decoded, shown

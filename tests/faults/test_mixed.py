@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tasks.extractors import get, registry
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.edition import mixed_days
+from tasks.pipeline.make import make
 from tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
@@ -25,7 +25,7 @@ NAMES = (LENGTHS.card.name, "image_pixels")
 def one_run(lake: Lake) -> str:
     """The steps of a day's run, once."""
     runs = [make(lake, CLEANING, DAY), *(make(lake, get(name), DAY) for name in NAMES)]
-    return release.fn(lake.uri, DAY, runs)
+    return release.fn(lake.uri, [DAY], runs)[DAY]
 
 
 def bring_after(lake: Lake, pause: float, edition: int) -> None:

@@ -16,7 +16,6 @@ from deltalake import DeltaTable
 from flows.cli import main
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import registry
-from tasks.features import make
 from tasks.lake import Lake, models, releases, snapshot, storage
 from tasks.lake.blobs import blob_path, put_blob, read_blob
 from tasks.lake.constants import FILE, DamagedConstants, FormerFormat, NoLake
@@ -26,6 +25,7 @@ from tasks.lake.publish import commit
 from tasks.lake.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
 from tasks.lake.storage import DamagedFile, Storage
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY as EDITED
@@ -106,7 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for edition in range(3):
             bring(lake, edition)
             runs = [make(lake, CLEANING, EDITED), make(lake, LENGTHS, EDITED)]
-            release.fn(lake.uri, EDITED, runs)
+            release.fn(lake.uri, [EDITED], runs)[EDITED]
             if edition == 1:
                 for table in (CLEAN_TEXT, REVIEWS):
                     snapshot.open_delta(lake.storage, lake.snapshot(table)).create_checkpoint()

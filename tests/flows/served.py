@@ -106,7 +106,7 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
     ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, "OTZYV_SETTINGS": "settings.toml"}
     ours |= {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CONFIG_HOME": str(folder / "config"), **environment}
-    (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\n')
+    (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\nspan_seconds = 0\n')
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(

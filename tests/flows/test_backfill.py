@@ -23,6 +23,7 @@ from flows.features import features
 from tasks.extractors import Card, Run, Weights, get, registry
 from tasks.extractors.registry import Extractor
 from tasks.lake import Lake
+from tasks.lake.storage import PAGES
 from tests.flows.command import command
 from tests.tasks.reviews import bring
 
@@ -74,6 +75,8 @@ def test_a_backfill_does_its_plan_and_the_next_one_has_nothing_to_do(lake: Lake)
     assert {(o.table, o.day): (o.computed, o.reused) for o in done.outcomes} == planned
     assert [day.day for day in done.plan.work] == [DAYS[2], DAYS[1]]
     assert set(lake.releases()) == {DAYS[1], DAYS[2]}
+    (page,) = lake.storage.files(PAGES)
+    assert f"{DAYS[1]} to {DAYS[2]}" in lake.storage.read(page).decode()
 
     before, begun = files(lake), children()
     again = backfill(lake.uri, ask(from_day=DAYS[1], to_day=DAYS[2]))
@@ -171,9 +174,10 @@ def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
 ) -> None:
     def child(flow: Flow[..., None], key: str, **parameters: Any) -> bool:
         if not lake.releases():
-            features(lake.uri, DAYS[0], ["sentiment_mini"])
+            features(lake.uri, DAYS[:1], ["sentiment_mini"])
         return run_child(flow, key, **parameters)
 
+    monkeypatch.setenv("OTZYV_SPAN_SECONDS", "0")
     monkeypatch.setattr(flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
     monkeypatch.setattr(flows.backfill, "run_child", child)
     backfill(lake.uri, ask())

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.daily import DaysFailed, daily
+from flows.daily import DailyFailed, daily
 from tasks.ingest import ingest
 from tasks.lake import Lake
 from tasks.lake.constants import Constants, key_check
 from tasks.lake.lake import LostTable
+from tasks.lake.storage import PAGES
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"
@@ -43,6 +44,8 @@ def test_after_a_downtime_every_day_of_the_window_is_made_and_no_older_one(lake:
     assert daily(lake.uri, day=LAST, catch_up=3) == days[:3]
     assert sorted(lake.releases()) == sorted(days[:3])
     assert daily(lake.uri, day=LAST, catch_up=3) == []
+    (page,) = lake.storage.files(PAGES)
+    assert all(str(day) in lake.storage.read(page).decode() for day in days[:3]), "what was made is shown, once"
     arrive(tmp_path, days[1], f"r{days[1]}", "late")
     assert daily(lake.uri, day=LAST, catch_up=3) == [days[1]]
     assert len(lake.frame([days[1]], ["clean_text"])) == 2
@@ -96,7 +99,7 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
     file.rename(tmp_path / "elsewhere.jsonl")
     file.symlink_to(tmp_path / "elsewhere.jsonl")
     (tmp_path / "incoming" / f"{broken}.jsonl").write_bytes(bytes(range(256)))
-    with pytest.raises(DaysFailed, match=f"{linked}.jsonl is a link.*{broken}.jsonl"):
+    with pytest.raises(DailyFailed, match=f"{linked}.jsonl is a link.*{broken}.jsonl"):
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == [good]
     assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"
@@ -112,7 +115,7 @@ def test_a_day_whose_attached_files_can_not_be_fetched_is_named_and_keeps_no_oth
         arrive(tmp_path, day, f"r{day}")
     record = {"review_id": "dead", "created_at": f"{dead}T12:00:00", "attachments": ["https://nobody.invalid/1.png"]}
     (tmp_path / "incoming" / f"{dead}.jsonl").write_text(json.dumps(record))
-    with pytest.raises(DaysFailed, match=rf"^{dead}: nobody\.invalid: an attached file could not be fetched"):
+    with pytest.raises(DailyFailed, match=rf"^{dead}: nobody\.invalid: an attached file could not be fetched"):
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == sorted(good)
     record["attachments"] = []
@@ -126,7 +129,7 @@ def test_a_day_of_which_most_was_refused_fails_the_run_with_the_reasons_and_what
     arrive(tmp_path, LAST, "a", "b")
     with (tmp_path / "incoming" / f"{LAST}.jsonl").open("a") as file:
         file.write("\n{broken}")
-    with pytest.raises(DaysFailed, match=r"1 of 3 records were refused.* 1 as the record is not JSON"):
+    with pytest.raises(DailyFailed, match=r"1 of 3 records were refused.* 1 as the record is not JSON"):
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == [LAST]
 
@@ -141,7 +144,7 @@ def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_an
     daily(lake.uri, day=LAST, catch_up=2)
     arrive(tmp_path, LAST, "stays", "new")
     (tmp_path / "incoming" / f"{before}.jsonl").write_bytes(bytes(range(256)))
-    with pytest.raises(DaysFailed, match=f"{before}.jsonl"):
+    with pytest.raises(DailyFailed, match=f"{before}.jsonl"):
         daily(lake.uri, day=LAST, catch_up=2)
     assert set(lake.read("reviews")["review_id"].to_pylist()) == {"stays", "moves", "other", "new"}
     assert lake.frame([LAST], ["sentiment_mini"])["review_id"].tolist() == ["moves", "new", "stays"]

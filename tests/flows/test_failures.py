@@ -16,7 +16,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from tasks.artifact import markdown
 from tasks.extractors import get
 from tasks.extractors.store import root
-from tasks.features import failed
+from tasks.pipeline.make import failed
 from tests.flows.command import Otzyv, command, review
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -75,7 +75,7 @@ def test_an_error_stays_in_its_cell_of_the_artifact() -> None:
     from datetime import date
 
     day = date(2026, 3, 1)
-    shown = markdown(day, [failed("x", day, ValueError("a | b <script>"))]).splitlines()
+    shown = markdown([failed("x", day, ValueError("a | b <script>"))]).splitlines()
     assert shown[-1].endswith(r"ValueError: a \| b \<script\> |")
 
 

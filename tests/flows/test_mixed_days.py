@@ -18,15 +18,15 @@ from prefect.states import Completed
 
 from flows import features as flow
 from flows.cli import main
-from tasks import features as task
 from tasks.extractors import registry
-from tasks.features import make
 from tasks.fit import fit
 from tasks.lake import Lake, releases, upsert
 from tasks.lake.publish import commit
 from tasks.lake.releases import release_day
+from tasks.pipeline import make as task
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.edition import mixed_days
+from tasks.pipeline.make import make
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 
 EXTRACTORS = ("text_lengths", "pca_text_lengths", "image_pixels")
@@ -38,7 +38,7 @@ STEPS: dict[str, tuple[Any, str, int]] = {
     "after their components": (flow, "extract", 3),
     "before all is noted": (flow, "record", 1),
     "before the release": (flow, "release", 1),
-    **{f"once the inputs of table {n} are read": (task, "publish_day", n) for n in (1, 2, 3, 4)},
+    **{f"once the inputs of table {n} are read": (task, "publish_days", n) for n in (1, 2, 3, 4)},
     **{f"before the release opens table {n}": (releases, "open_snapshot", n) for n in (1, 2, 3, 4, 5, 6, 7)},
     "before a release's row is added": (releases, "_append", 1),
 }
@@ -110,32 +110,32 @@ def test_reviews_that_come_in_at_any_step_are_all_seen_or_none(
     lake: Lake, without_prefect: None, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     with at(monkeypatch, step, lambda: bring(lake, 1)):
-        report = flow.features.fn(lake.uri, DAY, EXTRACTORS, again=True)
+        report = flow.features.fn(lake.uri, [DAY], EXTRACTORS, again=True)[0]
     assert report.verdict == "released"
     late = step == "before a release's row is added" or step.startswith("before the release opens")
     assert edition_seen(lake, [0, 1]) in [(1, TABLES)] + [(0, TABLES)] * late
     assert list(mixed_days(lake)) == []
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     assert edition_seen(lake, [0, 1]) == (1, TABLES)
 
 
 def test_a_day_whose_reviews_never_stop_changing_ends_as_superseded_and_readers_keep_what_they_had(
     lake: Lake, without_prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     editions = iter(range(1, 9))
     with at(monkeypatch, "before the release", lambda: bring(lake, next(editions)), always=True):
-        assert flow.features.fn(lake.uri, DAY, EXTRACTORS).verdict == "superseded"
+        assert flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0].verdict == "superseded"
     assert next(editions) == flow.ATTEMPTS + 1
     assert edition_seen(lake, range(9)) == (0, TABLES)
-    assert flow.features.fn(lake.uri, DAY, EXTRACTORS).verdict == "released"
+    assert flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0].verdict == "released"
     assert edition_seen(lake, range(9)) == (flow.ATTEMPTS, TABLES)
 
 
 def test_what_an_ingest_left_half_way_is_not_released_until_it_ends(
     lake: Lake, without_prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
 
     def dies(storage: Any, before: Any, *rest: Any, **named: Any) -> Any:
         if before.table.name == "attachments":
@@ -146,10 +146,10 @@ def test_what_an_ingest_left_half_way_is_not_released_until_it_ends(
         patch.setattr(upsert, "commit", dies)
         with pytest.raises(OSError, match="the disk is gone"):
             bring(lake, 1)
-    assert flow.features.fn(lake.uri, DAY, EXTRACTORS).verdict == "superseded"
+    assert flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0].verdict == "superseded"
     assert edition_seen(lake, [0, 1]) == (0, TABLES)
     bring(lake, 1)
-    assert flow.features.fn(lake.uri, DAY, EXTRACTORS).verdict == "released"
+    assert flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0].verdict == "released"
     assert edition_seen(lake, [0, 1]) == (1, TABLES)
 
 
@@ -158,23 +158,23 @@ def test_pictures_of_an_ingest_half_way_are_not_released_beside_the_texts_of_bef
 ) -> None:
     for step in ("before the release opens table 3", "before the release opens table 4"):
         with at(monkeypatch, step, lambda: bring(lake, 1)):
-            assert flow.features.fn(lake.uri, DAY, ["text_lengths"]).verdict in ("released", "unchanged")
+            assert flow.features.fn(lake.uri, [DAY], ["text_lengths"])[0].verdict in ("released", "unchanged")
         assert edition_seen(lake, [0, 1]) is not None
 
 
 def test_one_table_made_alone_leaves_out_those_of_older_reviews(lake: Lake, without_prefect: None) -> None:
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     bring(lake, 1)
-    assert flow.features.fn(lake.uri, DAY, ["image_pixels"]).verdict == "released"
+    assert flow.features.fn(lake.uri, [DAY], ["image_pixels"])[0].verdict == "released"
     assert edition_seen(lake, [0, 1]) == (1, TABLES - {"text_lengths", "pca_text_lengths"})
-    assert flow.features.fn(lake.uri, DAY, ["text_lengths", "pca_text_lengths"]).verdict == "released"
+    assert flow.features.fn(lake.uri, [DAY], ["text_lengths", "pca_text_lengths"])[0].verdict == "released"
     assert edition_seen(lake, [0, 1]) == (1, TABLES)
 
 
 def test_the_doctor_names_a_released_day_that_mixes_editions_and_what_mends_it(
     lake: Lake, without_prefect: None
 ) -> None:
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     bring(lake, 1)
     tables = [lake.table(name) for name in TABLES]
     assert release_day(lake.storage, DAY, tables) is not None, "as it was once, unchecked"
@@ -192,17 +192,17 @@ def test_the_doctor_names_a_released_day_that_mixes_editions_and_what_mends_it(
     said = CliRunner().invoke(main, ["doctor", "--lake", lake.uri])
     assert said.exit_code == 1
     assert str(DAY) in said.output
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     assert list(mixed_days(lake)) == []
 
 
 def test_a_table_made_by_other_code_is_not_released_beside_components_of_it(
     lake: Lake, without_prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow.features.fn(lake.uri, DAY, EXTRACTORS)
+    flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     newer = replace(LENGTHS, card=replace(LENGTHS.card, version=2))
     monkeypatch.setitem(registry._REGISTRY, LENGTHS.card.name, newer)
-    assert flow.features.fn(lake.uri, DAY, ["text_lengths"]).verdict == "released"
+    assert flow.features.fn(lake.uri, [DAY], ["text_lengths"])[0].verdict == "released"
     assert edition_seen(lake, [0, 1]) == (0, TABLES - {"pca_text_lengths"})
 
 
@@ -210,7 +210,7 @@ def test_the_flow_itself_makes_a_day_once_more_and_says_so(
     prefect_server: None, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with at(monkeypatch, "after the texts' features", lambda: bring(lake, 1)):
-        report = flow.features(lake.uri, DAY, EXTRACTORS)
+        report = flow.features(lake.uri, [DAY], EXTRACTORS)[0]
     assert report.verdict == "released"
     assert edition_seen(lake, [0, 1]) == (1, TABLES)
     attempts = Counter(lake.read("runs")["table"].to_pylist())

@@ -99,9 +99,9 @@ def test_days_of_nothing_start_no_flow(otzyv: Otzyv, monkeypatch: pytest.MonkeyP
     otzyv.run("--day", "2026-03-01")
     started: list[date] = []
 
-    def noted(lake: str, day: date, extractors: Sequence[str]) -> DayReport:
-        started.append(day)
-        return features(lake, day, extractors)
+    def noted(lake: str, days: Sequence[date], extractors: Sequence[str]) -> tuple[DayReport, ...]:
+        started.extend(days)
+        return features(lake, days, extractors)
 
     monkeypatch.setattr("flows.run.features", noted)
     said = otzyv.run("--from", "2026-01-01", "--to", "2026-12-31")

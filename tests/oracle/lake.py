@@ -23,7 +23,6 @@ from schemas.tables import QUALITY, TABLES
 from tasks.explain import explain
 from tasks.extractors import get
 from tasks.extractors.loop import Content, extract
-from tasks.features import TableRun, make
 from tasks.forget import forget
 from tasks.ingest import Source, ingest
 from tasks.lake import Lake, releases
@@ -34,6 +33,7 @@ from tasks.lake.maintain import Keep, maintain
 from tasks.lake.publish import EmptyDay
 from tasks.lake.releases import NoSuchRelease
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import TableRun, make
 from tasks.quality.verdict import Limits
 from tasks.record import record
 from tasks.release import release
@@ -90,8 +90,8 @@ class Both:
         wanted = self.model.run(day, names, hold_empty=hold_empty, again=again)
         runs = [make(self.lake, CLEANING, day, again=again)]
         runs += [make(self.lake, get(name), day, again=again) for name in names]
-        record.fn(self.lake.uri, day, runs)
-        release.fn(self.lake.uri, day, runs, HOLDS_EMPTY if hold_empty else FREE)
+        record.fn(self.lake.uri, runs)
+        release.fn(self.lake.uri, [day], runs, HOLDS_EMPTY if hold_empty else FREE)
         self.check_figures(day, [run.table for run in runs if run.rows])
         made = {run.table: _made(run) for run in runs}
         assert made == wanted, f"{day}: {made}, not {wanted}"

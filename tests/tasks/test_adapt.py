@@ -24,9 +24,9 @@ from tasks.extractors.artefact import TooLittle
 from tasks.extractors.card import File, Weights
 from tasks.extractors.masked_language import FILES, Training
 from tasks.extractors.registry import Extractor
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tests.tasks.extractors.test_bert import tiny
 from tests.tasks.reviews import bring
 

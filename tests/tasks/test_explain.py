@@ -15,12 +15,12 @@ from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
 from tasks.explain import _failed, compare, explain
 from tasks.extractors import Card, Run, Weights, registry
 from tasks.extractors.registry import Extractor
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.lake.lake import NotReleased
 from tasks.lake.quarantine import quarantine
 from tasks.lake.releases import release_day
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tasks.record import record
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
@@ -35,7 +35,7 @@ def lake(tmp_path: Path) -> Lake:
     made = Lake.create(tmp_path)
     bring(made, {DAY: {"a": TEXT, "b": "Ужас", "c": None}})
     runs = [make(made, extractor, DAY) for extractor in (CLEANING, *map(registry.get, NAMES))]
-    record.fn(made.uri, DAY, runs)
+    record.fn(made.uri, runs)
     tables = [registry.get(name).card.table for name in NAMES]
     release_day(made.storage, DAY, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, *tables])
     return made

@@ -14,11 +14,11 @@ import pytest
 
 from schemas.table import Column
 from tasks.extractors import Card, Extractor, Run, Weights
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.lake.day import CheckFailed
 from tasks.lake.models import identity_path
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)

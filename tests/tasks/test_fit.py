@@ -13,7 +13,6 @@ from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import get
 from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
 from tasks.extractors.store import MissingWeights, root
-from tasks.features import NotMade, TableRun, make
 from tasks.fit import Fitted, NothingToFit, fit, promote
 from tasks.lake import Lake
 from tasks.lake.constants import Constants
@@ -25,6 +24,7 @@ from tasks.lake.releases import release_day
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.configure import configured
 from tasks.pipeline.edition import stands
+from tasks.pipeline.make import NotMade, TableRun, make
 from tasks.record import record
 from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring
@@ -114,7 +114,7 @@ def test_what_a_retired_fit_learned_stays_while_rows_made_with_it_can_be_seen(la
     def make_and_release() -> None:
         runs = [make(lake, CLEANING, FIRST), features(lake, "text_count")]
         assert runs[-1].state == "published"
-        record.fn(lake.uri, FIRST, runs)
+        record.fn(lake.uri, runs)
         release_day(lake.storage, FIRST, tables)
 
     def removed(**keep: int) -> list[str]:

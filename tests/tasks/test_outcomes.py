@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.features import TableRun
 from tasks.lake import Lake
 from tasks.outcomes import outcomes
+from tasks.pipeline.make import TableRun
 from tasks.record import record
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
@@ -24,7 +24,7 @@ def test_the_last_attempt_is_told_in_whatever_order_they_were_noted(tmp_path: Pa
         error = None if turn == 2 else f"OSError: try {turn}"
         for day in DAYS:
             run = TableRun("text_toy", day, "superseded" if turn == 2 else "failed", at, error=error)
-            record.fn(lake.uri, day, [run])
+            record.fn(lake.uri, [run])
     found = outcomes.fn(lake.uri, None, None, BEGAN)
     assert [(each.day, each.state, each.error) for each in found] == [(day, "superseded", None) for day in DAYS]
     assert not outcomes.fn(lake.uri, None, None, BEGAN + timedelta(minutes=3))

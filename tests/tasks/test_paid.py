@@ -22,9 +22,9 @@ from schemas.tables import RUNS
 from tasks.extractors import embeddings_api, get
 from tasks.extractors.compute import ExtractorFailed
 from tasks.extractors.spending import spending
-from tasks.features import failed, make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import failed, make
 from tasks.plan import plan
 from tasks.record import record
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving
@@ -65,7 +65,7 @@ def test_the_run_tells_what_it_cost_and_how_long_answers_took(lake: Lake, server
     run = make(lake, get("text_openai"), DAY)
     assert run.status == {"ok": 41, "empty": 1}
     assert run.money == pytest.approx(server.tokens * 2 / 1_000_000)
-    record.fn(lake.uri, DAY, [run])
+    record.fn(lake.uri, [run])
     (told,) = lake.read(RUNS).to_pylist()
     assert told["money"] == run.money
     assert 0 < told["answer_p50"] <= told["answer_p95"]
@@ -128,7 +128,7 @@ PROGRAM = """
 import sys
 from datetime import date
 from tasks.extractors import embeddings_api, get
-from tasks.features import make
+from tasks.pipeline.make import make
 from tasks.lake import Lake
 embeddings_api.REQUEST_TEXTS = 5
 make(Lake(sys.argv[1]), get("text_openai"), date.fromisoformat(sys.argv[2]))

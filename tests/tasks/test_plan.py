@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tasks.extractors import registry
 from tasks.extractors.registry import Extractor
-from tasks.features import TableRun, failed, make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
-from tasks.plan import Plan
+from tasks.pipeline.make import TableRun, failed, make_days
+from tasks.plan import Plan, passes
 from tasks.plan import plan as plan_task
 from tasks.record import record
 from tasks.release import Verdict, release
@@ -27,18 +27,22 @@ NAMES = ("sentiment_mini", "text_navec", "image_layout")
 plan = plan_task.fn
 
 
-def features(lake: Lake, day: date) -> tuple[list[TableRun], Verdict]:
-    """What ``flows.features`` does with a day, without Prefect around it."""
-    runs = [_made(lake, extractor, day) for extractor in (CLEANING, *map(registry.get, NAMES))]
-    record.fn(lake.uri, day, runs)
-    return runs, release.fn(lake.uri, day, runs)
+def features(lake: Lake, *days: date) -> tuple[list[TableRun], dict[date, Verdict]]:
+    """What ``flows.features`` does with a span of days, without Prefect around it."""
+    runs = [run for extractor in (CLEANING, *map(registry.get, NAMES)) for run in _made(lake, extractor, days)]
+    record.fn(lake.uri, runs)
+    return runs, release.fn(lake.uri, days, runs)
 
 
-def _made(lake: Lake, extractor: Extractor, day: date) -> TableRun:
+def _made(lake: Lake, extractor: Extractor, days: Sequence[date]) -> Iterator[TableRun]:
+    name = extractor.card.name
     try:
-        return make(lake, extractor, day)
+        ended = make_days(lake, extractor, days)
     except ValueError as error:
-        return failed(extractor.card.name, day, error)
+        ended = [failed(name, day, error) for day in days]
+    yield from (
+        run if isinstance(run, TableRun) else failed(name, day, run) for day, run in zip(days, ended, strict=True)
+    )
 
 
 texts = st.none() | st.sampled_from(["Отличный курс!", "Ужас.", "Курс как курс", "<b>Ужас</b>."])
@@ -55,23 +59,30 @@ def files(lake: Lake) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in Path(lake.uri).rglob("*") if path.is_file()}
 
 
-@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
-@example(rounds=MOVED)
-@given(rounds=st.lists(edits, min_size=1, max_size=3))
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(rounds=MOVED, seconds=0)
+@example(rounds=MOVED, seconds=60)
+@given(rounds=st.lists(edits, min_size=1, max_size=3), seconds=st.sampled_from([0, 60]))
 def test_a_run_does_exactly_what_the_plan_says(
-    tmp_path_factory: pytest.TempPathFactory, rounds: list[dict[tuple[str, int], str | None]]
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[dict[tuple[str, int], str | None]], seconds: int
 ) -> None:
+    """Be days made one by one or all in one pass."""
     lake = Lake.create(tmp_path_factory.mktemp("lake"))
     for number, found in enumerate(rounds):
         for (review_id, place), text in found.items():
             bring(lake, {FIRST + timedelta(days=place): {review_id: text}}, edited=number)
-        planned = plan(lake.uri, NAMES)
-        for day in planned.days:
-            ran, verdict = features(lake, day.day)
-            assert [(run.table, run.computed, run.reused, run.state != "unchanged", run.run_key) for run in ran] == [
-                (t.table, t.computed, t.reused, bool(t.why), t.run_key) for t in day.tables
-            ]
-            assert (verdict != "unchanged") == (not day.released or any(t.why for t in day.tables))
+        planned = plan(lake.uri, NAMES, span_seconds=seconds)
+        if seconds:
+            assert len({day.span for day in planned.work}) <= 1
+        else:
+            assert len({day.span for day in planned.work}) == len(planned.work)
+        for days, _ in passes(planned.days):
+            ran, verdicts = features(lake, *days)
+            done = sorted((r.table, r.day, r.computed, r.reused, r.state != "unchanged", r.run_key) for r in ran)
+            chosen = [day for day in planned.days if day.day in days]
+            told = [(t.table, t.day, t.computed, t.reused, bool(t.why), t.run_key) for d in chosen for t in d.tables]
+            assert done == sorted(told)
+            assert {day for day in days if verdicts[day] != "unchanged"} == {day.day for day in chosen if day.work}
         before = files(lake)
         assert plan(lake.uri, NAMES).work == ()
         assert files(lake) == before
@@ -127,7 +138,7 @@ def test_all_again_and_failed_only_are_as_they_say(lake: Lake, monkeypatch: pyte
         "text_navec",
         Extractor(replace(known.card, version=9), broken),  # type: ignore[arg-type]
     )
-    assert features(lake, FIRST)[1] == "not released"
+    assert features(lake, FIRST)[1] == {FIRST: "not released"}
     planned = plan(lake.uri, NAMES, what="failed")
     assert [day.day for day in planned.days] == [FIRST]
     assert only(planned, "text_navec") == (0, 2, 0, 0, ("code",))

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from schemas.tables import QUALITY, RUNS
-from tasks.features import make
 from tasks.lake import Lake
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tasks.record import record
 from tests.tasks.reviews import bring
 
@@ -21,8 +21,8 @@ def test_what_a_dead_run_published_is_measured_by_the_next_and_then_left_alone(t
     died = make(lake, CLEANING, DAY)
     again = make(lake, CLEANING, DAY)
     assert (died.state, again.state) == ("published", "unchanged")
-    record.fn(lake.uri, DAY, [again])
+    record.fn(lake.uri, [again])
     assert set(lake.read(QUALITY, DAY)["run_key"].to_pylist()) == {died.run_key}
     before = lake.snapshot(QUALITY).version, lake.snapshot(RUNS).version
-    record.fn(lake.uri, DAY, [make(lake, CLEANING, DAY)])
+    record.fn(lake.uri, [make(lake, CLEANING, DAY)])
     assert (lake.snapshot(QUALITY).version, lake.snapshot(RUNS).version) == before

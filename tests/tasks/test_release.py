@@ -11,7 +11,6 @@ import pytest
 
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from tasks.extractors import registry
-from tasks.features import TableRun, make
 from tasks.lake import Lake, releases
 from tasks.lake.erase import shorten_log
 from tasks.lake.lake import NotReleased
@@ -20,6 +19,7 @@ from tasks.lake.snapshot import CorruptFile
 from tasks.lake.storage import Storage
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.edition import Edition
+from tasks.pipeline.make import TableRun, make
 from tasks.plan import plan
 from tasks.quality.verdict import Limits
 from tasks.record import record
@@ -44,7 +44,7 @@ def clean_and_release(lake: Lake) -> Release | None:
     """What a run does that makes other extractors' tables."""
     make(lake, CLEANING, DAY)
     tables = [REVIEWS, ATTACHMENTS, CLEAN_TEXT]
-    return release_day(lake.storage, DAY, tables, mixed=lambda named: Edition(lake, DAY, named).mixed)
+    return release_day(lake.storage, DAY, tables, mixed=lambda day, named, _: Edition(lake, day, named).mixed)
 
 
 def test_a_table_stays_released_while_it_fits_the_reviews_and_no_longer(lake: Lake) -> None:
@@ -77,7 +77,7 @@ def test_of_a_day_that_lost_its_last_review_nothing_is_read(lake: Lake) -> None:
 
 def run(lake: Lake, day: date = DAY, limits: Limits | None = None) -> Verdict:
     """Cleaning alone, then the release as a run makes it."""
-    return release.fn(lake.uri, day, [make(lake, CLEANING, day)], limits)
+    return release.fn(lake.uri, [day], [make(lake, CLEANING, day)], limits)[day]
 
 
 def texts(lake: Lake, day: date = DAY) -> set[str]:
@@ -117,14 +117,14 @@ def test_a_mended_rerun_releases_a_held_day(lake: Lake) -> None:
 def test_a_table_that_was_damaged_after_it_was_measured_is_not_released(lake: Lake, damaged: bool) -> None:
     bring(lake, {NEXT: {"c": "уже лучше"}}, edited=1)
     runs = [make(lake, CLEANING, NEXT)]
-    record.fn(lake.uri, NEXT, runs)
+    record.fn(lake.uri, runs)
     (file,) = (Path(lake.storage.at(file.path)) for file in lake.snapshot(CLEAN_TEXT).of(NEXT))
     if damaged:
         file.write_bytes(file.read_bytes()[:-9] + b"something")
     else:
         file.unlink()
     with pytest.raises(CorruptFile, match=f"{file.name}: .*`otzyv doctor --deep --lake {lake.uri}`"):
-        release.fn(lake.uri, NEXT, runs)
+        release.fn(lake.uri, [NEXT], runs)[NEXT]
     assert NEXT not in lake.releases()
 
 
@@ -202,4 +202,4 @@ def test_vectors_and_labels_are_compared_with_what_readers_see(lake: Lake, monke
 
 def _both(lake: Lake, day: date, limits: Limits) -> Verdict:
     runs: list[TableRun] = [make(lake, CLEANING, day), make(lake, toy(), day)]
-    return release.fn(lake.uri, day, runs, limits)
+    return release.fn(lake.uri, [day], runs, limits)[day]

@@ -9,8 +9,9 @@ from deltalake.exceptions import CommitFailedError
 from prefect import task
 
 from tasks.extractors.store import MissingWeights
-from tasks.features import failed, features
+from tasks.features import features
 from tasks.lake.day import CheckFailed
+from tasks.pipeline.make import failed
 from tasks.retry import RETRIES, environment_fault
 
 MENDED = [

@@ -139,7 +139,7 @@ def test_a_release_is_read_by_its_id_whatever_came_after(tmp_path: Path) -> None
     seen = {}
     for seed in (1, 2, 3):
         put(lake, TEXTS, rows(TEXTS, seed, DAYS[0]))
-        release = release_day(lake.storage, DAYS[0], [TEXTS], held=lambda _, seed=seed: "look" if seed == 3 else None)  # type: ignore[misc]
+        release = release_day(lake.storage, DAYS[0], [TEXTS], held=lambda *_, seed=seed: "look" if seed == 3 else None)
         assert release is not None
         seen[release.release_id] = lake.read(TEXTS, DAYS[0])
     for release_id, wanted in seen.items():

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from schemas.sample import sample
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.features import make
 from tasks.lake import Lake, journal, releases, reuse
 from tasks.lake.blobs import blob_path, put_blob, read_blob
 from tasks.lake.doctor import examine
@@ -30,6 +29,7 @@ from tasks.lake.reuse import sweep
 from tasks.lake.snapshot import DataFile, read_table
 from tasks.lake.upsert import upsert
 from tasks.pipeline.cleaning import CLEANING
+from tasks.pipeline.make import make
 from tests.faults.days import TOY, toy
 
 FIRST = date(2026, 3, 1)
@@ -58,7 +58,7 @@ def run(lake: Lake, day: date, *, held: bool = False) -> Release | None:
         return None
     make(lake, CLEANING, day)
     make(lake, toy(), day)
-    return release_day(lake.storage, day, TABLES, held=lambda _: "to look at" if held else None)
+    return release_day(lake.storage, day, TABLES, held=lambda *_: "to look at" if held else None)
 
 
 def contents(lake: Lake, release: Release) -> list[Any]:

@@ -49,7 +49,7 @@ def keys(numbers: list[int]) -> pa.Table:
 
 def publish(storage: Storage, shelf: Shelf, wanted: pa.Table, run_key: str = "k" * 64) -> list[dict[str, object]]:
     snapshot = open_snapshot(storage, TABLE)
-    publish_day(storage, snapshot, DAY, lambda invalid: shelf.rows(wanted, run_key, invalid), wanted)
+    publish_day(storage, snapshot, DAY, lambda invalid: shelf.rows(DAY, wanted, run_key, invalid), wanted)
     rows: list[dict[str, object]] = read_table(storage, TABLE, open_snapshot(storage, TABLE).of(DAY)).to_pylist()
     return rows
 
@@ -151,9 +151,9 @@ def test_a_run_that_ends_leaves_alone_what_others_have_staged(storage: Storage, 
     shelf.add(chunk([3]))
     shelf.stage()
     other.clear()
-    assert shelf.rows(keys([3]), "k" * 64).__next__().num_rows == 1
+    assert shelf.rows(DAY, keys([3]), "k" * 64).__next__().num_rows == 1
     with pytest.raises(ChunkGone, match="another run"):
-        list(shelf.rows(keys([1, 3]), "k" * 64))
+        list(shelf.rows(DAY, keys([1, 3]), "k" * 64))
     shelf.clear()
     assert not list((storage.root / "_staging/toy").iterdir()), "nothing is left, not even a folder"
 

@@ -13,13 +13,13 @@ import pytest
 from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
 from tasks.extractors import Card, Run, Weights, registry
 from tasks.extractors.registry import Extractor
-from tasks.features import make
 from tasks.forget import forget
 from tasks.lake import Lake, releases
 from tasks.lake.publish import commit
 from tasks.lake.releases import release_day
 from tasks.pipeline.cleaning import CLEANING
 from tasks.pipeline.inventory import Inventory
+from tasks.pipeline.make import make
 from tasks.record import record
 from tasks.release import release
 from tests.faults.days import toy
@@ -32,8 +32,8 @@ KEY = "a" * 32
 def run(lake: Lake) -> None:
     for day in DAYS:
         runs = [make(lake, CLEANING, day), make(lake, registry.get("text_toy"), day)]
-        record.fn(lake.uri, day, runs)
-        release.fn(lake.uri, day, runs)
+        record.fn(lake.uri, runs)
+        release.fn(lake.uri, [day], runs)[day]
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_releases_of_a_former_otzyv_are_told_by_the_next_run_and_readers_see_no_
     before = lake.frame(None, ["reviews", "clean_text"], "arrow")
     assert not any(map(Inventory(lake, []).unchanged, DAYS))
     for _ in range(2):
-        verdicts = {release.fn(lake.uri, day, [make(lake, CLEANING, day)]) for day in DAYS}
+        verdicts = {release.fn(lake.uri, [day], [make(lake, CLEANING, day)])[day] for day in DAYS}
         assert verdicts == {"unchanged"}
     assert all(map(Inventory(lake, []).unchanged, DAYS))
     assert lake.frame(None, ["reviews", "clean_text"], "arrow").equals(before)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
-Listener = Callable[[str, date, int, int], None]
-"""table, day, contents done, contents to do."""
+Listener = Callable[[str, Sequence[date], int, int], None]
+"""table, days, contents done, contents to do."""
 
 _listeners: list[Listener] = []
 
@@ -21,6 +21,6 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def tell(table: str, day: date, done: int, total: int) -> None:
+def tell(table: str, days: Sequence[date], done: int, total: int) -> None:
     for listener in _listeners:
-        listener(table, day, done, total)
+        listener(table, days, done, total)

@@ -18,7 +18,13 @@ from rich.table import Table
 from tests.bench.__main__ import machine
 from tests.faults.counts import COUNTS
 
-TESTS = ("tests/faults", "tests/oracle", "tests/flows/test_server_lost.py", "tests/tasks/lake/test_upsert.py")
+TESTS = (
+    "tests/faults",
+    "tests/oracle",
+    "tests/flows/test_server_lost.py",
+    "tests/tasks/lake/test_upsert.py",
+    "tests/tasks/extractors/test_contract.py",
+)
 
 
 def main(arguments: Sequence[str]) -> int:

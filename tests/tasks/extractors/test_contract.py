@@ -48,6 +48,19 @@ HEAVY = (
 )
 
 
+SIBLINGS = {
+    "image_nasnetlarge": "image_nasnetmobile",
+    "image_inceptionresnetv2": "image_inceptionv3",
+    "image_vgg19": "image_vgg16",
+    "image_resnet101": "image_resnet50",
+    "image_darknet53": "image_darknet19",
+    "audio_hubert": "audio_wav2vec2",
+    "audio_ast": "audio_wav2vec2",
+}
+"""Large networks built of the same parts, or run by the same engine, as a smaller one, which proves of all of them that
+company and processes change nothing; OTZYV_TORTURE=1 proves it of each."""
+
+
 @pytest.fixture(params=NAMES)
 def card(request: pytest.FixtureRequest) -> Card:
     return get(request.param).card
@@ -76,6 +89,13 @@ def together(extractor: Extractor) -> pa.Table:
 def another_process() -> Iterator[ProcessPoolExecutor]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         yield pool
+
+
+@pytest.fixture
+def no_sibling(prepared: Ready) -> None:
+    name = prepared.extractor.card.name
+    if name in SIBLINGS and "OTZYV_TORTURE" not in os.environ:
+        pytest.skip(f"{SIBLINGS[name]} proves it; OTZYV_TORTURE=1 runs it")
 
 
 def kept(found: Extractor, run: Run) -> Extractor:
@@ -194,6 +214,7 @@ def test_values_change_with_the_fingerprint_alone(prepared: Ready) -> None:
         assert compared(name, golden(found)) is None
 
 
+@pytest.mark.usefixtures("no_sibling")
 def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor, together: pa.Table) -> None:
     datas = datas_for(extractor.card)
     alone = pa.concat_tables([rows(extractor, [data]) for data in datas[:2]])
@@ -203,12 +224,11 @@ def test_a_row_is_the_same_alone_and_in_any_company(extractor: Extractor, togeth
     assert rows(extractor, datas).equals(together)
 
 
+@pytest.mark.usefixtures("no_sibling")
 def test_another_process_gives_the_same_bytes(
     prepared: Ready, together: pa.Table, another_process: ProcessPoolExecutor
 ) -> None:
     card = prepared.extractor.card
-    if card.name == "image_nasnetlarge" and "OTZYV_TORTURE" not in os.environ:
-        pytest.skip("it takes a quarter of a minute; OTZYV_TORTURE=1 runs it (nasnetmobile is built of the same cells)")
     known = {name: os.environ[name] for name in os.environ if name.startswith(("OTZYV_", "OPENAI_"))}
     there = another_process.submit(digest_of, card.name, prepared.weights, datas_for(card), known)
     assert there.result() == digest(together)
@@ -237,6 +257,7 @@ HOSTILE: dict[str, tuple[Data, ...]] = {
 }
 
 
+@pytest.mark.usefixtures("no_sibling")
 def test_hostile_company_changes_no_good_row(extractor: Extractor, together: pa.Table) -> None:
     modality = extractor.card.modality
     hostile = HOSTILE.get(modality, HOSTILE["text"])

@@ -16,7 +16,7 @@ from schemas.table import Table
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake.day import CheckFailed
 from tasks.lake.gone import Seen, gone, owns
-from tasks.lake.publish import EmptyDay, FileWriter, commit
+from tasks.lake.publish import EmptyDay, FileWriter, commit, discard
 from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from tasks.lake.storage import Storage
 
@@ -389,33 +389,31 @@ def _stage(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Tab
     touched = _days(there.filter(pc.is_in(there["review_id"], replaced)))
     staged: list[DataFile] = []
     changed: set[date] = set()
-    for day in sorted(touched | _days(fresh)):
-        old = read_table(storage, table, before.of(day))
-        kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
-        new = _sorted(table, pa.concat_tables([kept, fresh.filter(pc.equal(fresh["day"], pa.scalar(day)))]))
-        if new.equals(_sorted(table, old)):
-            continue
-        changed.add(day)
-        try:
-            staged += _write_checked(storage, table, day, new)
-        except BaseException:
-            for file in staged:
-                storage.delete(file.path)
-            raise
+
+    def written() -> Iterator[pa.RecordBatch]:
+        """The rows of each day that changes, while they are written."""
+        for day in sorted(touched | _days(fresh)):
+            old = read_table(storage, table, before.of(day))
+            kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
+            new = _sorted(table, pa.concat_tables([kept, fresh.filter(pc.equal(fresh["day"], pa.scalar(day)))]))
+            if new.equals(_sorted(table, old)):
+                continue
+            changed.add(day)
+            with FileWriter(storage, table, day) as writer:
+                yield from writer.through(new.to_batches(max_chunksize=4096))
+                file = writer.close()
+            staged.extend([file] if file else [])
+
+    try:
+        report = check(table.of_days, written(), expected=None, allow_empty=True)
+        if not report.ok:
+            named = (key[-1] for failure in report.failed for key in failure.keys)
+            day = next(named, min(changed))
+            raise CheckFailed(day, report, "failed: " + ", ".join(failure.rule for failure in report.failed))
+    except BaseException:
+        discard(storage, staged)
+        raise
     return _Staged(before, replaced, fresh, frozenset(changed), tuple(staged))
-
-
-def _write_checked(storage: Storage, table: Table, day: date, rows: pa.Table) -> Sequence[DataFile]:
-    if not rows.num_rows:
-        return []
-    with FileWriter(storage, table, day) as writer:
-        report = check(table, writer.through(rows.to_batches(max_chunksize=4096)), expected=None)
-        file = writer.close()
-    if file is None or not report.ok:
-        if file is not None:
-            storage.delete(file.path)
-        raise CheckFailed(day, report, "failed: " + ", ".join(failure.rule for failure in report.failed))
-    return [file]
 
 
 def _sorted(table: Table, rows: pa.Table) -> pa.Table:

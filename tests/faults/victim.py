@@ -23,7 +23,7 @@ from typing import Any, Self
 
 STEPS = {
     "a table is made": ("after", "tasks.lake.publish", "create_table"),
-    "reviews are written": ("after", "tasks.lake.upsert", "_write_checked"),
+    "reviews are written": ("after", "tasks.lake.upsert", "_stage"),
     "reviews are committed": ("after", "tasks.lake.upsert", "commit"),
     "a chunk is staged": ("after", "tasks.lake.reuse", "Shelf.add"),
     "a file is half written": ("after", "tasks.lake.publish", "FileWriter.write"),

@@ -14,8 +14,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from schemas.checks import check
+from schemas.report import Report
+from schemas.table import Table
 from schemas.tables import ATTACHMENTS, REVIEWS
 from tasks.lake import Lake
+from tasks.lake.day import CheckFailed
 from tasks.lake.gone import Seen
 from tasks.lake.publish import EmptyDay, commit
 from tasks.lake.upsert import Upserted, upsert
@@ -253,3 +257,29 @@ def test_records_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
         )
         chance.shuffle(from_files)
     assert len(contents) == 1
+
+
+def test_the_days_of_an_ingest_are_checked_together_and_the_wrong_one_is_named(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(lake, [("before", 1, 0, "a")])
+    seen, before = state(lake), {*lake.storage.files("reviews", recursive=True)}
+    checked: list[str] = []
+
+    def checking(table: Table, *rows: object, **options: object) -> Report:
+        checked.append(table.name)
+        return check(table, *rows, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tasks.lake.upsert.check", checking)
+    rows = [
+        dict.fromkeys(REVIEWS.names)
+        | {"review_id": f"r{day}", "text": "b", "created_at": FIRST.replace(day=day), "attachments": 0}
+        | {"rating": 9.0 if day == 3 else 5.0, "source_file": "f", "source_sha256": "s"}
+        | {"day": FIRST.replace(day=day).date()}
+        for day in (1, 2, 3, 4)
+    ]
+    with pytest.raises(CheckFailed, match=r"table 'reviews', 2026-03-03: failed: rating.range; nothing was publ"):
+        upsert(lake.storage, pa.Table.from_pylist(rows, REVIEWS.arrow), pa.Table.from_pylist([], ATTACHED))
+    assert checked == ["reviews"]
+    assert state(lake) == seen
+    assert {*lake.storage.files("reviews", recursive=True)} == before, "what was written is removed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,8 +149,5 @@ def test_a_change_that_is_no_json_or_endless_gets_nowhere() -> None:
 
 
 def test_a_port_is_taken_once() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with listen(port), pytest.raises(OSError, match="in use"):
-        listen(port)
+    with listen(0) as taken, pytest.raises(OSError, match="in use"):
+        listen(taken.getsockname()[1])

@@ -29,6 +29,7 @@ from tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
     kept,
+    no_sibling,
     test_a_row_is_the_same_alone_and_in_any_company,
     test_hostile_company_changes_no_good_row,
     test_not_all_contents_have_the_same_features,

@@ -92,8 +92,8 @@ def another_process() -> Iterator[ProcessPoolExecutor]:
 
 
 @pytest.fixture
-def no_sibling(prepared: Ready) -> None:
-    name = prepared.extractor.card.name
+def no_sibling(extractor: Extractor) -> None:
+    name = extractor.card.name
     if name in SIBLINGS and "OTZYV_TORTURE" not in os.environ:
         pytest.skip(f"{SIBLINGS[name]} proves it; OTZYV_TORTURE=1 runs it")
 

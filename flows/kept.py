@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def made_once(path: Path, make: Callable[[], str] = lambda: secrets.token_hex(32
     """What the file holds; made if there is none. Two processes at once are given the same. Raises OSError."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         part.touch(mode=0o600)
         part.write_text(make())
         try:

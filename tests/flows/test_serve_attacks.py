@@ -111,7 +111,8 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
     for change in changes:
         answer = served.ask("PATCH", f"deployments/{ours['id']}", paused=True, **change)
         assert (answer.status_code, next(iter(change)).removesuffix("s") in answer.text) == (403, True), change
-        assert deployment(served) == ours, "its later runs start as before"
+        now = deployment(served) | {"last_polled": ours["last_polled"]}  # a worker asks for its runs all the time
+        assert now == ours, "its later runs start as before"
     form = {name: ours[name] for name in ("job_variables", "tags", "work_pool_name", "work_queue_name", "parameters")}
     served.patch(f"deployments/{ours['id']}", **form, description="a form sends what it does not change as well")
     served.patch(f"deployments/{ours['id']}", paused=True)

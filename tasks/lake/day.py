@@ -83,24 +83,6 @@ def publish_days(
     return {day: ended[day] for day in expected}
 
 
-def publish_day(
-    storage: Storage,
-    snapshot: Snapshot,
-    day: date,
-    rows: Callable[[Mapping[Key, str]], Iterator[pa.RecordBatch]],
-    expected: pa.Table,
-    *,
-    most_invalid: float = MOST_INVALID,
-) -> Published:
-    """One day as ``publish_days`` publishes it. Raises CheckFailed."""
-    ended = publish_days(
-        storage, snapshot, lambda _, invalid: rows(invalid), {day: expected}, most_invalid=most_invalid
-    )[day]
-    if isinstance(ended, CheckFailed):
-        raise ended
-    return ended
-
-
 def _together(
     storage: Storage, table: Table, rows: Rows, expected: Mapping[date, pa.Table]
 ) -> tuple[dict[date, _Staged], dict[date, dict[Key, str]]]:

@@ -11,7 +11,7 @@ import pytest
 from schemas.table import Column, Table
 from schemas.tables import feature_table
 from tasks.lake import reuse
-from tasks.lake.day import CheckFailed, publish_day
+from tasks.lake.day import CheckFailed, publish_days
 from tasks.lake.reuse import SLICE, ChunkGone, Shelf, sweep
 from tasks.lake.snapshot import open_snapshot, read_table
 from tasks.lake.storage import Storage
@@ -49,7 +49,11 @@ def keys(numbers: list[int]) -> pa.Table:
 
 def publish(storage: Storage, shelf: Shelf, wanted: pa.Table, run_key: str = "k" * 64) -> list[dict[str, object]]:
     snapshot = open_snapshot(storage, TABLE)
-    publish_day(storage, snapshot, DAY, lambda invalid: shelf.rows(DAY, wanted, run_key, invalid), wanted)
+    ended = publish_days(
+        storage, snapshot, lambda day, invalid: shelf.rows(day, wanted, run_key, invalid), {DAY: wanted}
+    )[DAY]
+    if isinstance(ended, CheckFailed):
+        raise ended
     rows: list[dict[str, object]] = read_table(storage, TABLE, open_snapshot(storage, TABLE).of(DAY)).to_pylist()
     return rows
 

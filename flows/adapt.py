@@ -6,11 +6,11 @@ from datetime import date
 
 from prefect import flow
 
-from flows.allowed import check_lake
-from tasks.adapt import Adapted
-from tasks.adapt import adapt as go_on
-from tasks.adapt_artifacts import show_perplexity
-from tasks.extractors.masked_language import Training
+from otzyv.flows.allowed import check_lake
+from otzyv.tasks.adapt import Adapted
+from otzyv.tasks.adapt import adapt as go_on
+from otzyv.tasks.adapt_artifacts import show_perplexity
+from otzyv.tasks.extractors.masked_language import Training
 
 
 @flow(name="adapt", flow_run_name="adapt {base}")

@@ -18,21 +18,21 @@ from prefect import flow, runtime, tags
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from flows.allowed import check_lake
-from flows.children import called_off, run_child
-from flows.days import between
-from flows.features import DaysFailed, features
-from flows.prefect_server import without_heartbeats
-from flows.settings import load
-from tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
-from tasks.extractors import names
-from tasks.extractors.loaded import loaded
-from tasks.extractors.spending import spending
-from tasks.lake import Lake
-from tasks.lake.releases import waiting
-from tasks.outcomes import Outcome, outcomes
-from tasks.plan import DayPlan, Plan, plan
-from tasks.quality_page import quality_page_of_days
+from otzyv.flows.allowed import check_lake
+from otzyv.flows.children import called_off, run_child
+from otzyv.flows.days import between
+from otzyv.flows.features import DaysFailed, features
+from otzyv.flows.prefect_server import without_heartbeats
+from otzyv.flows.settings import load
+from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
+from otzyv.tasks.extractors import names
+from otzyv.tasks.extractors.loaded import loaded
+from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.releases import waiting
+from otzyv.tasks.outcomes import Outcome, outcomes
+from otzyv.tasks.plan import DayPlan, Plan, plan
+from otzyv.tasks.quality_page import quality_page_of_days
 
 ExtractorName = StrEnum("ExtractorName", {name: name for name in names()})  # type: ignore[misc]
 CHUNK_SECONDS = 600.0

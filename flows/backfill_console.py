@@ -12,9 +12,9 @@ from rich import box
 from rich.table import Column
 from rich.table import Table as Grid
 
-from flows.backfill import BackfillReport
-from flows.console import fits, held_notes, screen
-from tasks.plan import Plan
+from otzyv.flows.backfill import BackfillReport
+from otzyv.flows.console import fits, held_notes, screen
+from otzyv.tasks.plan import Plan
 
 _FIGURES = ("new", "changed", "reused", "gone")
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from flows import prefect_server
+from otzyv.flows import prefect_server
 
 if TYPE_CHECKING:
-    from flows.settings import Settings
-    from schemas.table import Table
-    from tasks.ingest import Source
-    from tasks.lake.quarantine import Wanted
+    from otzyv.flows.settings import Settings
+    from otzyv.schemas.table import Table
+    from otzyv.tasks.ingest import Source
+    from otzyv.tasks.lake.quarantine import Wanted
 
 
 class _Day(click.ParamType[date]):
@@ -60,14 +60,14 @@ class _Group(_Command, click.Group):
                 raise  # nobody reads on, as after `head`: click ends quietly
             if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
-            from tasks.extractors.settings import WrongSettings
+            from otzyv.tasks.extractors.settings import WrongSettings
 
             error = prefect_server.named(error)
             failure = click.UsageError if isinstance(error, WrongSettings) else click.ClickException
             raise failure(_told(error)) from error
 
 
-_OURS = ("tasks.", "flows.", "schemas.")
+_OURS = "otzyv."
 MOST_SAID = 300
 
 
@@ -101,7 +101,7 @@ def _finite(ctx: click.Context, param: click.Parameter, number: float | None) ->
 
 
 def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
-    from tasks.lake.storage import StorageError, check_uri
+    from otzyv.tasks.lake.storage import StorageError, check_uri
 
     try:
         return uri if uri is None else check_uri(uri)
@@ -218,7 +218,7 @@ def demo(lake: str) -> None:
 
     Run again, it finds that nothing changed and writes nothing.
     """
-    from tasks.ingest import Source
+    from otzyv.tasks.ingest import Source
 
     reviews = Path(__file__).parents[1] / "infra" / "demo" / "reviews"
     if not reviews.is_dir():
@@ -292,8 +292,8 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what making days would cost: rows to compute and why, seconds and money. Nothing is written."""
-    from flows.backfill_console import show_plan
-    from tasks.plan import plan as plan_days
+    from otzyv.flows.backfill_console import show_plan
+    from otzyv.tasks.plan import plan as plan_days
 
     names = _names(extractors, profile, _settings(), lake)
     planned = plan_days.fn(lake, names, _range(day, from_day, to_day), what=what)
@@ -331,11 +331,11 @@ def backfill(
     as_json: bool,
 ) -> None:
     """Make past days anew, at the cost of what changed; without days, all of the lake's."""
-    from flows import console
-    from flows.backfill import Backfill, BackfillIncomplete, ExtractorName
-    from flows.backfill import backfill as run_backfill
-    from flows.backfill_console import show_backfill
-    from tasks.lake import Lake
+    from otzyv.flows import console
+    from otzyv.flows.backfill import Backfill, BackfillIncomplete, ExtractorName
+    from otzyv.flows.backfill import backfill as run_backfill
+    from otzyv.flows.backfill_console import show_backfill
+    from otzyv.tasks.lake import Lake
 
     names = _names(extractors, profile, _settings(), lake)
     uri = Lake(lake).uri
@@ -378,8 +378,8 @@ def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
     Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
     Its pages ask for a login: it is shown once, when it is made, and kept for later starts and for commands beside it.
     """
-    from flows.serve import serve as start_serving
-    from tasks.lake import Lake
+    from otzyv.flows.serve import serve as start_serving
+    from otzyv.tasks.lake import Lake
 
     uri = Lake(lake).uri
     prefect_server.configure(serving=True)
@@ -396,11 +396,11 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
 
     Runs on this lake that Prefect's server (PREFECT_API_URL) takes for running although they are dead count as well.
     """
-    from flows.console import show_findings
-    from tasks.lake import Lake
-    from tasks.lake.doctor import constants_of, examine
-    from tasks.lake.storage import Storage
-    from tasks.pipeline.edition import mixed_days
+    from otzyv.flows.console import show_findings
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.lake.doctor import constants_of, examine
+    from otzyv.tasks.lake.storage import Storage
+    from otzyv.tasks.pipeline.edition import mixed_days
 
     findings = list(constants_of(Storage(lake), repair=repair))
     if not all(finding.repaired for finding in findings):
@@ -410,8 +410,8 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     findings += [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
     try:
         if os.environ.get("PREFECT_API_URL"):
-            from flows.deployments import FLOWS, WITHIN
-            from tasks.dead_runs import dead_runs
+            from otzyv.flows.deployments import FLOWS, WITHIN
+            from otzyv.tasks.dead_runs import dead_runs
 
             prefect_server.start()
             findings += dead_runs(opened.uri, [*FLOWS, *WITHIN], repair=repair)
@@ -439,10 +439,10 @@ def forget(
 
     Their records are not brought in again. Run it again after a crash, and after an ingest that was going on.
     """
-    from flows.console import show_forgotten, show_held
-    from tasks.forget import find
-    from tasks.forget import forget as erase
-    from tasks.lake import Lake
+    from otzyv.flows.console import show_forgotten, show_held
+    from otzyv.tasks.forget import find
+    from otzyv.tasks.forget import forget as erase
+    from otzyv.tasks.lake import Lake
 
     if (review is None) == (author is None):
         raise click.UsageError("give either --review or --author")
@@ -471,8 +471,8 @@ def forget(
 @json_option
 def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> None:
     """Print rows of a table; a vector as its dimension, norm and first values."""
-    from flows.console import other_release, show_rows
-    from tasks.lake import Lake
+    from otzyv.flows.console import other_release, show_rows
+    from otzyv.tasks.lake import Lake
 
     opened = Lake(lake)
     known = _known(partial(opened.table, table), "TABLE")
@@ -486,9 +486,9 @@ def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> 
 @json_option
 def schema(table: str | None, as_json: bool) -> None:
     """Print the data dictionary: of one table, or the list of all."""
-    from flows.console import show_schema
-    from tasks.extractors import get
-    from tasks.extractors.registry import PCA
+    from otzyv.flows.console import show_schema
+    from otzyv.tasks.extractors import get
+    from otzyv.tasks.extractors.registry import PCA
 
     tables = _tables()
     if table and ("@" in table or table.startswith(PCA)):
@@ -502,7 +502,7 @@ def schema(table: str | None, as_json: bool) -> None:
 @json_option
 def clean(text: str, explain: bool, as_json: bool) -> None:
     """Redact a text as an ingest does, and clean it by the rules, two ways: plain and text."""
-    from flows.console import show_cleaning
+    from otzyv.flows.console import show_cleaning
 
     show_cleaning(text, _settings().redact.kinds, explain=explain, as_json=as_json)
 
@@ -517,10 +517,10 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 
     What it learned is kept in the lake: in use at once if it is the first, else once it is promoted.
     """
-    from flows.console import show_fit
-    from flows.fit import fit as learn
-    from tasks.fit import fitted
-    from tasks.lake import Lake
+    from otzyv.flows.console import show_fit
+    from otzyv.flows.fit import fit as learn
+    from otzyv.tasks.fit import fitted
+    from otzyv.tasks.lake import Lake
 
     _known(partial(fitted, name), "NAME")
     days = _range(day, from_day, to_day)
@@ -535,8 +535,8 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 @json_option
 def promote(name: str, version: int | None, lake: str, as_json: bool) -> None:
     """Put a version of what an extractor learned into use; the next run makes its rows anew."""
-    from flows.console import show_promoted
-    from tasks.fit import promote as put_in_use
+    from otzyv.flows.console import show_promoted
+    from otzyv.tasks.fit import promote as put_in_use
 
     show_promoted(_known(partial(put_in_use, lake, name, version), "NAME"), as_json=as_json)
 
@@ -562,10 +562,10 @@ def adapt(
 
     It becomes an extractor in the model store. Killed, it goes on from its last checkpoint.
     """
-    from flows import console
-    from flows.adapt import adapt as go_on
-    from tasks.adapt import adaptable
-    from tasks.lake import Lake
+    from otzyv.flows import console
+    from otzyv.flows.adapt import adapt as go_on
+    from otzyv.tasks.adapt import adaptable
+    from otzyv.tasks.lake import Lake
 
     _known(partial(adaptable, base), "--base")
     days = _range(day, from_day, to_day)
@@ -588,8 +588,8 @@ def train() -> None:
 @json_option
 def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Train sentiment_mini's model and print what it scores on held-out comments."""
-    from flows.console import show_training
-    from flows.train import sentiment
+    from otzyv.flows.console import show_training
+    from otzyv.flows.train import sentiment
 
     show_training(sentiment(data, out), as_json=as_json)
 
@@ -605,8 +605,8 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
     """List the extractors; the model store."""
     if ctx.invoked_subcommand:
         return
-    from flows import models as store
-    from tasks.lake import Lake
+    from otzyv.flows import models as store
+    from otzyv.tasks.lake import Lake
 
     if markdown:
         store.write_table(markdown)
@@ -622,7 +622,7 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
 @json_option
 def pull(name: str, to: Path | None, yes: bool, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Fetch weights from their source, once; a broken download goes on where it stopped."""
-    from flows import models as store
+    from otzyv.flows import models as store
 
     cards = _known(lambda: store.chosen(name), "NAME|PROFILE")
     store.pull(cards, to, agreed=yes, unpinned=allow_unpinned, as_json=as_json)
@@ -633,8 +633,8 @@ def pull(name: str, to: Path | None, yes: bool, allow_unpinned: tuple[str, ...],
 @json_option
 def verify(name: str | None, as_json: bool) -> None:
     """Check the sha256 of the weights that are here: of all, or of those named, which must then be here."""
-    from flows import models as store
-    from tasks.extractors import get, names
+    from otzyv.flows import models as store
+    from otzyv.tasks.extractors import get, names
 
     cards = _known(lambda: store.chosen(name), "NAME|PROFILE") if name else [get(each).card for each in names()]
     if not store.verify(cards, as_json=as_json, all_of_them=name is None):
@@ -646,8 +646,8 @@ def verify(name: str | None, as_json: bool) -> None:
 @json_option
 def where(name: str, as_json: bool) -> None:
     """Print where the files of an extractor's weights lie or are to lie."""
-    from flows import models as store
-    from tasks.extractors import get
+    from otzyv.flows import models as store
+    from otzyv.tasks.extractors import get
 
     store.where(_known(lambda: get(name), "NAME").card, as_json=as_json)
 
@@ -658,7 +658,7 @@ def where(name: str, as_json: bool) -> None:
 @json_option
 def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
     """Put weights into one archive, for a machine without network."""
-    from flows import models as store
+    from otzyv.flows import models as store
 
     cards = {card.name: card for name in names for card in _known(partial(store.chosen, name), "NAME|PROFILE")}
     store.export(list(cards.values()), to, as_json=as_json)
@@ -670,7 +670,7 @@ def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
 @json_option
 def import_models(archive: Path, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Take the weights of an archive into the model store, all of them or none."""
-    from flows import models as store
+    from otzyv.flows import models as store
 
     store.take_in(archive, unpinned=allow_unpinned, as_json=as_json)
 
@@ -686,8 +686,8 @@ def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bo
         return
     if lake is None:
         raise click.UsageError("Missing option '--lake'.")
-    from flows import releases as flow
-    from tasks.lake import Lake
+    from otzyv.flows import releases as flow
+    from otzyv.tasks.lake import Lake
 
     flow.show(Lake(lake), day, as_json=as_json)
 
@@ -698,8 +698,8 @@ def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bo
 @json_option
 def approve(day: date, lake: str, as_json: bool) -> None:
     """Let readers see the release of a day that is held."""
-    from flows import releases as flow
-    from tasks.lake import Lake
+    from otzyv.flows import releases as flow
+    from otzyv.tasks.lake import Lake
 
     flow.approve(Lake(lake), day, as_json=as_json)
 
@@ -717,8 +717,8 @@ def _refused(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _wanted(rule: str | None, source: str | None, day: date | None, reason: str | None) -> Wanted:
-    from schemas.tables import RULES
-    from tasks.lake.quarantine import Wanted
+    from otzyv.schemas.tables import RULES
+    from otzyv.tasks.lake.quarantine import Wanted
 
     if rule is not None and rule not in RULES:
         raise click.BadParameter(f"no rule {rule!r}; there are: {', '.join(RULES)}", param_hint="--rule")
@@ -744,8 +744,8 @@ def quarantine(
         return
     if lake is None:
         raise click.UsageError("Missing option '--lake'.")
-    from flows.quarantine import show_counts
-    from tasks.lake import Lake
+    from otzyv.flows.quarantine import show_counts
+    from otzyv.tasks.lake import Lake
 
     show_counts(Lake(lake), _wanted(rule, source, day, reason), as_json=as_json)
 
@@ -767,8 +767,8 @@ def show_refused(
     as_json: bool,
 ) -> None:
     """Show refused records whole, with >>> and <<< around what is wrong. They are people's reviews, names included."""
-    from flows.quarantine import show_records
-    from tasks.lake import Lake
+    from otzyv.flows.quarantine import show_records
+    from otzyv.tasks.lake import Lake
 
     wanted = _wanted(rule, source, day, reason)
     show_records(Lake(lake), wanted, _settings(), limit, unredacted=unredacted, as_json=as_json)
@@ -797,9 +797,9 @@ def replay_refused(
     They are read as their source would be now. What is good leaves quarantine; a newer state of a review stays. Exits
     with status 1 if none of them can be taken in.
     """
-    from flows.quarantine import replay
-    from tasks.lake import Lake
-    from tasks.sources import COLUMNS
+    from otzyv.flows.quarantine import replay
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.sources import COLUMNS
 
     pairs = [pair.partition("=")[::2] for pair in mapped]
     for ours, theirs in pairs:
@@ -822,8 +822,8 @@ def rollback(target: str, lake: str, as_json: bool) -> None:
 
     No data is copied. It stays so until the day's tables change.
     """
-    from flows import releases as flow
-    from tasks.lake import Lake
+    from otzyv.flows import releases as flow
+    from otzyv.tasks.lake import Lake
 
     try:
         wanted: date | str = date.fromisoformat(target) if "-" in target else target
@@ -853,9 +853,9 @@ def export(
     after their sign stay as they are. Embeddings are personal data, as what they are made of is: words can be read back
     from those of texts.
     """
-    from tasks.lake import Lake
-    from tasks.lake.export import export as write
-    from tasks.pipeline.spans import spans
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.lake.export import export as write
+    from otzyv.tasks.pipeline.spans import spans
 
     opened = Lake(lake)
     named = [name.strip() for name in tables.split(",") if name.strip()]
@@ -879,7 +879,7 @@ def _vectors(table: Table) -> str | None:
     """What the vectors of a table are made of, ``text`` or ``other``; None where it has none."""
     if "embedding" not in table.names:
         return None
-    from tasks.extractors.registry import PCA
+    from otzyv.tasks.extractors.registry import PCA
 
     return "text" if table.name.removeprefix(PCA).startswith("text_") else "other"
 
@@ -895,8 +895,8 @@ def maintain(lake: str, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from flows.maintain import maintain as flow
-    from tasks.lake import Lake
+    from otzyv.flows.maintain import maintain as flow
+    from otzyv.tasks.lake import Lake
 
     uri = Lake(lake).uri
     prefect_server.start()
@@ -912,8 +912,8 @@ def maintain(lake: str, as_json: bool) -> None:
 @json_option
 def quality(lake: str, day: date | None, from_day: date | None, to_day: date | None, as_json: bool) -> None:
     """Render the quality page of days from what their runs have recorded; without days, of all of them."""
-    from flows.quality import quality as flow
-    from tasks.lake import Lake
+    from otzyv.flows.quality import quality as flow
+    from otzyv.tasks.lake import Lake
 
     days = _range(day, from_day, to_day)
     uri = Lake(lake).uri
@@ -933,22 +933,22 @@ def explain(review_id: str, lake: str, day: date | None, recompute: bool, as_jso
 
     Exits with status 1 if a feature computed again is beyond its card's tolerance.
     """
-    from flows.explain import explain as show_origin
-    from tasks.lake import Lake
+    from otzyv.flows.explain import explain as show_origin
+    from otzyv.tasks.lake import Lake
 
     if not show_origin(Lake(lake), review_id, day, recompute=recompute, as_json=as_json):
         sys.exit(1)
 
 
 def _settings() -> Settings:
-    from flows.settings import load
+    from otzyv.flows.settings import load
 
     return load()
 
 
 def _source(path: str, settings: Settings, name: str | None, allow_empty: bool, allow_gone: bool) -> Source:
-    from flows.ingest import chosen
-    from flows.settings import SOURCE_NAME
+    from otzyv.flows.ingest import chosen
+    from otzyv.flows.settings import SOURCE_NAME
 
     if name is not None and not re.fullmatch(SOURCE_NAME, name):
         raise click.BadParameter(f"{name!r} is no name of letters, digits, - . and _", param_hint="--source-name")
@@ -963,8 +963,8 @@ def _known(look_up: Callable[[], Any], hint: str) -> Any:
 
 
 def _names(extractors: str | None, profile: str | None, settings: Settings, lake: str) -> tuple[str, ...]:
-    from tasks.available import ALL, available
-    from tasks.extractors import get, names
+    from otzyv.tasks.available import ALL, available
+    from otzyv.tasks.extractors import get, names
 
     if extractors is not None and profile is not None:
         raise click.UsageError("give either --extractors or --profile")
@@ -993,7 +993,7 @@ def _range(day: date | None, from_day: date | None, to_day: date | None) -> list
         return None
     if not from_day or not to_day:
         raise click.UsageError("--from and --to go together")
-    from flows.days import between
+    from otzyv.flows.days import between
 
     try:
         return between(from_day, to_day)
@@ -1002,8 +1002,8 @@ def _range(day: date | None, from_day: date | None, to_day: date | None) -> list
 
 
 def _tables() -> dict[str, Any]:
-    from schemas.tables import TABLES
-    from tasks.extractors import get, names
+    from otzyv.schemas.tables import TABLES
+    from otzyv.tasks.extractors import get, names
 
     return {**TABLES, **{name: get(name).card.table for name in names()}}
 
@@ -1017,8 +1017,8 @@ def _main_job(
     *,
     source: Source | None,
 ) -> None:
-    from flows import console
-    from flows.run import run as main_job
+    from otzyv.flows import console
+    from otzyv.flows.run import run as main_job
 
     imports = time.perf_counter() - click.get_current_context().find_root().obj
     with console.progress(quiet=as_json):

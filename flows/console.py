@@ -21,18 +21,18 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from schemas.table import Table
+from otzyv.schemas.table import Table
 
 if TYPE_CHECKING:
-    from flows.run import RunReport
-    from tasks.adapt import Adapted
-    from tasks.extractors.sentiment_training import Report
-    from tasks.fit import Fitted
-    from tasks.forget import Forgotten, Found
-    from tasks.ingest import Accounting
-    from tasks.lake import Lake
-    from tasks.lake.doctor import Finding
-    from tasks.lake.models import Model
+    from otzyv.flows.run import RunReport
+    from otzyv.tasks.adapt import Adapted
+    from otzyv.tasks.extractors.sentiment_training import Report
+    from otzyv.tasks.fit import Fitted
+    from otzyv.tasks.forget import Forgotten, Found
+    from otzyv.tasks.ingest import Accounting
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.lake.doctor import Finding
+    from otzyv.tasks.lake.models import Model
 
 
 MOST_HELD = 10
@@ -59,7 +59,7 @@ def progress(*, quiet: bool) -> Iterator[None]:
     """Progress bars on standard error, one for each table and span of days that has something to compute."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tasks.pipeline.progress import listening
+    from otzyv.tasks.pipeline.progress import listening
 
     if quiet:
         yield
@@ -109,8 +109,8 @@ def notes(report: RunReport) -> Iterator[str]:
     """What a person should know beside the figures: no record accepted, edits that do not say when they were made,
     days without reviews or features, failures, days held.
     """
-    from tasks.lake import Lake
-    from tasks.lake.releases import waiting
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.lake.releases import waiting
 
     if report.accounting:
         yield from _all_refused(report.lake, report.accounting)
@@ -139,7 +139,7 @@ def notes(report: RunReport) -> Iterator[str]:
 
 
 def _all_refused(lake: str, accounting: Accounting) -> Iterator[str]:
-    from tasks.sources import remedy
+    from otzyv.tasks.sources import remedy
 
     if not accounting.quarantined or accounting.accepted or accounting.deduplicated:
         return
@@ -195,7 +195,7 @@ def _days(days: Sequence[date]) -> str:
 
 def show_report(report: RunReport, imports: float) -> None:
     """The table a run ends with, where its results lie, and what to try next. ``imports``: seconds they took."""
-    from tasks.lake.storage import Storage
+    from otzyv.tasks.lake.storage import Storage
 
     console = screen()
     said = as_object(report)
@@ -252,9 +252,9 @@ def _grid(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> Grid:
 
 def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, ...]]:
     """``reviews`` and ``attachments``: their rows in the run's days. What is accepted counts as computed."""
-    from schemas.tables import ATTACHMENTS, REVIEWS
-    from tasks.lake import Lake
-    from tasks.lake.snapshot import read_table
+    from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+    from otzyv.tasks.lake import Lake
+    from otzyv.tasks.lake.snapshot import read_table
 
     lake = Lake(report.lake)
     days = {day.day for day in report.days if day.tables}
@@ -303,7 +303,7 @@ def show_rows(lake: Lake, table: Table, day: date | None, limit: int, *, as_json
 
 def other_release(lake: Lake, table: Table, day: date) -> str | None:
     """What to say where readers of a day see a table otherwise than its newest publication is, or not at all."""
-    from tasks.lake.releases import SHOWN
+    from otzyv.tasks.lake.releases import SHOWN
 
     files = lake.snapshot(table).of(day)
     if "review_id" not in table.keys or not files:
@@ -342,7 +342,7 @@ def _cell(value: Any) -> str:
 
 def show_schema(tables: Mapping[str, Table], name: str | None, *, as_json: bool) -> None:
     """The data dictionary of one table, or all tables with what a row is."""
-    from schemas import dictionary
+    from otzyv.schemas import dictionary
 
     if name is not None and name not in tables:
         raise click.BadParameter(f"no table {name!r}; there are: {', '.join(tables)}", param_hint="TABLE")
@@ -360,9 +360,9 @@ def show_schema(tables: Mapping[str, Table], name: str | None, *, as_json: bool)
 
 def show_cleaning(text: str, kinds: Collection[str], *, explain: bool, as_json: bool) -> None:
     """A text redacted and cleaned both ways; which kind of personal data was where, and which rule did what."""
-    from tasks.text.clean import clean
-    from tasks.text.clean import explain as steps
-    from tasks.text.redact import KINDS, redact, redactions
+    from otzyv.tasks.text.clean import clean
+    from otzyv.tasks.text.clean import explain as steps
+    from otzyv.tasks.text.redact import KINDS, redact, redactions
 
     redacted = redact(text, kinds)
     cleaned = clean(redacted)

@@ -7,24 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 
 from prefect import flow, runtime, tags
 
-from flows.allowed import check_lake
-from flows.backfill import ExtractorName
-from flows.days import Count, until
-from flows.features import DayReport, DaysFailed, features
-from flows.ingest import IngestFailed, chosen, ingest
-from flows.settings import Settings, load
-from schemas.tables import REVIEWS
-from tasks.extractors import names
-from tasks.extractors.loaded import loaded
-from tasks.extractors.spending import spending
-from tasks.lake import Lake
-from tasks.lake.gone import SourceNotWhole
-from tasks.lake.publish import EmptyDay
-from tasks.missing_day import missing_day
-from tasks.plan import passes, plan
-from tasks.quality_page import quality_page
-from tasks.sources import NothingThereError, SourceError, files
-from tasks.sources.web import FetchFailed
+from otzyv.flows.allowed import check_lake
+from otzyv.flows.backfill import ExtractorName
+from otzyv.flows.days import Count, until
+from otzyv.flows.features import DayReport, DaysFailed, features
+from otzyv.flows.ingest import IngestFailed, chosen, ingest
+from otzyv.flows.settings import Settings, load
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.extractors import names
+from otzyv.tasks.extractors.loaded import loaded
+from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.gone import SourceNotWhole
+from otzyv.tasks.lake.publish import EmptyDay
+from otzyv.tasks.missing_day import missing_day
+from otzyv.tasks.plan import passes, plan
+from otzyv.tasks.quality_page import quality_page
+from otzyv.tasks.sources import NothingThereError, SourceError, files
+from otzyv.tasks.sources.web import FetchFailed
 
 
 class DailyFailed(RuntimeError):

@@ -21,17 +21,17 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.adapt import adapt
-from flows.backfill import backfill, backfill_days
-from flows.daily import daily
-from flows.features import features
-from flows.fit import fit
-from flows.ingest import ingest
-from flows.maintain import maintain
-from flows.pools import DAYS, HEARTBEATS, PARENTS
-from flows.quality import quality
-from flows.settings import Settings
-from tasks.lake import Lake
+from otzyv.flows.adapt import adapt
+from otzyv.flows.backfill import backfill, backfill_days
+from otzyv.flows.daily import daily
+from otzyv.flows.features import features
+from otzyv.flows.fit import fit
+from otzyv.flows.ingest import ingest
+from otzyv.flows.maintain import maintain
+from otzyv.flows.pools import DAYS, HEARTBEATS, PARENTS
+from otzyv.flows.quality import quality
+from otzyv.flows.settings import Settings
+from otzyv.tasks.lake import Lake
 
 SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of the first pool: a scheduled run goes before any day of a backfill."""

@@ -9,10 +9,10 @@ from datetime import date
 
 import click
 
-from tasks.explain import AttachedFile, Explained, Feature
-from tasks.explain import explain as explained
-from tasks.lake import Lake
-from tasks.lake.releases import SHOWN
+from otzyv.tasks.explain import AttachedFile, Explained, Feature
+from otzyv.tasks.explain import explain as explained
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.releases import SHOWN
 
 
 def explain(lake: Lake, review_id: str, day: date | None, *, recompute: bool, as_json: bool) -> bool:

@@ -8,16 +8,16 @@ from datetime import date
 
 from prefect import State, flow, get_run_logger, runtime
 
-from flows.settings import load
-from tasks.artifact import artifact
-from tasks.extractors.registry import in_order
-from tasks.extractors.spending import spending
-from tasks.features import TablesFailed, clean_text
-from tasks.features import features as extract
-from tasks.pipeline.make import TableRun, failed
-from tasks.pipeline.spans import spans
-from tasks.record import record
-from tasks.release import Verdict, release
+from otzyv.flows.settings import load
+from otzyv.tasks.artifact import artifact
+from otzyv.tasks.extractors.registry import in_order
+from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.features import TablesFailed, clean_text
+from otzyv.tasks.features import features as extract
+from otzyv.tasks.pipeline.make import TableRun, failed
+from otzyv.tasks.pipeline.spans import spans
+from otzyv.tasks.record import record
+from otzyv.tasks.release import Verdict, release
 
 ATTEMPTS = 3
 """How often a day is made while its reviews keep changing."""

@@ -6,9 +6,9 @@ from datetime import date
 
 from prefect import flow
 
-from flows.allowed import check_lake
-from tasks.fit import Fitted
-from tasks.fit import fit as learn
+from otzyv.flows.allowed import check_lake
+from otzyv.tasks.fit import Fitted
+from otzyv.tasks.fit import fit as learn
 
 
 @flow(name="fit", flow_run_name="fit {name}")

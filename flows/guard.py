@@ -15,11 +15,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flows.pools import DAYS, HEARTBEATS, PARENTS
+from otzyv.flows.pools import DAYS, HEARTBEATS, PARENTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +34,7 @@ CHANGEABLE = frozenset(
 )
 """Fields of a deployment that may be changed through the API: all others say how its runs are started, and where."""
 MOST_CHANGED = 1 << 20
-_OURS = re.compile(r"flows\.\w+\.\w+")
+_OURS = re.compile(r"otzyv\.flows\.\w+\.\w+")
 _DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
 
 
@@ -209,10 +208,14 @@ def origins(port: int) -> tuple[str, ...]:
 
 def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """The server as a process of its own, which answers on the socket. What it creates is for its owner alone."""
-    ours = str(Path(__file__).parents[1])
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "flows.guard"],  # -P: whatever lies in the folder that the command is called in
-        env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, [ours, environment.get("PYTHONPATH")]))},
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "otzyv.flows.guard",
+        ],  # -P: whatever lies in the folder that the command is called in
+        env=environment,
         stdin=listening.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -8,10 +8,10 @@ from datetime import date
 from prefect import flow
 from pydantic import SecretStr
 
-from flows.settings import Settings
-from tasks.ingest import Accounting, Source
-from tasks.ingest import ingest as bring_in
-from tasks.ingest_artifact import ingest_artifact
+from otzyv.flows.settings import Settings
+from otzyv.tasks.ingest import Accounting, Source
+from otzyv.tasks.ingest import ingest as bring_in
+from otzyv.tasks.ingest_artifact import ingest_artifact
 
 
 class IngestFailed(RuntimeError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.allowed import check_lake
-from flows.settings import load
-from tasks.lake.maintain import Keep, Maintained
-from tasks.maintain import maintain as tidy
+from otzyv.flows.allowed import check_lake
+from otzyv.flows.settings import load
+from otzyv.tasks.lake.maintain import Keep, Maintained
+from otzyv.tasks.maintain import maintain as tidy
 
 
 @flow(name="maintain")

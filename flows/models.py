@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from flows.console import learned, screen
-from schemas.tables import RUNS
-from tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store, unavailable
-from tasks.lake import Lake
-from tasks.lake.models import fitted
-from tasks.pipeline.rates import FIGURES, rates
+from otzyv.flows.console import learned, screen
+from otzyv.schemas.tables import RUNS
+from otzyv.tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store, unavailable
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.models import fitted
+from otzyv.tasks.pipeline.rates import FIGURES, rates
 
 _HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "sha256", "contents/s")
 _LEAST_WIDTH = 160

@@ -6,8 +6,8 @@ from datetime import date
 
 from prefect import flow
 
-from flows.allowed import check_lake
-from tasks.quality_page import quality_page_of_days
+from otzyv.flows.allowed import check_lake
+from otzyv.tasks.quality_page import quality_page_of_days
 
 
 @flow(name="quality")

@@ -13,18 +13,18 @@ from rich import box
 from rich.table import Column
 from rich.table import Table as Grid
 
-from flows.console import screen
-from flows.ingest import chosen
-from flows.settings import Settings
-from tasks.lake import Lake
-from tasks.lake.quarantine import Wanted, first, refused
-from tasks.replay import ROW_CHECK, Replayed
-from tasks.replay import replay as read_again
-from tasks.sources import REASONS, remedy
-from tasks.sources.again import Kept
-from tasks.sources.faults import parts
-from tasks.sources.tally import place
-from tasks.text.redact import redact
+from otzyv.flows.console import screen
+from otzyv.flows.ingest import chosen
+from otzyv.flows.settings import Settings
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.quarantine import Wanted, first, refused
+from otzyv.tasks.replay import ROW_CHECK, Replayed
+from otzyv.tasks.replay import replay as read_again
+from otzyv.tasks.sources import REASONS, remedy
+from otzyv.tasks.sources.again import Kept
+from otzyv.tasks.sources.faults import parts
+from otzyv.tasks.sources.tally import place
+from otzyv.tasks.text.redact import redact
 
 MARKS = (">>>", "<<<")
 """They stand around the fault of a record that is shown."""

@@ -13,9 +13,9 @@ from rich import box
 from rich.table import Column
 from rich.table import Table as Grid
 
-from flows.console import screen
-from tasks.lake import Lake, releases
-from tasks.lake.releases import SHOWN, Release
+from otzyv.flows.console import screen
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.releases import SHOWN, Release
 
 
 def show(lake: Lake, day: date | None, *, as_json: bool) -> None:

@@ -10,22 +10,22 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from flows import prefect_server
-from flows.features import DayReport, DaysFailed, features
-from flows.ingest import IngestFailed, ingest
-from flows.settings import load
-from schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
-from tasks.extractors import get
-from tasks.extractors.loaded import loaded
-from tasks.extractors.spending import spending
-from tasks.extractors.store import WeightsError
-from tasks.ingest import Accounting, Source, check_source
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tasks.pipeline.inventory import Inventory
-from tasks.pipeline.make import unchanged
-from tasks.pipeline.rates import FIGURES, rates
-from tasks.quality_page import quality_page
+from otzyv.flows import prefect_server
+from otzyv.flows.features import DayReport, DaysFailed, features
+from otzyv.flows.ingest import IngestFailed, ingest
+from otzyv.flows.settings import load
+from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.loaded import loaded
+from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.extractors.store import WeightsError
+from otzyv.tasks.ingest import Accounting, Source, check_source
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.pipeline.inventory import Inventory
+from otzyv.tasks.pipeline.make import unchanged
+from otzyv.tasks.pipeline.rates import FIGURES, rates
+from otzyv.tasks.quality_page import quality_page
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,14 @@ import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 
-from flows import guard, login
-from flows.prefect_server import shown
-from flows.settings import Settings
+from otzyv.flows import guard, login
+from otzyv.flows.prefect_server import shown
+from otzyv.flows.settings import Settings
 
 NO_LOGIN = (
     "no login: everyone with an account on this machine may start, change and stop runs, and see what they were given"
@@ -157,7 +156,7 @@ def serve(
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from flows.deployments import deploy
+    from otzyv.flows.deployments import deploy
 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with (
@@ -201,12 +200,10 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
-    from flows.pools import DAYS, PARENTS
-    from flows.worker import Worker
+    from otzyv.flows.pools import DAYS, PARENTS
+    from otzyv.flows.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.
-    ours = str(Path(__file__).parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["OTZYV_LAKE"] = lake  # which is the one that they may name, beside those of the setting allowed_lakes
     workers = [Worker(DAYS, limit=slots), Worker(PARENTS)]

@@ -10,18 +10,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from flows import kept
-from flows.days import Count
-from tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
-from tasks.lake import constants
-from tasks.lake.constants import NoLake, WrongKey
-from tasks.lake.maintain import Keep
-from tasks.lake.storage import Storage
-from tasks.quality.verdict import Limits
-from tasks.sources import COLUMNS, Dates
-from tasks.sources.encoding import known
-from tasks.sources.web import host_name
-from tasks.text.redact import Redact
+from otzyv.flows import kept
+from otzyv.flows.days import Count
+from otzyv.tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
+from otzyv.tasks.lake import constants
+from otzyv.tasks.lake.constants import NoLake, WrongKey
+from otzyv.tasks.lake.maintain import Keep
+from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.quality.verdict import Limits
+from otzyv.tasks.sources import COLUMNS, Dates
+from otzyv.tasks.sources.encoding import known
+from otzyv.tasks.sources.web import host_name
+from otzyv.tasks.text.redact import Redact
 
 SHORTEST_KEY = 8
 SOURCE_NAME = r"[\w.-]{1,64}"
@@ -164,8 +164,8 @@ def _keyed(lake: str) -> bool:
 
 
 _TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "redact": Redact, "verdict": Limits, "maintain": Keep, "": Settings}
-_OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_HOME", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
-"""Variables that are read elsewhere: the file, the model store, by infra/prefect.yaml, and by tests."""
+_OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
+"""Variables that are read elsewhere: the file, the model store, and those of the tests."""
 
 
 def load() -> Settings:

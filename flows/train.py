@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.extractors.sentiment_training import Report, train
-from tasks.text.clean import clean
+from otzyv.tasks.extractors.sentiment_training import Report, train
+from otzyv.tasks.text.clean import clean
 
 
 def sentiment(data: Sequence[Path], out: Path) -> Report:

@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas import derived
-from schemas.report import CheckResult, FailedCheck, Key, Kind, Report
-from schemas.table import Column, Table
+from otzyv.schemas import derived
+from otzyv.schemas.report import CheckResult, FailedCheck, Key, Kind, Report
+from otzyv.schemas.table import Column, Table
 
 UNIT_TOLERANCE = 1e-3
 """How far from 1 the norm of a unit vector may lie: bfloat16 keeps 8 bits, and the errors of many parts average out."""

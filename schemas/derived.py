@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Column, Table
+from otzyv.schemas.table import Column, Table
 
 Numbers = np.ndarray[Any, Any]
 

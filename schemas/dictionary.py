@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from schemas.table import Column, Table
+from otzyv.schemas.table import Column, Table
 
 
 def promises(column: Column) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Column, Table
+from otzyv.schemas.table import Column, Table
 
 SAMPLE_DAY = dt.date(2024, 3, 1)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from schemas.table import Column, Table
+from otzyv.schemas.table import Column, Table
 
 FINAL = ("ok", "empty", "invalid", "missing", "undecodable", "too_large", "unsupported")
 """Statuses that stand until content, model or code change."""

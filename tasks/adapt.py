@@ -15,13 +15,13 @@ from typing import Any
 from filelock import FileLock
 from prefect import task
 
-from schemas.tables import CLEAN_TEXT
-from tasks.extractors import Card, Weights, get, names, store
-from tasks.extractors.adapted import ADAPTED, read
-from tasks.extractors.masked_language import FILES, Curve, Point, Training, plot, save, train
-from tasks.lake import Lake
-from tasks.lake.corpus import texts
-from tasks.pipeline.progress import tell
+from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.tasks.extractors import Card, Weights, get, names, store
+from otzyv.tasks.extractors.adapted import ADAPTED, read
+from otzyv.tasks.extractors.masked_language import FILES, Curve, Point, Training, plot, save, train
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.corpus import texts
+from otzyv.tasks.pipeline.progress import tell
 
 _NAME = re.compile(r"text_[a-z0-9_]{1,50}")
 MOST = 100_000

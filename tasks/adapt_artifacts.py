@@ -7,7 +7,7 @@ import base64
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
-from tasks.adapt import Adapted
+from otzyv.tasks.adapt import Adapted
 
 
 @task(name="show perplexity", task_run_name="show perplexity")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from prefect import runtime, task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.pipeline.make import TableRun
-from tasks.pipeline.spans import spans
+from otzyv.tasks.pipeline.make import TableRun
+from otzyv.tasks.pipeline.spans import spans
 
 _HEADS = ("day", "table", "state", "rows", "computed", "reused", "invalid", "seconds", "status", "error")
 

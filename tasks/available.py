@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from tasks.extractors import Card, get, names, unavailable
-from tasks.extractors.artefact import NeverFitted
-from tasks.extractors.catalogue import entry
-from tasks.extractors.embeddings_api import KEY
-from tasks.lake import Lake
-from tasks.lake.constants import NoLake
-from tasks.pipeline.artefacts import learned
+from otzyv.tasks.extractors import Card, get, names, unavailable
+from otzyv.tasks.extractors.artefact import NeverFitted
+from otzyv.tasks.extractors.catalogue import entry
+from otzyv.tasks.extractors.embeddings_api import KEY
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import NoLake
+from otzyv.tasks.pipeline.artefacts import learned
 
 ALL = "all-available"
 

@@ -15,9 +15,9 @@ from prefect.artifacts import (
 )
 from prefect.settings import PREFECT_UI_URL
 
-from tasks.artifact import cell, line
-from tasks.outcomes import Outcome
-from tasks.plan import Plan, TablePlan
+from otzyv.tasks.artifact import cell, line
+from otzyv.tasks.outcomes import Outcome
+from otzyv.tasks.plan import Plan, TablePlan
 
 MOST_ROWS = 1000
 """A page with more rows is of no use to anybody; the last one then tells how many more there are."""

@@ -12,24 +12,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.derived import rules
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
-from tasks.extractors import Card, Extractor, get
-from tasks.extractors.card import AudioInput, ImageInput
-from tasks.extractors.children import refusal
-from tasks.extractors.decode import IN_WORDS, STATUS, Reason
-from tasks.extractors.loop import Content, extract
-from tasks.lake import Lake
-from tasks.lake.blobs import read_blob
-from tasks.lake.contents import DayContents, day_contents, source, vector_contents
-from tasks.lake.lake import NotReleased
-from tasks.lake.models import identity
-from tasks.lake.releases import Release, ReleasedTable
-from tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
-from tasks.lake.storage import DamagedFile, Storage
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.configure import configured
+from otzyv.schemas.derived import rules
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
+from otzyv.tasks.extractors import Card, Extractor, get
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.children import refusal
+from otzyv.tasks.extractors.decode import IN_WORDS, STATUS, Reason
+from otzyv.tasks.extractors.loop import Content, extract
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import read_blob
+from otzyv.tasks.lake.contents import DayContents, day_contents, source, vector_contents
+from otzyv.tasks.lake.lake import NotReleased
+from otzyv.tasks.lake.models import identity
+from otzyv.tasks.lake.releases import Release, ReleasedTable
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, published_in, read_batches, read_table
+from otzyv.tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.configure import configured
 
 Outcome = Literal["equal", "within", "beyond", "not compared"]
 """Of computing it again: bit for bit, within the card's tolerance, beyond it."""

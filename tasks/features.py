@@ -7,12 +7,12 @@ from datetime import date
 
 from prefect import runtime, task
 
-from tasks.extractors import Extractor, get
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import TableRun, failed, make_days
-from tasks.pipeline.spans import spans
-from tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.tasks.extractors import Extractor, get
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, failed, make_days
+from otzyv.tasks.pipeline.spans import spans
+from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 
 class TablesFailed(RuntimeError):

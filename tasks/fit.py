@@ -11,16 +11,16 @@ from typing import Any
 
 from prefect import task
 
-from schemas.tables import CLEAN_TEXT
-from tasks.extractors import Card, Extractor, get, names
-from tasks.extractors.artefact import TooLittle, pack
-from tasks.lake import Lake, models
-from tasks.lake.corpus import texts, vectors
-from tasks.lake.models import Model
-from tasks.lake.snapshot import Snapshot
-from tasks.pipeline.configure import in_lake
-from tasks.pipeline.make import NotMade
-from tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.tasks.extractors import Card, Extractor, get, names
+from otzyv.tasks.extractors.artefact import TooLittle, pack
+from otzyv.tasks.lake import Lake, models
+from otzyv.tasks.lake.corpus import texts, vectors
+from otzyv.tasks.lake.models import Model
+from otzyv.tasks.lake.snapshot import Snapshot
+from otzyv.tasks.pipeline.configure import in_lake
+from otzyv.tasks.pipeline.make import NotMade
+from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 MOST = 100_000
 """Contents that are learned from at most: those whose sha256 comes first, which is as good as drawn by lot."""

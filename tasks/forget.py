@@ -11,17 +11,17 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from schemas.tables import QUARANTINE
-from tasks.extractors.adapted import learned_from
-from tasks.lake import Lake, erase, models
-from tasks.lake.blobs import nobody_attaching
-from tasks.lake.contents import run_key
-from tasks.lake.releases import MadeOf, Release, ReleasedTable
-from tasks.lake.snapshot import DataFile
-from tasks.lake.suppression import keyed, keyed_author, keyed_name, suppress, suppressed
-from tasks.lake.whose import as_shown
-from tasks.pipeline.edition import SOURCES, Edition, stands
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import QUARANTINE
+from otzyv.tasks.extractors.adapted import learned_from
+from otzyv.tasks.lake import Lake, erase, models
+from otzyv.tasks.lake.blobs import nobody_attaching
+from otzyv.tasks.lake.contents import run_key
+from otzyv.tasks.lake.releases import MadeOf, Release, ReleasedTable
+from otzyv.tasks.lake.snapshot import DataFile
+from otzyv.tasks.lake.suppression import keyed, keyed_author, keyed_name, suppress, suppressed
+from otzyv.tasks.lake.whose import as_shown
+from otzyv.tasks.pipeline.edition import SOURCES, Edition, stands
 
 
 @dataclass(frozen=True, slots=True)

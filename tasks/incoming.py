@@ -9,14 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.tables import REVIEWS
-from tasks.lake import Lake
-from tasks.lake.blobs import put_blob
-from tasks.lake.suppression import Suppressed, keyed_author
-from tasks.on_the_web import WAITING, OnTheWeb, as_row
-from tasks.sources import Names, Record, SourceFile, as_told, fetch
-from tasks.sources.web import Web
-from tasks.text.redact import ALL, redact
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import put_blob
+from otzyv.tasks.lake.suppression import Suppressed, keyed_author
+from otzyv.tasks.on_the_web import WAITING, OnTheWeb, as_row
+from otzyv.tasks.sources import Names, Record, SourceFile, as_told, fetch
+from otzyv.tasks.sources.web import Web
+from otzyv.tasks.text.redact import ALL, redact
 
 BATCH = 2000
 

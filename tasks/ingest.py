@@ -11,16 +11,16 @@ from typing import Any, Literal
 import pyarrow as pa
 from prefect import task
 
-from schemas.tables import QUARANTINE, REVIEWS
-from tasks.incoming import BATCH, Incoming
-from tasks.lake import Lake
-from tasks.lake.blobs import attaching
-from tasks.lake.gone import Seen, file_of
-from tasks.lake.quarantine import quarantine
-from tasks.lake.suppression import suppressed
-from tasks.lake.upsert import upsert
-from tasks.retry import DELAYS, RETRIES, environment_fault
-from tasks.sources import (
+from otzyv.schemas.tables import QUARANTINE, REVIEWS
+from otzyv.tasks.incoming import BATCH, Incoming
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import attaching
+from otzyv.tasks.lake.gone import Seen, file_of
+from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.suppression import suppressed
+from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.tasks.sources import (
     Dates,
     Listing,
     Notes,
@@ -36,8 +36,8 @@ from tasks.sources import (
     note_aside,
     read,
 )
-from tasks.sources.web import Web
-from tasks.text.redact import ALL
+from otzyv.tasks.sources.web import Web
+from otzyv.tasks.text.redact import ALL
 
 _HEAD = 1 << 16
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.artifact import cell, line
-from tasks.ingest import Accounting
+from otzyv.tasks.artifact import cell, line
+from otzyv.tasks.ingest import Accounting
 
 KEY = "ingest"
 

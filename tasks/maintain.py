@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.lake import Lake
-from tasks.lake.maintain import Keep, Maintained
-from tasks.lake.maintain import maintain as tidy
-from tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.maintain import Keep, Maintained
+from otzyv.tasks.lake.maintain import maintain as tidy
+from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 
 @task(name="maintain", retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=environment_fault)

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from tasks.lake.snapshot import CorruptFile, DataFile, read_batches, read_table
-from tasks.lake.storage import Stamp, Storage
-from tasks.quality.figures import flat_columns, measure
-from tasks.quality.verdict import Cloud, Metrics
+from otzyv.schemas.table import Table
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, read_batches, read_table
+from otzyv.tasks.lake.storage import Stamp, Storage
+from otzyv.tasks.quality.figures import flat_columns, measure
+from otzyv.tasks.quality.verdict import Cloud, Metrics
 
 KEPT = 4096
 """Of how many tables' days a process remembers the figures: a run records them, and judges by them."""

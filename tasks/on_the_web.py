@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.tables import ATTACHMENTS
-from tasks.lake.blobs import blob_path, put_blob
-from tasks.lake.storage import Storage
-from tasks.lake.upsert import CONTENT
-from tasks.sources import AttachmentRef
-from tasks.sources.attachments import Attachment
-from tasks.sources.web import Web
+from otzyv.schemas.tables import ATTACHMENTS
+from otzyv.tasks.lake.blobs import blob_path, put_blob
+from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.upsert import CONTENT
+from otzyv.tasks.sources import AttachmentRef
+from otzyv.tasks.sources.attachments import Attachment
+from otzyv.tasks.sources.web import Web
 
 AT_ONCE = 4
 """How many files are fetched at the same time."""

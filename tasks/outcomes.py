@@ -8,9 +8,9 @@ from datetime import date, datetime
 
 from prefect import task
 
-from schemas.tables import RUNS
-from tasks.lake import Lake
-from tasks.plan import Plan
+from otzyv.schemas.tables import RUNS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

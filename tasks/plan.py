@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from schemas.table import Table
-from schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
-from tasks.extractors import Card
-from tasks.extractors.loop import extract
-from tasks.extractors.store import cure, present
-from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents, source, text_contents
-from tasks.lake.journal import Journal
-from tasks.lake.models import identity
-from tasks.lake.releases import waiting
-from tasks.lake.snapshot import DataFile, read_table
-from tasks.pipeline.inventory import Inventory, Made, Standing
-from tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
-from tasks.pipeline.rates import FIGURES, rates
-from tasks.pipeline.spans import SPAN_SECONDS, spans
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
+from otzyv.tasks.extractors import Card
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.extractors.store import cure, present
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.contents import DayContents, day_contents, source, text_contents
+from otzyv.tasks.lake.journal import Journal
+from otzyv.tasks.lake.models import identity
+from otzyv.tasks.lake.releases import waiting
+from otzyv.tasks.lake.snapshot import DataFile, read_table
+from otzyv.tasks.pipeline.inventory import Inventory, Made, Standing
+from otzyv.tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
+from otzyv.tasks.pipeline.rates import FIGURES, rates
+from otzyv.tasks.pipeline.spans import SPAN_SECONDS, spans
 
 What = Literal["stale", "failed", "again"]
 """What is made: what is stale, what failed at its last attempt, or all again."""

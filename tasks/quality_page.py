@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
-from tasks.ingest import Accounting
-from tasks.lake import Lake
-from tasks.lake.releases import Release
-from tasks.lake.snapshot import read_table
-from tasks.lake.storage import PAGES
-from tasks.pipeline.make import TableRun
-from tasks.quality.page import (
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
+from otzyv.tasks.ingest import Accounting
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.releases import Release
+from otzyv.tasks.lake.snapshot import read_table
+from otzyv.tasks.lake.storage import PAGES
+from otzyv.tasks.pipeline.make import TableRun
+from otzyv.tasks.quality.page import (
     Chart,
     Page,
     TableLine,
@@ -31,8 +31,8 @@ from tasks.quality.page import (
     render,
     status_chart,
 )
-from tasks.release import Verdict
-from tasks.verdict import definition
+from otzyv.tasks.release import Verdict
+from otzyv.tasks.verdict import definition
 
 
 @task(name="quality page")

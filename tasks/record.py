@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import runtime, task
 
-from schemas.tables import CLEAN_TEXT, QUALITY, RUNS
-from tasks.extractors import get
-from tasks.lake import Lake
-from tasks.lake.publish import append, commit_days, write_file
-from tasks.lake.releases import standing
-from tasks.lake.snapshot import read_table
-from tasks.measured import figures
-from tasks.pipeline.make import TableRun
-from tasks.pipeline.spans import spans
-from tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.schemas.tables import CLEAN_TEXT, QUALITY, RUNS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.publish import append, commit_days, write_file
+from otzyv.tasks.lake.releases import standing
+from otzyv.tasks.lake.snapshot import read_table
+from otzyv.tasks.measured import figures
+from otzyv.tasks.pipeline.make import TableRun
+from otzyv.tasks.pipeline.spans import spans
+from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 
 @task(

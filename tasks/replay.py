@@ -11,17 +11,17 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-from tasks.incoming import Incoming
-from tasks.ingest import Accounting, Source
-from tasks.lake import Lake
-from tasks.lake.blobs import attaching
-from tasks.lake.quarantine import Key, Wanted, key_of, refused, remove
-from tasks.lake.suppression import Suppressed, suppressed
-from tasks.lake.upsert import upsert
-from tasks.sources import Refusal, SourceError, SourceFile, Tally
-from tasks.sources.again import Kept, NotReplayable, again
-from tasks.sources.listing import root_of
-from tasks.sources.web import Web
+from otzyv.tasks.incoming import Incoming
+from otzyv.tasks.ingest import Accounting, Source
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import attaching
+from otzyv.tasks.lake.quarantine import Key, Wanted, key_of, refused, remove
+from otzyv.tasks.lake.suppression import Suppressed, suppressed
+from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.sources import Refusal, SourceError, SourceFile, Tally
+from otzyv.tasks.sources.again import Kept, NotReplayable, again
+from otzyv.tasks.sources.listing import root_of
+from otzyv.tasks.sources.web import Web
 
 ROW_CHECK = "row_check"
 

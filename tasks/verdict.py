@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 
-from schemas.table import Table
-from schemas.tables import CLEAN_TEXT
-from tasks.extractors import get
-from tasks.lake import Lake
-from tasks.lake.releases import Release, ReleasedTable
-from tasks.lake.snapshot import CorruptFile
-from tasks.measured import cloud, figures
-from tasks.quality.verdict import Limits, Measured, critical
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.tasks.extractors import get
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.releases import Release, ReleasedTable
+from otzyv.tasks.lake.snapshot import CorruptFile
+from otzyv.tasks.measured import cloud, figures
+from otzyv.tasks.quality.verdict import Limits, Measured, critical
 
 DAYS = 14
 """How many days back a day is compared with."""

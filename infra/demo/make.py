@@ -1,4 +1,4 @@
-"""Makes the demo reviews: ``python -m infra.demo.make [FOLDER]``, by default ``infra/demo/reviews`` beside this file.
+"""Makes the demo reviews: ``python -m otzyv.infra.demo.make [FOLDER]``, by default ``reviews`` beside this file.
 
 ``texts/DAY.toml`` holds the records of one day in the order they are sent; each becomes one file, in a format of its
 own so that every reader is shown. A record has an ``id`` and when it was written (``at``), and may have ``edited``,
@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.demo.pictures import PICTURES, encoded
+from otzyv.infra.demo.pictures import PICTURES, encoded
 
 HERE = Path(__file__).parent
 FORMATS: Mapping[str, str] = MappingProxyType({"2026-03-01": "jsonl", "2026-03-02": "csv", "2026-03-03": "parquet"})

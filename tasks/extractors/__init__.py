@@ -1,7 +1,7 @@
 """Extractors turn contents into features: a card that says what is known, and a function that computes."""
 
-from tasks.extractors.card import AudioInput, Card, File, ImageInput, Run, Weights
-from tasks.extractors.registry import Extractor, get, names, register, unavailable
+from otzyv.tasks.extractors.card import AudioInput, Card, File, ImageInput, Run, Weights
+from otzyv.tasks.extractors.registry import Extractor, get, names, register, unavailable
 
 __all__ = [
     "AudioInput",

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.extractors import own_cards, store
-from tasks.extractors.bert import RUBERT_TINY2, bert
-from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.registry import Configured, Extractor
+from otzyv.tasks.extractors import own_cards, store
+from otzyv.tasks.extractors.bert import RUBERT_TINY2, bert
+from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.registry import Configured, Extractor
 
 ADAPTED = "adapted.json"
 
@@ -89,7 +89,7 @@ def _may_have_learned(folder: Path, lake: str, days: Collection[date]) -> bool:
 
 
 def _card(folder: Path) -> Card:
-    from tasks.extractors.settings import OwnModel
+    from otzyv.tasks.extractors.settings import OwnModel
 
     record = read(folder)
     assert record is not None

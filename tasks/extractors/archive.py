@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from tasks.extractors import store
-from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.fetch import Progress
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.fetch import Progress
 
 MANIFEST = "otzyv-models.json"
 

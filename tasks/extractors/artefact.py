@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import Card, Weights
-from tasks.extractors.store import WeightsError, locate
+from otzyv.tasks.extractors.card import Card, Weights
+from otzyv.tasks.extractors.store import WeightsError, locate
 
 Array = np.ndarray[Any, Any]
 _FACTS = "facts"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.extractors.artefact import Artefact, TooLittle, unpack
-from tasks.extractors.bag_of_words import KNOWN, TEXT_TFIDF, TfIdf
-from tasks.extractors.bag_of_words import fit as fit_words
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.lemmas import DICTIONARY
-from tasks.extractors.registry import register
+from otzyv.tasks.extractors.artefact import Artefact, TooLittle, unpack
+from otzyv.tasks.extractors.bag_of_words import KNOWN, TEXT_TFIDF, TfIdf
+from otzyv.tasks.extractors.bag_of_words import fit as fit_words
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.lemmas import DICTIONARY
+from otzyv.tasks.extractors.registry import register
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors.artefact import Artefact, TooLittle, joined, split, unpack
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.lemmas import DICTIONARY, lemma, lemmas
-from tasks.extractors.registry import register
-from tasks.extractors.vocabulary import Vocabulary
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.artefact import Artefact, TooLittle, joined, split, unpack
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.lemmas import DICTIONARY, lemma, lemmas
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.vocabulary import Vocabulary
 
 VOCABULARY = 20_000
 """Most lemmas that are learned: those that occur in most texts."""

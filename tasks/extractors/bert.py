@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.encoder import encoder
-from tasks.extractors.network import Network, network
-from tasks.extractors.registry import register
-from tasks.extractors.store import locate
-from tasks.extractors.tokens import INPUTS, by_tokens, padded, tokenizer
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.encoder import encoder
+from otzyv.tasks.extractors.network import Network, network
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import locate
+from otzyv.tasks.extractors.tokens import INPUTS, by_tokens, padded, tokenizer
 
 if TYPE_CHECKING:
     import tokenizers

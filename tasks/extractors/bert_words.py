@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors.bert import RUBERT_TINY2
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.encoder import encoder
-from tasks.extractors.network import network
-from tasks.extractors.registry import register
-from tasks.extractors.store import locate
-from tasks.extractors.tokens import INPUTS, by_tokens, padded, tokenizer
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.bert import RUBERT_TINY2
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.encoder import encoder
+from otzyv.tasks.extractors.network import network
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import locate
+from otzyv.tasks.extractors.tokens import INPUTS, by_tokens, padded, tokenizer
 
 if TYPE_CHECKING:
     import tokenizers

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column, Table
-from schemas.tables import feature_table
+from otzyv.schemas.table import Column, Table
+from otzyv.schemas.tables import feature_table
 
 Modality = Literal["raw", "plain", "text", "image", "audio", "vector"]
 """What is read: reviews.text (by the cleaning alone), clean_text.plain, clean_text.text, an attached image or audio, or

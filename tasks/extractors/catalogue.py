@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tasks.extractors import store
-from tasks.extractors.card import AudioInput, Card, ImageInput, Weights
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import AudioInput, Card, ImageInput, Weights
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 _HEADS = ("name", "modality", "dimension", "parameters", "input", "on disk", "licence", "source")

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import AudioInput, ImageInput
-from tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.decode import Refused
 
 SPECS: dict[str, type[ImageInput] | type[AudioInput]] = {"ImageInput": ImageInput, "AudioInput": AudioInput}
 DTYPES = {"ImageInput": "uint8", "AudioInput": "float32"}

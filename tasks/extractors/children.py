@@ -31,9 +31,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tasks.extractors.card import AudioInput, ImageInput
-from tasks.extractors.child import DTYPES, MEMORY_EXIT, ROOM
-from tasks.extractors.decode import Reason
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.child import DTYPES, MEMORY_EXIT, ROOM
+from otzyv.tasks.extractors.decode import Reason
 
 Spec = ImageInput | AudioInput
 Outcome = tuple[str, "np.ndarray[Any, Any] | None"]
@@ -42,7 +42,7 @@ Read = Callable[[], bytes]
 
 MAX_IMAGE = 30 << 20
 MAX_AUDIO = 50 << 20
-DECODER = "tasks.extractors.decode:decode"
+DECODER = "otzyv.tasks.extractors.decode:decode"
 
 _GROUP = 4  # contents in one message, at most
 _GROUP_BYTES = 1 << 20  # and a message ends when its contents reach this many bytes
@@ -50,7 +50,7 @@ _AHEAD_BYTES = 64 << 20  # decoded arrays that may wait for the consumer
 _START_SECONDS = 120.0
 _BOOT = (
     "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start.pop('path'); "
-    "from tasks.extractors.child import serve; serve(**start)"
+    "from otzyv.tasks.extractors.child import serve; serve(**start)"
 )
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")  # no secrets where hostile bytes are read
 _TUNING = {
@@ -118,7 +118,7 @@ class _Child:
         except _Died:
             raise ChildFailed(
                 f"a decoding child ended before it was ready (exit status {self._process.returncode}); "
-                f"see: {sys.executable} -c 'import tasks.extractors.child'"
+                f"see: {sys.executable} -c 'import otzyv.tasks.extractors.child'"
             ) from None
 
     def decode(self, spec: Spec, contents: Sequence[bytes]) -> Iterator[tuple[Outcome, Reason | None]]:

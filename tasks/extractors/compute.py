@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.tables import STATUSES
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.loaded import waiting
-from tasks.extractors.once import LOADING
-from tasks.extractors.registry import Extractor
+from otzyv.schemas.tables import STATUSES
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.loaded import waiting
+from otzyv.tasks.extractors.once import LOADING
+from otzyv.tasks.extractors.registry import Extractor
 
 _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and OpenVINO word it, as a RuntimeError
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
 
 Status = Literal["undecodable", "too_large", "unsupported"]
 Reason = Literal[
@@ -61,10 +61,10 @@ def decode(spec: ImageInput | AudioInput, data: bytes) -> np.ndarray[Any, Any]:
     """
     try:
         if isinstance(spec, ImageInput):
-            from tasks.extractors.decode_image import decode_image
+            from otzyv.tasks.extractors.decode_image import decode_image
 
             return decode_image(data, spec)
-        from tasks.extractors.decode_audio import decode_audio
+        from otzyv.tasks.extractors.decode_audio import decode_audio
 
         return decode_audio(data, spec)
     except (Refused, MemoryError, ImportError):

@@ -19,10 +19,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from tasks.extractors.card import AudioInput
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_pieces import Piece, pieces
-from tasks.media.sniff import find
+from otzyv.tasks.extractors.card import AudioInput
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_pieces import Piece, pieces
+from otzyv.tasks.media.sniff import find
 
 SECONDS = 600
 """Longest audio."""
@@ -84,7 +84,7 @@ def _whole(piece: Piece, rate: int, before: float) -> tuple[list[Samples], float
         else:
             if piece.seconds is None or abs(mono.seconds - piece.seconds) <= piece.slack:
                 return mono.parts, mono.seconds
-    from tasks.extractors.decode_container import Sound  # FFmpeg is loaded only where a file needs it
+    from otzyv.tasks.extractors.decode_container import Sound  # FFmpeg is loaded only where a file needs it
 
     sound = Sound(piece.data, piece.reader)
     mono = _mono(sound.blocks, rate, before)

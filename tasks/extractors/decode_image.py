@@ -23,10 +23,10 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
-from tasks.extractors.card import ImageInput
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_png import essential
-from tasks.media.sniff import Format, find
+from otzyv.tasks.extractors.card import ImageInput
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_png import essential
+from otzyv.tasks.media.sniff import Format, find
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Box = tuple[float, float, float, float]

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_ogg import Link, links
-from tasks.extractors.decode_wav import waves
-from tasks.media.frames import mp3_begins, mp3_frame
-from tasks.media.sniff import Format
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_ogg import Link, links
+from otzyv.tasks.extractors.decode_wav import waves
+from otzyv.tasks.media.frames import mp3_begins, mp3_frame
+from otzyv.tasks.media.sniff import Format
 
 READERS: dict[Format, str] = {
     "WAV": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AAC": "aac", "MP4": "mov", "MATROSKA": "matroska",

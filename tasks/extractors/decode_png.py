@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode import Refused
 
 _SIGNATURE = 8
 _KEPT = (b"tRNS", b"eXIf")

@@ -25,16 +25,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.compute import ExtractorFailed, Unavailable
-from tasks.extractors.registry import Configured, Extractor, register
-from tasks.extractors.spending import Account, Spending, account
-from tasks.extractors.store import MissingWeights, locate
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.compute import ExtractorFailed, Unavailable
+from otzyv.tasks.extractors.registry import Configured, Extractor, register
+from otzyv.tasks.extractors.spending import Account, Spending, account
+from otzyv.tasks.extractors.store import MissingWeights, locate
 
 if TYPE_CHECKING:
     import openai
 
-    from tasks.extractors.settings import OpenAISettings
+    from otzyv.tasks.extractors.settings import OpenAISettings
 
 KEY = "OPENAI_API_KEY"
 """The environment variable that holds the key, and the only place it is read from."""
@@ -109,7 +109,7 @@ def text_openai(card: Card, weights: Weights | None) -> Run:
     Raises MissingKey; WrongSettings; WrongWeights where the encoding's file is not the right one. The function raises
     Unavailable where the API can't be had, ExtractorFailed where it refuses, or answers otherwise than the card says.
     """
-    from tasks.extractors.settings import WrongSettings
+    from otzyv.tasks.extractors.settings import WrongSettings
 
     settings = _settings()
     if settings is None:
@@ -124,7 +124,7 @@ def text_openai(card: Card, weights: Weights | None) -> Run:
 
 def configured(registered: Collection[str]) -> Configured:
     """``text_openai`` as the settings have it; none where they say nothing of it, unavailable where they are broken."""
-    from tasks.extractors.settings import WrongSettings
+    from otzyv.tasks.extractors.settings import WrongSettings
 
     try:
         settings = _settings()
@@ -333,7 +333,7 @@ class _Api:
 def _settings() -> OpenAISettings | None:
     if not any(name.upper() in ("OTZYV_SETTINGS", "OTZYV_OPENAI") for name in os.environ):
         return None
-    from tasks.extractors.settings import extractor_settings
+    from otzyv.tasks.extractors.settings import extractor_settings
 
     return extractor_settings().openai
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.extractors.card import Card
-from tasks.extractors.store import WrongWeights
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.undrawn import undrawn
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.store import WrongWeights
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.undrawn import undrawn
 
 ENCODERS = (
     "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",

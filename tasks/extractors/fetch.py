@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.extractors import store
-from tasks.extractors.card import File, Weights
-from tasks.extractors.store import FetchFailed, WrongWeights
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import File, Weights
+from otzyv.tasks.extractors.store import FetchFailed, WrongWeights
 
 if TYPE_CHECKING:
     import httpx

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import Card, ImageInput, Run, Weights
-from tasks.extractors.registry import register
+from otzyv.tasks.extractors.card import Card, ImageInput, Run, Weights
+from otzyv.tasks.extractors.registry import register
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]

@@ -6,8 +6,8 @@ import functools
 from importlib.metadata import version
 from typing import Any
 
-from tasks.extractors.once import once
-from tasks.extractors.vocabulary import LONGEST
+from otzyv.tasks.extractors.once import once
+from otzyv.tasks.extractors.vocabulary import LONGEST
 
 DICTIONARY = f"pymorphy3 {version('pymorphy3')}, dictionaries {version('pymorphy3-dicts-ru')}"
 """Another dictionary gives other lemmas, so this stands in the cards' settings."""

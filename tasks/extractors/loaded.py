@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.store import places
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.store import places
 
 ROOM = 1 << 29
 """Bytes of weights, as their files have them, that wait for the next day: loaded they take about twice as many.

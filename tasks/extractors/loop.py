@@ -12,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from tasks.extractors.card import Card, Weights
-from tasks.extractors.children import Read, pool
-from tasks.extractors.compute import ExtractorFailed, Model, schema
-from tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.card import Card, Weights
+from otzyv.tasks.extractors.children import Read, pool
+from otzyv.tasks.extractors.compute import ExtractorFailed, Model, schema
+from otzyv.tasks.extractors.registry import Extractor
 
 __all__ = ["Content", "ExtractorFailed", "extract"]
 

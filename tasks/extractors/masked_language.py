@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.extractors.artefact import TooLittle
-from tasks.extractors.card import Card
-from tasks.extractors.encoder import configuration
-from tasks.extractors.store import WrongWeights
-from tasks.extractors.tokens import tokenizer
+from otzyv.tasks.extractors.artefact import TooLittle
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.encoder import configuration
+from otzyv.tasks.extractors.store import WrongWeights
+from otzyv.tasks.extractors.tokens import tokenizer
 
 HELD_OUT = 10
 """Every tenth text is never trained on: perplexity is measured on these."""

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors import own_cards, store
-from tasks.extractors.bert import RUBERT_TINY2, bert
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.registry import SETTINGS, Configured, Extractor, Loader
-from tasks.extractors.speech import WAV2VEC2, speech
-from tasks.extractors.vision import vision
-from tasks.extractors.vision_cards import CARDS
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors import own_cards, store
+from otzyv.tasks.extractors.bert import RUBERT_TINY2, bert
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.registry import SETTINGS, Configured, Extractor, Loader
+from otzyv.tasks.extractors.speech import WAV2VEC2, speech
+from otzyv.tasks.extractors.vision import vision
+from otzyv.tasks.extractors.vision_cards import CARDS
 
 if TYPE_CHECKING:
-    from tasks.extractors.settings import OwnModel
+    from otzyv.tasks.extractors.settings import OwnModel
 
 _FILES = {
     ("transformers", "text"): ("model.safetensors", "config.json", "tokenizer.json"),
@@ -43,7 +43,7 @@ def configured(registered: Collection[str]) -> Configured:
     made: dict[str, Extractor] = {}
     if not any(name.upper() in ("OTZYV_SETTINGS", "OTZYV_EXTRACTORS") for name in os.environ):
         return Configured(made, {})
-    from tasks.extractors.settings import WrongSettings, extractor_settings
+    from otzyv.tasks.extractors.settings import WrongSettings, extractor_settings
 
     try:
         models = extractor_settings().extractors

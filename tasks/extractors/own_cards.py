@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.extractors.card import AudioInput, Card, ImageInput
-from tasks.extractors.encoder import ENCODERS, POSITIONS_FROM_PADDING
+from otzyv.tasks.extractors.card import AudioInput, Card, ImageInput
+from otzyv.tasks.extractors.encoder import ENCODERS, POSITIONS_FROM_PADDING
 
 if TYPE_CHECKING:
-    from tasks.extractors.settings import OwnModel
+    from otzyv.tasks.extractors.settings import OwnModel
 
 _MOST_TOKENS = 512
 _LAYOUT = (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tasks.extractors.artefact import Artefact, TooLittle, unpack
-from tasks.extractors.card import Card, Run, Weights
-from tasks.extractors.registry import PCA, Extractor
+from otzyv.tasks.extractors.artefact import Artefact, TooLittle, unpack
+from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.registry import PCA, Extractor
 
 DIM = 32
 ROWS_AT_ONCE = 1024

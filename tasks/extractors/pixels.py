@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import Card, ImageInput, Run, Weights
-from tasks.extractors.registry import register
+from otzyv.tasks.extractors.card import Card, ImageInput, Run, Weights
+from otzyv.tasks.extractors.registry import register
 
 _SIDE = 32
 

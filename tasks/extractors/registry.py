@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.extractors.artefact import Artefact
-from tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.artefact import Artefact
+from otzyv.tasks.extractors.card import Card, Run, Weights
 
 Loader = Callable[[Card, Weights | None], Run]
 """Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
@@ -81,11 +81,11 @@ SETTINGS = "settings"
 def _registry() -> Configured:
     """Every extractor there is on this machine. A part that is broken takes none of the others with it."""
     for module in MODULES:
-        importlib.import_module(f"tasks.extractors.{module}")
+        importlib.import_module(f"otzyv.tasks.extractors.{module}")
     known = dict(sorted(_REGISTRY.items(), key=_place))
     unavailable: dict[str, Exception] = {}
     for module in ("embeddings_api", "adapted", "own"):
-        found: Configured = importlib.import_module(f"tasks.extractors.{module}").configured(known)
+        found: Configured = importlib.import_module(f"otzyv.tasks.extractors.{module}").configured(known)
         known |= found.extractors
         unavailable |= found.unavailable
     return Configured({name: known[name] for name in known if name not in unavailable}, unavailable)
@@ -129,7 +129,7 @@ def get(name: str) -> Extractor:
     unavailable the error is raised that says why: WrongSettings or WeightsError.
     """
     if name.startswith(PCA):
-        from tasks.extractors.pca import of
+        from otzyv.tasks.extractors.pca import of
 
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors import store
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.registry import register
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.registry import register
 
 if TYPE_CHECKING:
     from dostoevsky.models import FastTextSocialNetworkModel
@@ -83,7 +83,7 @@ MINI = Card(
     columns=_COLUMNS,
     weights=(
         Weights(
-            source="package:tasks.extractors",
+            source="package:otzyv.tasks.extractors",
             revision=_KNOWN["date"],
             licence=_KNOWN["licence"],
             files=(File(_KNOWN["file"], sha256=_KNOWN["sha256"], bytes=_KNOWN["bytes"]),),
@@ -131,7 +131,7 @@ def _model(path: Path) -> FastTextSocialNetworkModel:
     """dostoevsky's model class on the file at ``path``, with tokens from memory and fastText's list path."""
     from dostoevsky.models import FastTextSocialNetworkModel
 
-    from tasks.extractors.dostoevsky_tokens import ChunkTokenizer
+    from otzyv.tasks.extractors.dostoevsky_tokens import ChunkTokenizer
 
     class Model(FastTextSocialNetworkModel):  # type: ignore[misc]
         MODEL_PATH = str(path)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors.bert import rows
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.encoder import configuration, fill
-from tasks.extractors.network import network
-from tasks.extractors.registry import register
-from tasks.extractors.store import WrongWeights, locate
-from tasks.extractors.tokens import INPUTS, tokenizer
-from tasks.extractors.undrawn import undrawn
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.bert import rows
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.encoder import configuration, fill
+from otzyv.tasks.extractors.network import network
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import WrongWeights, locate
+from otzyv.tasks.extractors.tokens import INPUTS, tokenizer
+from otzyv.tasks.extractors.undrawn import undrawn
 
 if TYPE_CHECKING:
     import torch

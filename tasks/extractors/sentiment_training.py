@@ -182,7 +182,7 @@ def examples(data: Sequence[Path], clean: Callable[[str], str] = plain) -> list[
 
     Raises ValueError where there is no file, or one has not the columns ``ru_text`` and ``labels``.
     """
-    from tasks.extractors.dostoevsky_tokens import ChunkTokenizer
+    from otzyv.tasks.extractors.dostoevsky_tokens import ChunkTokenizer
 
     line = ChunkTokenizer().line
     found: dict[str, Example] = {}
@@ -276,7 +276,7 @@ def _repeated(rows: Sequence[Example], settings: Settings) -> list[Example]:
 def _fit(rows: Sequence[Example], settings: Settings) -> Any:
     import fasttext
 
-    from tasks.extractors.sentiment_vectors import write_vectors
+    from otzyv.tasks.extractors.sentiment_vectors import write_vectors
 
     with tempfile.TemporaryDirectory() as folder:
         lines, vectors = Path(folder, "lines.txt"), Path(folder, "vectors.vec")

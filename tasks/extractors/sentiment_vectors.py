@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.extractors import store
-from tasks.extractors.card import File, Weights
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import File, Weights
 
 NAVEC = Weights(
     source="package:natasha",

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import AudioInput, Card, Run, Weights
-from tasks.extractors.registry import register
+from otzyv.tasks.extractors.card import AudioInput, Card, Run, Weights
+from otzyv.tasks.extractors.registry import register
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

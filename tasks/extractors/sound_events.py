@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.extractors.attention import register_attention
-from tasks.extractors.card import AudioInput, Card, File, Run, Weights
-from tasks.extractors.network import network
-from tasks.extractors.registry import register
-from tasks.extractors.store import WrongWeights, locate
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.undrawn import undrawn
+from otzyv.tasks.extractors.attention import register_attention
+from otzyv.tasks.extractors.card import AudioInput, Card, File, Run, Weights
+from otzyv.tasks.extractors.network import network
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import WrongWeights, locate
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.undrawn import undrawn
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.card import Card, File, Weights
 
 _PACKAGE = "package:"
 DIGITS = 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.extractors.store import WrongWeights
+from otzyv.tasks.extractors.store import WrongWeights
 
 if TYPE_CHECKING:
     import tokenizers

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.extractors.card import Card, ImageInput, Run, Weights
-from tasks.extractors.network import network
-from tasks.extractors.registry import register
-from tasks.extractors.store import WrongWeights, locate
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.vision_cards import CARDS
+from otzyv.tasks.extractors.card import Card, ImageInput, Run, Weights
+from otzyv.tasks.extractors.network import network
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import WrongWeights, locate
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.vision_cards import CARDS
 
 if TYPE_CHECKING:
     import torch
@@ -76,8 +76,8 @@ def build(card: Card) -> torch.nn.Module:
 
             module = timm.create_model(name, pretrained=False, **options)
         case _:
-            from tasks.extractors.darknet import darknet19
-            from tasks.extractors.nasnet_mobile import nasnet_mobile
+            from otzyv.tasks.extractors.darknet import darknet19
+            from otzyv.tasks.extractors.nasnet_mobile import nasnet_mobile
 
             module = {"darknet19": darknet19, "nasnet_mobile": nasnet_mobile}[name]()
     return module.eval().requires_grad_(False)
@@ -111,7 +111,7 @@ def _stored(path: Path, module: torch.nn.Module) -> dict[str, torch.Tensor]:
     import torch
 
     if path.suffix == ".weights":
-        from tasks.extractors.darknet import read_weights
+        from otzyv.tasks.extractors.darknet import read_weights
 
         return read_weights(path, module)
     if path.suffix == ".safetensors":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.extractors.card import Card, File, ImageInput, Weights
+from otzyv.tasks.extractors.card import Card, File, ImageInput, Weights
 
 _IMAGENET = (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225)))
 """Of ImageNet's red, green and blue, 0 to 1."""

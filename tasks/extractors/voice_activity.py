@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors.card import AudioInput, Card, File, Run, Weights
-from tasks.extractors.network import load_onnxruntime
-from tasks.extractors.registry import register
-from tasks.extractors.store import locate
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.card import AudioInput, Card, File, Run, Weights
+from otzyv.tasks.extractors.network import load_onnxruntime
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import locate
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column
-from tasks.extractors.artefact import Artefact, TooLittle, joined, split, unpack
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.lemmas import DICTIONARY, lemma, lemmas
-from tasks.extractors.registry import register
-from tasks.extractors.store import locate
-from tasks.extractors.vocabulary import Numbers, Vocabulary
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.artefact import Artefact, TooLittle, joined, split, unpack
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.lemmas import DICTIONARY, lemma, lemmas
+from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.store import locate
+from otzyv.tasks.extractors.vocabulary import Numbers, Vocabulary
 
 if TYPE_CHECKING:
     from navec import Navec

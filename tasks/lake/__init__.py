@@ -1,5 +1,5 @@
-"""Where tables lie and how a day of them is published, kept and read. ``from tasks.lake import Lake`` is enough."""
+"""Where tables lie and how a day of them is published, kept and read. ``from otzyv import Lake`` is enough."""
 
-from tasks.lake.lake import Lake
+from otzyv.tasks.lake.lake import Lake
 
 __all__ = ["Lake"]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.lake.storage import DamagedFile, Storage
 
 BLOBS = "blobs"
 LOCK = "_locks/blobs"

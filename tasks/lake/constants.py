@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tasks.lake.storage import Storage
+from otzyv.tasks.lake.storage import Storage
 
 FILE = "otzyv.json"
 FORMAT = 2

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.lake.blobs import read_blob
-from tasks.lake.reuse import SLICE, Shelf
-from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.lake.blobs import read_blob
+from otzyv.tasks.lake.reuse import SLICE, Shelf
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 Reads = Literal["raw", "plain", "text", "image", "audio"]
 """reviews.text, clean_text.plain, clean_text.text, or the attachments of a kind."""

@@ -9,8 +9,8 @@ from datetime import date
 import numpy as np
 import pyarrow.compute as pc
 
-from tasks.lake.snapshot import DataFile, Snapshot, read_batches
-from tasks.lake.storage import Storage
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, read_batches
+from otzyv.tasks.lake.storage import Storage
 
 
 def texts(storage: Storage, snapshot: Snapshot, days: Sequence[date], column: str, most: int) -> list[str]:

@@ -9,12 +9,12 @@ from datetime import date
 
 import pyarrow as pa
 
-from schemas.checks import check
-from schemas.report import Report
-from schemas.table import Table
-from tasks.lake.publish import FileWriter, Outcome, commit_days, discard
-from tasks.lake.snapshot import DataFile, Snapshot
-from tasks.lake.storage import Storage
+from otzyv.schemas.checks import check
+from otzyv.schemas.report import Report
+from otzyv.schemas.table import Table
+from otzyv.tasks.lake.publish import FileWriter, Outcome, commit_days, discard
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot
+from otzyv.tasks.lake.storage import Storage
 
 Key = tuple[object, ...]
 Rows = Callable[[date, Mapping[Key, str]], Iterator[pa.RecordBatch]]

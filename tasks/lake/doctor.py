@@ -20,17 +20,17 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 from isal import isal_zlib
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.lake import models, reuse
-from tasks.lake.blobs import blob_path
-from tasks.lake.constants import FILE, DamagedConstants, FormerFormat, bring_to_format, read
-from tasks.lake.lake import Lake
-from tasks.lake.mend import mend_constants, mend_log, mend_named, readable, seal_log, unsealed
-from tasks.lake.models import IDENTITIES
-from tasks.lake.publish import take_out
-from tasks.lake.releases import Release, current, lost
-from tasks.lake.snapshot import (
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
+from otzyv.tasks.lake import models, reuse
+from otzyv.tasks.lake.blobs import blob_path
+from otzyv.tasks.lake.constants import FILE, DamagedConstants, FormerFormat, bring_to_format, read
+from otzyv.tasks.lake.lake import Lake
+from otzyv.tasks.lake.mend import mend_constants, mend_log, mend_named, readable, seal_log, unsealed
+from otzyv.tasks.lake.models import IDENTITIES
+from otzyv.tasks.lake.publish import take_out
+from otzyv.tasks.lake.releases import Release, current, lost
+from otzyv.tasks.lake.snapshot import (
     BrokenSeal,
     CorruptFile,
     DataFile,
@@ -42,7 +42,7 @@ from tasks.lake.snapshot import (
     read_table,
     torn_entries,
 )
-from tasks.lake.storage import ASIDE, CRC, TEMPORARY, Storage
+from otzyv.tasks.lake.storage import ASIDE, CRC, TEMPORARY, Storage
 
 GRACE = 24 * 3600.0
 """Seconds for which a file that belongs to nothing may be a run's that is still at work."""

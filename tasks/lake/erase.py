@@ -18,18 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.lake.blobs import BLOBS, blob_path
-from tasks.lake.journal import FOLDER
-from tasks.lake.lake import Lake
-from tasks.lake.publish import FileWriter, commit
-from tasks.lake.releases import MadeOf, Release, ReleasedTable, retire, standing
-from tasks.lake.reuse import STAGING
-from tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
-from tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
-from tasks.lake.suppression import keyed_author
-from tasks.lake.whose import Refused, caseless, has_id, has_words
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUALITY, QUARANTINE, RELEASES, REVIEWS, RUNS
+from otzyv.tasks.lake.blobs import BLOBS, blob_path
+from otzyv.tasks.lake.journal import FOLDER
+from otzyv.tasks.lake.lake import Lake
+from otzyv.tasks.lake.publish import FileWriter, commit
+from otzyv.tasks.lake.releases import MadeOf, Release, ReleasedTable, retire, standing
+from otzyv.tasks.lake.reuse import STAGING
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, open_delta, open_snapshot, read_batches, read_table
+from otzyv.tasks.lake.storage import ASIDE, PAGES, TEMPORARY, Storage
+from otzyv.tasks.lake.suppression import keyed_author
+from otzyv.tasks.lake.whose import Refused, caseless, has_id, has_words
 
 REMOVED = "removed: it spoke of a review that was forgotten"
 _NOBODYS = tuple(f"{table.name}/" for table in (RELEASES, QUALITY, MODELS))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from tasks.lake.lake import Lake
+from otzyv.tasks.lake.lake import Lake
 
 KINDS = (".parquet", ".csv")
 _IDS = frozenset({"review_id", "course_id"})

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
+from otzyv.schemas.table import Table
 
 Pool = Literal["mean"]
 """How the rows of a review's attachments become one."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 
-from tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.lake.storage import DamagedFile, Storage
 
 FOLDER = "_journal"
 KEPT = 30 * 24 * 3600.0

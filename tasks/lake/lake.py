@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import Schema
 
-from schemas.table import Column, Table
-from schemas.tables import ATTACHMENTS, REVIEWS, TABLES
-from tasks.lake import constants, releases
-from tasks.lake.constants import Constants
-from tasks.lake.frame import Pool, attached, joined, per_review
-from tasks.lake.releases import Release
-from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Column, Table
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS, TABLES
+from otzyv.tasks.lake import constants, releases
+from otzyv.tasks.lake.constants import Constants
+from otzyv.tasks.lake.frame import Pool, attached, joined, per_review
+from otzyv.tasks.lake.releases import Release
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
+from otzyv.tasks.lake.storage import Storage
 
 if TYPE_CHECKING:
     import pandas as pd

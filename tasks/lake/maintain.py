@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
-from tasks.lake import journal, models, reuse
-from tasks.lake.blobs import BLOBS
-from tasks.lake.lake import Lake
-from tasks.lake.publish import FileWriter, commit, write_file
-from tasks.lake.releases import Release, ReleasesLost, all_rows, by_day, current, lost, made
-from tasks.lake.snapshot import DataFile, open_delta, read_batches, read_table
-from tasks.lake.storage import PAGES, TEMPORARY, Storage
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, MODELS, QUARANTINE, RELEASES, RUNS
+from otzyv.tasks.lake import journal, models, reuse
+from otzyv.tasks.lake.blobs import BLOBS
+from otzyv.tasks.lake.lake import Lake
+from otzyv.tasks.lake.publish import FileWriter, commit, write_file
+from otzyv.tasks.lake.releases import Release, ReleasesLost, all_rows, by_day, current, lost, made
+from otzyv.tasks.lake.snapshot import DataFile, open_delta, read_batches, read_table
+from otzyv.tasks.lake.storage import PAGES, TEMPORARY, Storage
 
 EVENTS = (RUNS, QUARANTINE, MODELS)
 """Tables that grow by a file with each run; of all others a day lies in one file."""

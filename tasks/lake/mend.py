@@ -21,8 +21,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
-from tasks.lake.constants import FILE, checked
-from tasks.lake.snapshot import (
+from otzyv.tasks.lake.constants import FILE, checked
+from otzyv.tasks.lake.snapshot import (
     ACTIONS,
     COMMIT,
     SEAL,
@@ -38,7 +38,7 @@ from tasks.lake.snapshot import (
     seal,
     told_by,
 )
-from tasks.lake.storage import ASIDE, Storage
+from otzyv.tasks.lake.storage import ASIDE, Storage
 
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """What reading an entry raises that is not as it was written."""

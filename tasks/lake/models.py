@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
-from schemas.tables import MODELS
-from tasks.lake.publish import commit, write_file
-from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
-from tasks.lake.storage import DamagedFile, Storage
+from otzyv.schemas.tables import MODELS
+from otzyv.tasks.lake.publish import commit, write_file
+from otzyv.tasks.lake.snapshot import Snapshot, open_snapshot, read_table
+from otzyv.tasks.lake.storage import DamagedFile, Storage
 
 State = Literal["candidate", "current", "retired"]
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from obstore import exceptions
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
-from tasks.lake.entry import Entry
+from otzyv.tasks.lake.entry import Entry
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -21,8 +21,8 @@ from deltalake import CommitProperties, Field, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.table import Table
-from tasks.lake.snapshot import (
+from otzyv.schemas.table import Table
+from otzyv.tasks.lake.snapshot import (
     ACTIONS,
     COMMIT,
     SEAL,
@@ -40,7 +40,7 @@ from tasks.lake.snapshot import (
     read_commit,
     seal,
 )
-from tasks.lake.storage import Storage, Written
+from otzyv.tasks.lake.storage import Storage, Written
 
 ROW_GROUP = 4096
 ATTEMPTS = 50

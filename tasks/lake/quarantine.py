@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.tables import QUARANTINE
-from tasks.lake.publish import FileWriter, commit, commit_rows
-from tasks.lake.snapshot import Snapshot, open_snapshot, read_batches
-from tasks.lake.storage import Storage
+from otzyv.schemas.tables import QUARANTINE
+from otzyv.tasks.lake.publish import FileWriter, commit, commit_rows
+from otzyv.tasks.lake.snapshot import Snapshot, open_snapshot, read_batches
+from otzyv.tasks.lake.storage import Storage
 
 SCAN = 1 << 16
 WHOLE_AT_ONCE = 64

@@ -19,12 +19,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from schemas.tables import RELEASES
-from tasks.lake.contents import run_key
-from tasks.lake.publish import commit, commit_rows, write_file
-from tasks.lake.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
-from tasks.lake.storage import ASIDE, Storage
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import RELEASES
+from otzyv.tasks.lake.contents import run_key
+from otzyv.tasks.lake.publish import commit, commit_rows, write_file
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
+from otzyv.tasks.lake.storage import ASIDE, Storage
 
 MOST_FILES = 50
 """In how many files the rows of ``releases`` may lie."""

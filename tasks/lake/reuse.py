@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
-from schemas.tables import FINAL, TRANSIENT
-from tasks.lake.snapshot import CorruptFile, DataFile
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import FINAL, TRANSIENT
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile
+from otzyv.tasks.lake.storage import Storage
 
 SLICE = 4096
 HELD_SECONDS = 1.0

@@ -18,9 +18,9 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.lake.storage import Storage
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 from pyarrow import fs
 
-from tasks.lake.entry import Entry
+from otzyv.tasks.lake.entry import Entry
 
 if TYPE_CHECKING:
-    from tasks.lake.object_store import ObjectStore
+    from otzyv.tasks.lake.object_store import ObjectStore
 
 FRESH = 6 * 3600.0
 """Seconds for which a file on S3 counts as changed now."""
@@ -330,7 +330,7 @@ class Storage:
 
 
 def _objects(uri: str, endpoint: str | None) -> ObjectStore:
-    from tasks.lake.object_store import ObjectStore  # its libraries are for lakes on S3 alone
+    from otzyv.tasks.lake.object_store import ObjectStore  # its libraries are for lakes on S3 alone
 
     try:
         return ObjectStore(uri.removeprefix("s3://"), endpoint)

@@ -7,8 +7,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.lake.storage import Storage
-from tasks.lake.whose import Refused, as_shown, caseless
+from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.whose import Refused, as_shown, caseless
 
 Kind = Literal["review", "author", "name"]
 """A review by its id; an author by the hash that ``reviews`` keeps; an author by a hash of the name in any case."""

@@ -11,14 +11,14 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.checks import check
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.lake.day import CheckFailed
-from tasks.lake.gone import Seen, gone, owns
-from tasks.lake.publish import EmptyDay, FileWriter, commit, discard
-from tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.checks import check
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.lake.gone import Seen, gone, owns
+from otzyv.tasks.lake.publish import EmptyDay, FileWriter, commit, discard
+from otzyv.tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 ATTEMPTS = 10
 Rank = tuple[dt.datetime, str]

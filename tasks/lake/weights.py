@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.tables import MODELS
-from tasks.lake.publish import commit_rows
-from tasks.lake.snapshot import Snapshot, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.tables import MODELS
+from otzyv.tasks.lake.publish import commit_rows
+from otzyv.tasks.lake.snapshot import Snapshot, open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks.media.frames import adts_begins, mp3_begins
+from otzyv.tasks.media.frames import adts_begins, mp3_begins
 
 Format = Literal[
     "JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "HEIF", "AVIF",

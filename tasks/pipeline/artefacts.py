@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from tasks.extractors import Card, Run, Weights
-from tasks.extractors.artefact import NeverFitted
-from tasks.extractors.card import File
-from tasks.extractors.registry import Loader
-from tasks.extractors.store import MissingWeights, fits, places
-from tasks.lake import Lake
-from tasks.lake.models import artefact, artefact_path, current
+from otzyv.tasks.extractors import Card, Run, Weights
+from otzyv.tasks.extractors.artefact import NeverFitted
+from otzyv.tasks.extractors.card import File
+from otzyv.tasks.extractors.registry import Loader
+from otzyv.tasks.extractors.store import MissingWeights, fits, places
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.models import artefact, artefact_path, current
 
 
 def learned(lake: Lake, card: Card) -> Weights:

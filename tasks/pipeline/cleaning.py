@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.tables import CLEAN_VALUES
-from tasks.extractors import Card, Extractor, Run, Weights
-from tasks.text.clean import VERSION, clean_rows
+from otzyv.schemas.tables import CLEAN_VALUES
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights
+from otzyv.tasks.text.clean import VERSION, clean_rows
 
 
 def _load(card: Card, weights: Weights | None) -> Run:

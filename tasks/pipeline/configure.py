@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.extractors import Card, Extractor, Weights, get
-from tasks.lake import Lake
-from tasks.pipeline.artefacts import brought, learned
-from tasks.pipeline.weights import pinned
+from otzyv.tasks.extractors import Card, Extractor, Weights, get
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.artefacts import brought, learned
+from otzyv.tasks.pipeline.weights import pinned
 
 
 def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:

@@ -13,16 +13,16 @@ from typing import get_args
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.extractors import get
-from tasks.extractors.registry import PCA
-from tasks.lake import Lake
-from tasks.lake.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
-from tasks.lake.doctor import Finding
-from tasks.lake.models import identity
-from tasks.lake.releases import Release, ReleasedTable, made_of, standing
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
-from tasks.pipeline.make import TableRun
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.registry import PCA
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
+from otzyv.tasks.lake.doctor import Finding
+from otzyv.tasks.lake.models import identity
+from otzyv.tasks.lake.releases import Release, ReleasedTable, made_of, standing
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
+from otzyv.tasks.pipeline.make import TableRun
 
 SOURCES = (REVIEWS.name, ATTACHMENTS.name)
 """The tables that an ingest makes; all others of a day are made of them."""

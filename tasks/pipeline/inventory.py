@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.extractors import Card, Extractor, Weights, get
-from tasks.extractors.registry import in_order
-from tasks.lake import Lake
-from tasks.lake.contents import run_key
-from tasks.lake.releases import Release, standing
-from tasks.lake.releases import made as last_made
-from tasks.lake.snapshot import Snapshot
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.configure import configured
-from tasks.pipeline.rates import Rate
-from tasks.pipeline.spans import SPAN_SECONDS, cut
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import Card, Extractor, Weights, get
+from otzyv.tasks.extractors.registry import in_order
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.contents import run_key
+from otzyv.tasks.lake.releases import Release, standing
+from otzyv.tasks.lake.releases import made as last_made
+from otzyv.tasks.lake.snapshot import Snapshot
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.configure import configured
+from otzyv.tasks.pipeline.rates import Rate
+from otzyv.tasks.pipeline.spans import SPAN_SECONDS, cut
 
 UNKNOWN_ROWS = 2048
 """Of how many rows a span is whose cost no earlier run tells."""

@@ -16,25 +16,25 @@ from typing import Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.tables import QUARANTINE, REVIEWS
-from tasks.extractors import Card, Extractor, get
-from tasks.extractors.compute import ExtractorFailed
-from tasks.extractors.loop import Content, extract
-from tasks.extractors.spending import charged, spending
-from tasks.lake import Lake
-from tasks.lake.contents import DayContents, day_contents, run_key, source, vector_contents
-from tasks.lake.day import CheckFailed, Key, Published, publish_days
-from tasks.lake.journal import Journal
-from tasks.lake.models import identity_path
-from tasks.lake.quarantine import quarantine
-from tasks.lake.releases import released_files
-from tasks.lake.reuse import ChunkGone, Shelf, sweep
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, read_table
-from tasks.lake.storage import DamagedFile
-from tasks.pipeline.configure import configured
-from tasks.pipeline.inventory import Standing
-from tasks.pipeline.progress import tell
-from tasks.pipeline.weights import hold
+from otzyv.schemas.tables import QUARANTINE, REVIEWS
+from otzyv.tasks.extractors import Card, Extractor, get
+from otzyv.tasks.extractors.compute import ExtractorFailed
+from otzyv.tasks.extractors.loop import Content, extract
+from otzyv.tasks.extractors.spending import charged, spending
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.contents import DayContents, day_contents, run_key, source, vector_contents
+from otzyv.tasks.lake.day import CheckFailed, Key, Published, publish_days
+from otzyv.tasks.lake.journal import Journal
+from otzyv.tasks.lake.models import identity_path
+from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.releases import released_files
+from otzyv.tasks.lake.reuse import ChunkGone, Shelf, sweep
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, read_table
+from otzyv.tasks.lake.storage import DamagedFile
+from otzyv.tasks.pipeline.configure import configured
+from otzyv.tasks.pipeline.inventory import Standing
+from otzyv.tasks.pipeline.progress import tell
+from otzyv.tasks.pipeline.weights import hold
 
 ATTEMPTS = 5
 """How often a day is made while other runs make it too."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.extractors import Card, Weights
-from tasks.extractors.store import WeightsError, choose, digest, locate
-from tasks.lake import Lake
-from tasks.lake.weights import LakeWeights, record, recorded
+from otzyv.tasks.extractors import Card, Weights
+from otzyv.tasks.extractors.store import WeightsError, choose, digest, locate
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.weights import LakeWeights, record, recorded
 
 
 def pinned(lake: Lake, card: Card) -> Weights | None:

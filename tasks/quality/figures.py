@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.table import Table
+from otzyv.schemas.table import Table
 
 QUANTILES = (0.05, 0.5, 0.95)
 _LINEAGE = {"status", "position"}

@@ -140,7 +140,9 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    environment = Environment(loader=PackageLoader("tasks.quality", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("otzyv.tasks.quality", "."), autoescape=True, undefined=StrictUndefined
+    )
     return environment.get_template("page.html").render(page=page)
 
 

@@ -7,17 +7,17 @@
 Errors: ``SourceError`` for a source or file that is not what it should be, ``NothingThereError`` where there is none.
 """
 
-from tasks.media.sniff import sniff
-from tasks.sources.attachments import Attachment, as_told, fetch
-from tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, note_aside
-from tasks.sources.names import Names
-from tasks.sources.notes import Notes
-from tasks.sources.reading import check, read
-from tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
-from tasks.sources.record import Record, Refusal
-from tasks.sources.tally import Reason, Tally
-from tasks.sources.times import DATES, Dates
-from tasks.sources.values import AttachmentRef
+from otzyv.tasks.media.sniff import sniff
+from otzyv.tasks.sources.attachments import Attachment, as_told, fetch
+from otzyv.tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, files, find, note_aside
+from otzyv.tasks.sources.names import Names
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.reading import check, read
+from otzyv.tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
+from otzyv.tasks.sources.record import Record, Refusal
+from otzyv.tasks.sources.tally import Reason, Tally
+from otzyv.tasks.sources.times import DATES, Dates
+from otzyv.tasks.sources.values import AttachmentRef
 
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",

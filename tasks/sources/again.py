@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tasks.sources.format import Asked, Format
-from tasks.sources.formats import BY_ENDING
-from tasks.sources.listing import SourceFile, ending_of
-from tasks.sources.notes import Notes
-from tasks.sources.reading import given_of, parsed
-from tasks.sources.reasons import COLUMNS, SourceError
-from tasks.sources.record import Record, Refusal
-from tasks.sources.times import Dates
+from otzyv.tasks.sources.format import Asked, Format
+from otzyv.tasks.sources.formats import BY_ENDING
+from otzyv.tasks.sources.listing import SourceFile, ending_of
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.reading import given_of, parsed
+from otzyv.tasks.sources.reasons import COLUMNS, SourceError
+from otzyv.tasks.sources.record import Record, Refusal
+from otzyv.tasks.sources.times import Dates
 
 JSON = BY_ENDING[".jsonl"]
 

@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import BinaryIO, Literal, Protocol, cast
 from urllib.parse import unquote
 
-from schemas.tables import ATTACHMENT_REASONS
-from tasks.media.sniff import sniff
-from tasks.sources.beneath import NotPlainError, open_beneath
-from tasks.sources.listing import SourceFile
-from tasks.sources.names import Names, Parts, RefusedPath, casefolded, composed, parts_of, readings
-from tasks.sources.values import AttachmentRef
+from otzyv.schemas.tables import ATTACHMENT_REASONS
+from otzyv.tasks.media.sniff import sniff
+from otzyv.tasks.sources.beneath import NotPlainError, open_beneath
+from otzyv.tasks.sources.listing import SourceFile
+from otzyv.tasks.sources.names import Names, Parts, RefusedPath, casefolded, composed, parts_of, readings
+from otzyv.tasks.sources.values import AttachmentRef
 
 Status = Literal["ok", "missing", "too_large", "unsupported"]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from tasks.sources.reasons import SourceError
+from otzyv.tasks.sources.reasons import SourceError
 
 LOG = "_delta_log"
 """The folder that makes the folder around it a table."""

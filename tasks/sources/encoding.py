@@ -14,9 +14,9 @@ from typing import BinaryIO, cast
 
 from charset_normalizer import from_bytes
 
-from tasks.sources.notes import Notes
-from tasks.sources.reasons import SourceError
-from tasks.sources.russian import likeness
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.reasons import SourceError
+from otzyv.tasks.sources.russian import likeness
 
 SAMPLE = 2**16
 """Bytes that an encoding is told by, from the first that is not ASCII."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tasks.sources.again import Kept
-from tasks.sources.formats import BY_ENDING
-from tasks.sources.listing import ending_of
-from tasks.sources.reasons import COLUMNS
+from otzyv.tasks.sources.again import Kept
+from otzyv.tasks.sources.formats import BY_ENDING
+from otzyv.tasks.sources.listing import ending_of
+from otzyv.tasks.sources.reasons import COLUMNS
 
 Parts = tuple[str, str, str]
 """A record's text: before the fault, the fault itself, after it."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
-from tasks.sources.notes import Notes
-from tasks.sources.reasons import COLUMNS, Fault, SourceError
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.reasons import COLUMNS, Fault, SourceError
 
 
 class Row(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO
 
-from tasks.sources.reasons import RAW_BYTES
+from otzyv.tasks.sources.reasons import RAW_BYTES
 
 PIECE = 2**20
 """How many bytes are read at once where a whole record might be too large to hold."""

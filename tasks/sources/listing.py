@@ -11,11 +11,11 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from tasks.sources import delta
-from tasks.sources.formats import BY_ENDING
-from tasks.sources.notes import Notes
-from tasks.sources.packing import PACKED
-from tasks.sources.reasons import NothingThereError, SourceError
+from otzyv.tasks.sources import delta
+from otzyv.tasks.sources.formats import BY_ENDING
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.packing import PACKED
+from otzyv.tasks.sources.reasons import NothingThereError, SourceError
 
 ENDINGS = tuple(BY_ENDING)
 """The endings that can be read, in upper or lower case."""

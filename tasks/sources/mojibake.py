@@ -9,7 +9,7 @@ import codecs
 import re
 from typing import NamedTuple
 
-from tasks.sources.russian import likeness
+from otzyv.tasks.sources.russian import likeness
 
 MIXUPS = (
     # what the bytes were, what they were read as (cp1252 stands for latin-1 too)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from tasks.sources.beneath import NotPlainError, names_beneath
+from otzyv.tasks.sources.beneath import NotPlainError, names_beneath
 
 Parts = tuple[str, ...]
 Alike = Callable[[str], str]

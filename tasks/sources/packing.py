@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from tasks.sources.reasons import SourceError
+from otzyv.tasks.sources.reasons import SourceError
 
 MOST_RATIO = 500
 FREE_BYTES = 2**28

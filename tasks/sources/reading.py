@@ -13,17 +13,17 @@ from pathlib import PurePath
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
-from tasks.sources import encoding as encodings
-from tasks.sources.beneath import NotPlainError, open_beneath
-from tasks.sources.format import Asked, Format, Row
-from tasks.sources.formats import BY_ENDING
-from tasks.sources.listing import SourceFile
-from tasks.sources.notes import Notes
-from tasks.sources.packing import PACKED, Unpacked
-from tasks.sources.reasons import COLUMNS, Fault, SourceError
-from tasks.sources.record import Record, Refusal, parse, refuse
-from tasks.sources.times import Dates
-from tasks.sources.values import present
+from otzyv.tasks.sources import encoding as encodings
+from otzyv.tasks.sources.beneath import NotPlainError, open_beneath
+from otzyv.tasks.sources.format import Asked, Format, Row
+from otzyv.tasks.sources.formats import BY_ENDING
+from otzyv.tasks.sources.listing import SourceFile
+from otzyv.tasks.sources.notes import Notes
+from otzyv.tasks.sources.packing import PACKED, Unpacked
+from otzyv.tasks.sources.reasons import COLUMNS, Fault, SourceError
+from otzyv.tasks.sources.record import Record, Refusal, parse, refuse
+from otzyv.tasks.sources.times import Dates
+from otzyv.tasks.sources.values import present
 
 _BUFFER = 2**18
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from tasks.sources import values as column
-from tasks.sources.mojibake import mended
-from tasks.sources.reasons import RAW_BYTES, RECORD_BYTES, Fault
-from tasks.sources.times import Dates
-from tasks.sources.values import AttachmentRef
+from otzyv.tasks.sources import values as column
+from otzyv.tasks.sources.mojibake import mended
+from otzyv.tasks.sources.reasons import RAW_BYTES, RECORD_BYTES, Fault
+from otzyv.tasks.sources.times import Dates
+from otzyv.tasks.sources.values import AttachmentRef
 
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 

@@ -7,7 +7,7 @@ import re
 from itertools import accumulate
 from typing import Any
 
-from tasks.sources.reasons import Fault
+from otzyv.tasks.sources.reasons import Fault
 
 MAX_DEPTH = 32
 """A record needs three levels. The interpreter's own limit depends on who calls, and must not decide about a record."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tasks.sources.formats import BY_ENDING
-from tasks.sources.listing import ending_of
-from tasks.sources.record import Refusal
+from otzyv.tasks.sources.formats import BY_ENDING
+from otzyv.tasks.sources.listing import ending_of
+from otzyv.tasks.sources.record import Refusal
 
 COMMONEST = 3
 """So many reasons stand in the line that says why an ingest failed."""

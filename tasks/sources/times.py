@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
-from tasks.sources.reasons import EARLIEST, LATEST
+from otzyv.tasks.sources.reasons import EARLIEST, LATEST
 
 Dates = Literal["iso", "day first", "month first", "epoch", "excel"]
 """How dates are written. ``iso``: only what is never ambiguous; ``day first`` and ``month first``: 01/03/2026 and

@@ -15,9 +15,9 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from tasks.sources import times
-from tasks.sources.reasons import RECORD_BYTES, Fault
-from tasks.sources.strict_json import loads
+from otzyv.tasks.sources import times
+from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault
+from otzyv.tasks.sources.strict_json import loads
 
 MISSING = frozenset(
     ("", "nan", "NaN", "NAN", "-nan", "NaT", "<NA>", "None", "NULL", "Null", "null", "\\N", "N/A", "#N/A")

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
-from tasks.sources.attachments import LIMITS, Attachment, take, without
-from tasks.sources.values import AttachmentRef
+from otzyv.tasks.sources.attachments import LIMITS, Attachment, take, without
+from otzyv.tasks.sources.values import AttachmentRef
 
 PORT = 443
 TRIES = 3

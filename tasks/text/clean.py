@@ -8,11 +8,11 @@ from typing import Literal
 
 import pyarrow as pa
 
-from schemas.tables import CLEAN_VALUES
-from tasks.text.links import without_names
-from tasks.text.markup import defuse
-from tasks.text.rules import RULES_PLAIN, RULES_TEXT, Rule, compatible, invisible
-from tasks.text.scripts import Language, language
+from otzyv.schemas.tables import CLEAN_VALUES
+from otzyv.tasks.text.links import without_names
+from otzyv.tasks.text.markup import defuse
+from otzyv.tasks.text.rules import RULES_PLAIN, RULES_TEXT, Rule, compatible, invisible
+from otzyv.tasks.text.scripts import Language, language
 
 VERSION = 2
 """Raised with every change of what the rules give."""

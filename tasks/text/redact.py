@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.text.redaction.accounts import names, pages
-from tasks.text.redaction.documents import cards, inns, passports, snils
-from tasks.text.redaction.mails import mails
-from tasks.text.redaction.phones import phones
-from tasks.text.redaction.view import View
+from otzyv.tasks.text.redaction.accounts import names, pages
+from otzyv.tasks.text.redaction.documents import cards, inns, passports, snils
+from otzyv.tasks.text.redaction.mails import mails
+from otzyv.tasks.text.redaction.phones import phones
+from otzyv.tasks.text.redaction.view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from tasks.text.bbcode import bbcode
-from tasks.text.escapes import escapes
-from tasks.text.links import handles, links
-from tasks.text.markup import entities
-from tasks.text.scripts import lookalikes, part_scripts
-from tasks.text.tags import office, tags
-from tasks.text.terms import signed_terms, spelt_terms
+from otzyv.tasks.text.bbcode import bbcode
+from otzyv.tasks.text.escapes import escapes
+from otzyv.tasks.text.links import handles, links
+from otzyv.tasks.text.markup import entities
+from otzyv.tasks.text.scripts import lookalikes, part_scripts
+from otzyv.tasks.text.tags import office, tags
+from otzyv.tasks.text.terms import signed_terms, spelt_terms
 
 Rule = Callable[[str], str]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from tasks.extractors import get, names
-from tasks.extractors.card import AudioInput
-from tasks.extractors.decode_audio import decode_audio
-from tasks.extractors.sound import mfcc_statistics, spectrum
-from tasks.extractors.speech import WAV2VEC2, speech
-from tasks.extractors.store import MissingWeights, choose
-from tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.card import AudioInput
+from otzyv.tasks.extractors.decode_audio import decode_audio
+from otzyv.tasks.extractors.sound import mfcc_statistics, spectrum
+from otzyv.tasks.extractors.speech import WAV2VEC2, speech
+from otzyv.tasks.extractors.store import MissingWeights, choose
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import random_weights
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from flows.backfill import Backfill, backfill
-from flows.ingest import ingest
-from flows.prefect_server import without_heartbeats
-from schemas.tables import ATTACHMENTS
-from tasks import features as making
-from tasks.ingest import Source
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tasks.outcomes import Outcome
+from otzyv.flows.backfill import Backfill, backfill
+from otzyv.flows.ingest import ingest
+from otzyv.flows.prefect_server import without_heartbeats
+from otzyv.schemas.tables import ATTACHMENTS
+from otzyv.tasks import features as making
+from otzyv.tasks.ingest import Source
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.outcomes import Outcome
 from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.checks import check
-from schemas.sample import sample
-from schemas.table import Column
-from schemas.tables import feature_table
+from otzyv.schemas.checks import check
+from otzyv.schemas.sample import sample
+from otzyv.schemas.table import Column
+from otzyv.schemas.tables import feature_table
 from tests.bench.figure import Figure, alternate
 from tests.bench.process import peak, tell_peak
 

@@ -17,10 +17,10 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from flows.run import RunReport, run
-from tasks.extractors import Card, Extractor, Run, Weights, get, registry
-from tasks.extractors.registry import Loader
-from tasks.ingest import Source
+from otzyv.flows.run import RunReport, run
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights, get, registry
+from otzyv.tasks.extractors.registry import Loader
+from otzyv.tasks.ingest import Source
 from tests.bench.bench_images import photographs
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak

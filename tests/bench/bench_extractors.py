@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from tasks.extractors import names
-from tasks.extractors.card import AudioInput, Card, ImageInput
-from tasks.extractors.decode import decode
+from otzyv.tasks.extractors import names
+from otzyv.tasks.extractors.card import AudioInput, Card, ImageInput
+from otzyv.tasks.extractors.decode import decode
 from tests.bench.figure import Figure
 from tests.tasks.extractors.contents import audio, image
 from tests.tasks.extractors.fitting import CORPUS

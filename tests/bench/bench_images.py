@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from tasks.extractors import Extractor
-from tasks.extractors.loop import Content, extract
-from tasks.extractors.store import locate
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.vision import filled
+from otzyv.tasks.extractors import Extractor
+from otzyv.tasks.extractors.loop import Content, extract
+from otzyv.tasks.extractors.store import locate
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.vision import filled
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.ready import ready
 

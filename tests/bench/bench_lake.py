@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.table import Column
-from schemas.tables import feature_table
-from tasks.lake.publish import FileWriter, commit
-from tasks.lake.reuse import Shelf
-from tasks.lake.snapshot import open_snapshot
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Column
+from otzyv.schemas.tables import feature_table
+from otzyv.tasks.lake.publish import FileWriter, commit
+from otzyv.tasks.lake.reuse import Shelf
+from otzyv.tasks.lake.snapshot import open_snapshot
+from otzyv.tasks.lake.storage import Storage
 from tests.bench.figure import Figure, alternate
 
 ROWS, DIM, CHUNK = 200_000, 312, 1024

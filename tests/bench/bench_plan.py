@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors import Card, Run, Weights, get, register
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
-from tasks.plan import plan
-from tasks.record import record
-from tasks.release import release
+from otzyv.tasks.extractors import Card, Run, Weights, get, register
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.plan import plan
+from otzyv.tasks.record import record
+from otzyv.tasks.release import release
 from tests.bench.figure import Figure
 from tests.tasks.reviews import bring
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.text.redact import KINDS
+from otzyv.tasks.text.redact import KINDS
 from tests.bench.figure import Figure
 from tests.tasks.text.labelled import labelled, scores
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.extractors.card import Run
-from tasks.extractors.sentiment import MINI, sentiment
+from otzyv.tasks.extractors.card import Run
+from otzyv.tasks.extractors.sentiment import MINI, sentiment
 from tests.bench.figure import Figure, alternate
 
 REVIEWS = Path(__file__).parents[2].parent / "shared" / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.extractors import get
-from tasks.extractors.decode import decode
-from tasks.extractors.store import locate
-from tasks.extractors.vision import filled, vision
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.decode import decode
+from otzyv.tasks.extractors.store import locate
+from otzyv.tasks.extractors.vision import filled, vision
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import Pixels, expected, picture
 from tests.tasks.extractors.ready import ready

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.pipeline import make as making
+from otzyv.tasks.pipeline import make as making
 from tests.faults.victim import Victims
 
 

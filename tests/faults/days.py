@@ -9,17 +9,17 @@ from functools import partial
 import numpy as np
 import pytest
 
-from schemas.table import Table
-from schemas.tables import CLEAN_TEXT, REVIEWS
-from tasks.extractors import Card, Extractor, Run, Weights
-from tasks.extractors.loop import extract
-from tasks.forget import forget
-from tasks.lake import Lake, reuse
-from tasks.lake.lake import NotReleased
-from tasks.lake.releases import release_day
-from tasks.pipeline import make as making
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import TableRun, make
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.forget import forget
+from otzyv.tasks.lake import Lake, reuse
+from otzyv.tasks.lake.lake import NotReleased
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.pipeline import make as making
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, make
 from tests.tasks.reviews import bring
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.extractors import Card, Extractor, Run, Weights
-from tasks.lake import Lake
-from tasks.lake.blobs import put_blob
-from tasks.lake.upsert import upsert
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import put_blob
+from otzyv.tasks.lake.upsert import upsert
 
 DAY = date(2026, 3, 1)
 COUNT = 6

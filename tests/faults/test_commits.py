@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from schemas.tables import CLEAN_TEXT
-from tasks.lake import Lake
-from tasks.lake.publish import commit
-from tasks.lake.snapshot import DataFile, open_snapshot, read_table
+from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake.snapshot import DataFile, open_snapshot, read_table
 from tests.faults.counts import detail, turns
 from tests.faults.days import DAYS, TABLES, bring_and_make, check_done, check_whole, expected, published
 from tests.tasks.lake.test_publish import DAY, ids, staged, wanted

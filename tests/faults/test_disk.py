@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake import Lake
+from otzyv.tasks.lake import Lake
 from tests.faults.counts import times, turns
 from tests.faults.days import check_done, check_whole
 from tests.faults.victim import Job, Victims

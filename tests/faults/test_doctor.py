@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
-from tasks.lake import Lake, models, releases
-from tasks.lake.doctor import Finding, examine
-from tasks.lake.maintain import Keep, maintain
-from tasks.lake.releases import Release, ReleasesLost
-from tasks.lake.snapshot import CorruptFile, TornLog, log_entry
-from tasks.lake.storage import ASIDE
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
+from otzyv.tasks.lake import Lake, models, releases
+from otzyv.tasks.lake.doctor import Finding, examine
+from otzyv.tasks.lake.maintain import Keep, maintain
+from otzyv.tasks.lake.releases import Release, ReleasesLost
+from otzyv.tasks.lake.snapshot import CorruptFile, TornLog, log_entry
+from otzyv.tasks.lake.storage import ASIDE
 from tests.faults.counts import turns
 from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, forget_one, published
 from tests.faults.victim import STEPS, Job, Victims

@@ -11,12 +11,12 @@ from unittest.mock import patch
 
 import pytest
 
-from schemas.checks import check
-from schemas.sample import sample
-from schemas.tables import CLEAN_TEXT
-from tasks.extractors import get, names
-from tasks.extractors.card import Weights
-from tasks.extractors.store import choose, present
+from otzyv.schemas.checks import check
+from otzyv.schemas.sample import sample
+from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.card import Weights
+from otzyv.tasks.extractors.store import choose, present
 from tests.faults.counts import share, turns
 from tests.tasks.extractors.contents import Data
 from tests.tasks.extractors.fitting import fitted

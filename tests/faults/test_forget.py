@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
-from tasks import ingest as ingesting
-from tasks.forget import find, forget
-from tasks.ingest import Source, ingest
-from tasks.lake import Lake, publish
-from tasks.lake.maintain import maintain
-from tasks.lake.releases import release_day
-from tasks.lake.storage import Storage
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
+from otzyv.tasks import ingest as ingesting
+from otzyv.tasks.forget import find, forget
+from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.lake import Lake, publish
+from otzyv.tasks.lake.maintain import maintain
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
 from tests.faults.counts import turns
 from tests.faults.days import TOY, toy
 from tests.tasks.lake.decoded import decoded, shown

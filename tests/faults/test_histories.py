@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.tables import REVIEWS
-from tasks.ingest import Source, ingest
-from tasks.lake import Lake
-from tasks.lake.gone import SourceNotWhole
-from tasks.lake.publish import EmptyDay
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.gone import SourceNotWhole
+from otzyv.tasks.lake.publish import EmptyDay
 from tests.faults.counts import turns
 
 KEY = "a key made up for tests"

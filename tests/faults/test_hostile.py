@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.tables import STATUSES
-from tasks.extractors import get
-from tasks.extractors.card import Modality
-from tasks.extractors.loop import extract
-from tasks.sources import REASONS, Record, SourceError, files, read
+from otzyv.schemas.tables import STATUSES
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.card import Modality
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.sources import REASONS, Record, SourceError, files, read
 from tests.faults.counts import turns
 from tests.flows.command import review
 from tests.tasks.extractors.contents import contained, content, contents, good, image

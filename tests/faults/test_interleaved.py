@@ -15,11 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.lake import Lake, publish, snapshot
-from tasks.lake import upsert as module
-from tasks.lake.gone import Seen
-from tasks.lake.upsert import upsert
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.lake import Lake, publish, snapshot
+from otzyv.tasks.lake import upsert as module
+from otzyv.tasks.lake.gone import Seen
+from otzyv.tasks.lake.upsert import upsert
 from tests.faults.counts import detail, turns
 
 FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

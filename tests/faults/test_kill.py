@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from tasks.lake import Lake
+from otzyv.tasks.lake import Lake
 from tests.faults.counts import detail, turns
 from tests.faults.days import DAYS, FORGOTTEN, check_done, check_whole, expected, published, released
 from tests.faults.victim import STEPS, Job, Victims

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tasks.lake.storage import Storage
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.storage import Storage
 from tests.faults.counts import turns
 
 MAKERS = 8

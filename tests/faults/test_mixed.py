@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.extractors import get, registry
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.edition import mixed_days
-from tasks.pipeline.make import make
-from tasks.release import release
+from otzyv.tasks.extractors import get, registry
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.edition import mixed_days
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 

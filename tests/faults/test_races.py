@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake import Lake
+from otzyv.tasks.lake import Lake
 from tests.faults.counts import turns
 from tests.faults.days import DAYS, TOY, bring_and_make, expected, make_alone
 from tests.faults.victim import Job, Victims

@@ -13,20 +13,20 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from flows.cli import main
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.extractors import registry
-from tasks.lake import Lake, models, releases, snapshot, storage
-from tasks.lake.blobs import blob_path, put_blob, read_blob
-from tasks.lake.constants import FILE, DamagedConstants, FormerFormat, NoLake
-from tasks.lake.doctor import constants_of, examine
-from tasks.lake.journal import Journal
-from tasks.lake.publish import commit
-from tasks.lake.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
-from tasks.lake.storage import DamagedFile, Storage
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
-from tasks.release import release
+from otzyv.flows.cli import main
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import registry
+from otzyv.tasks.lake import Lake, models, releases, snapshot, storage
+from otzyv.tasks.lake.blobs import blob_path, put_blob, read_blob
+from otzyv.tasks.lake.constants import FILE, DamagedConstants, FormerFormat, NoLake
+from otzyv.tasks.lake.doctor import constants_of, examine
+from otzyv.tasks.lake.journal import Journal
+from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
+from otzyv.tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.release import release
 from tests.faults.counts import detail, turns
 from tests.faults.editions import DAY as EDITED
 from tests.faults.editions import LENGTHS, bring, sha
@@ -79,8 +79,8 @@ def test_a_log_cut_anywhere_is_refused(lake: Lake) -> None:
 
 
 def test_a_flipped_bit_in_an_attached_file_is_found(lake: Lake) -> None:
-    from tasks.lake.blobs import read_blob
-    from tasks.lake.contents import _sha256
+    from otzyv.tasks.lake.blobs import read_blob
+    from otzyv.tasks.lake.contents import _sha256
 
     sha256 = _sha256("a photo")
     put_blob(lake.storage, b"a photo", sha256)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from tasks.text.clean import Cleaned, clean
-from tasks.text.redact import redact
+from otzyv.tasks.text.clean import Cleaned, clean
+from otzyv.tasks.text.redact import redact
 from tests.faults.counts import turns
 from tests.tasks.text.pieces import CONTACTS, MARKUP
 

@@ -22,19 +22,19 @@ from types import TracebackType
 from typing import Any, Self
 
 STEPS = {
-    "a table is made": ("after", "tasks.lake.publish", "create_table"),
-    "reviews are written": ("after", "tasks.lake.upsert", "_stage"),
-    "reviews are committed": ("after", "tasks.lake.upsert", "commit"),
-    "a chunk is staged": ("after", "tasks.lake.reuse", "Shelf.add"),
-    "a file is half written": ("after", "tasks.lake.publish", "FileWriter.write"),
-    "a file is written": ("after", "tasks.lake.publish", "FileWriter.close"),
-    "a day is checked": ("before", "tasks.lake.day", "commit"),
-    "a commit is to be made": ("before", "tasks.lake.publish", "_transact"),
-    "a commit is live": ("after", "tasks.lake.publish", "_transact"),
-    "a commit is on disk": ("after", "tasks.lake.publish", "_swap"),
-    "staged chunks are removed": ("after", "tasks.lake.reuse", "Shelf.clear"),
-    "a release is decided": ("before", "tasks.lake.releases", "commit_rows"),
-    "a release is live": ("after", "tasks.lake.releases", "commit_rows"),
+    "a table is made": ("after", "otzyv.tasks.lake.publish", "create_table"),
+    "reviews are written": ("after", "otzyv.tasks.lake.upsert", "_stage"),
+    "reviews are committed": ("after", "otzyv.tasks.lake.upsert", "commit"),
+    "a chunk is staged": ("after", "otzyv.tasks.lake.reuse", "Shelf.add"),
+    "a file is half written": ("after", "otzyv.tasks.lake.publish", "FileWriter.write"),
+    "a file is written": ("after", "otzyv.tasks.lake.publish", "FileWriter.close"),
+    "a day is checked": ("before", "otzyv.tasks.lake.day", "commit"),
+    "a commit is to be made": ("before", "otzyv.tasks.lake.publish", "_transact"),
+    "a commit is live": ("after", "otzyv.tasks.lake.publish", "_transact"),
+    "a commit is on disk": ("after", "otzyv.tasks.lake.publish", "_swap"),
+    "staged chunks are removed": ("after", "otzyv.tasks.lake.reuse", "Shelf.clear"),
+    "a release is decided": ("before", "otzyv.tasks.lake.releases", "commit_rows"),
+    "a release is live": ("after", "otzyv.tasks.lake.releases", "commit_rows"),
 }
 """The named steps of publishing, and where each is in the code."""
 
@@ -181,8 +181,8 @@ def _job(told: dict[str, Any]) -> Job:
 
 
 def main(lines: Iterable[str]) -> None:
-    from schemas.checks import check
-    from schemas.sample import sample
+    from otzyv.schemas.checks import check
+    from otzyv.schemas.sample import sample
     from tests.faults.days import TOY
 
     check(TOY, sample(TOY, 3, 1).to_batches(), expected=None)  # so that no child loads what checks need

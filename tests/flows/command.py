@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from click.testing import CliRunner, Result
 
-from flows.cli import main
-from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
-from tasks.extractors import get
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
+from otzyv.flows.cli import main
+from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
 
 COUNTS = ("records_in", "accepted", "quarantined", "deduplicated", "suppressed")
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx
 
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
 from tests.tasks.reviews import bring
 
 KEY = "a key made up for tests"
@@ -105,12 +105,12 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
         port = free.getsockname()[1]
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OTZYV_", "PREFECT_"))}
     ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, "OTZYV_SETTINGS": "settings.toml"}
-    ours |= {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_CONFIG_HOME": str(folder / "config"), **environment}
+    ours |= {"XDG_CONFIG_HOME": str(folder / "config"), **environment}
     (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\nspan_seconds = 0\n')
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", "--lake", "lake", "--port", str(port), *options],
+            [sys.executable, "-m", "otzyv.flows.cli", "serve", "--lake", "lake", "--port", str(port), *options],
             env=ours,
             cwd=folder,
             stderr=stderr,

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from flows.adapt import adapt
-from flows.allowed import RUN, NotAllowed, check_lake
-from flows.backfill import Backfill, DayOrder, backfill, backfill_days
-from flows.daily import daily
-from flows.deployments import FLOWS
-from flows.fit import fit
-from flows.maintain import maintain
-from flows.quality import quality
-from tasks.lake import Lake
+from otzyv.flows.adapt import adapt
+from otzyv.flows.allowed import RUN, NotAllowed, check_lake
+from otzyv.flows.backfill import Backfill, DayOrder, backfill, backfill_days
+from otzyv.flows.daily import daily
+from otzyv.flows.deployments import FLOWS
+from otzyv.flows.fit import fit
+from otzyv.flows.maintain import maintain
+from otzyv.flows.quality import quality
+from otzyv.tasks.lake import Lake
 
 CALLS: dict[str, Callable[[str], Any]] = {
     "daily": lambda lake: daily.fn(lake),

@@ -16,14 +16,14 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import Cancelled, Running
 from pydantic import ValidationError
 
-import flows.backfill
-from flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
-from flows.children import run_child
-from flows.features import features
-from tasks.extractors import Card, Run, Weights, get, registry
-from tasks.extractors.registry import Extractor
-from tasks.lake import Lake
-from tasks.lake.storage import PAGES
+import otzyv.flows.backfill
+from otzyv.flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
+from otzyv.flows.children import run_child
+from otzyv.flows.features import features
+from otzyv.tasks.extractors import Card, Run, Weights, get, registry
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.storage import PAGES
 from tests.flows.command import command
 from tests.tasks.reviews import bring
 
@@ -178,8 +178,8 @@ def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
         return run_child(flow, key, **parameters)
 
     monkeypatch.setenv("OTZYV_SPAN_SECONDS", "0")
-    monkeypatch.setattr(flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
-    monkeypatch.setattr(flows.backfill, "run_child", child)
+    monkeypatch.setattr(otzyv.flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
+    monkeypatch.setattr(otzyv.flows.backfill, "run_child", child)
     backfill(lake.uri, ask())
     assert len(lake.frame(DAYS, ["text_navec"])) == 12
 

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.tables import QUARANTINE, REVIEWS
-from tasks.ingest import Source, ingest
-from tasks.lake import Lake
+from otzyv.schemas.tables import QUARANTINE, REVIEWS
+from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.lake import Lake
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import audio, image
 

@@ -12,8 +12,8 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
-from flows.backfill import STRIKES, backfill
-from schemas.tables import RUNS
+from otzyv.flows.backfill import STRIKES, backfill
+from otzyv.schemas.tables import RUNS
 from tests.flows.road import Road
 from tests.flows.served import Served
 

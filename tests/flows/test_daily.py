@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.daily import DailyFailed, daily
-from tasks.ingest import ingest
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tasks.lake.lake import LostTable
-from tasks.lake.storage import PAGES
+from otzyv.flows.daily import DailyFailed, daily
+from otzyv.tasks.ingest import ingest
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.lake import LostTable
+from otzyv.tasks.lake.storage import PAGES
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.backfill import Backfill
-from flows.daily import daily
-from flows.days import MOST, between, until
-from flows.settings import load
-from tasks.extractors.settings import WrongSettings
-from tasks.lake import Lake
+from otzyv.flows.backfill import Backfill
+from otzyv.flows.daily import daily
+from otzyv.flows.days import MOST, between, until
+from otzyv.flows.settings import load
+from otzyv.tasks.extractors.settings import WrongSettings
+from otzyv.tasks.lake import Lake
 from tests.flows.command import command
 
 ALL_OF_TIME = ("--from", "0001-01-01", "--to", "9999-12-31")

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
-from tasks.extractors import names
-from tasks.lake import Lake
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
+from otzyv.tasks.extractors import names
+from otzyv.tasks.lake import Lake
 from tests.flows.command import command
 from tests.tasks.text.cases_file import cases
 
-MINE = Path(__file__).parents[2]
 DECODERS = {"PIL", "skimage", "scipy", "soundfile", "soxr", "simplejpeg", "pywt"}
 MODELS = {"torch", "openvino", "transformers", "fasttext", "dostoevsky", "navec", "razdel", "sklearn", "onnxruntime"}
 CHECKS = {"great_expectations"}
@@ -34,7 +33,7 @@ def refuse(event, arguments):
     if host not in (None, "127.0.0.1", "::1", "localhost"):
         raise OSError(f"there is no network here: {host}")
 sys.addaudithook(refuse)
-from flows.cli import main
+from otzyv.flows.cli import main
 try:
     main(["demo"], prog_name="otzyv")
 finally:
@@ -64,8 +63,7 @@ def demo(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Demo
     folder = tmp_path_factory.mktemp("demo")
     (folder / "home").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTZYV_")}
-    environment |= {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(folder / "home")}
-    environment |= {"PYTHONPATH": str(MINE), "COLUMNS": "120"}
+    environment |= {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(folder / "home"), "COLUMNS": "120"}
 
     def run() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", OFFLINE]

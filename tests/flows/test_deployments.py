@@ -16,9 +16,9 @@ from prefect.events.schemas.automations import Automation
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
-from flows.deployments import CRASHED, SILENT, TAG, crashed, deploy
-from flows.settings import Settings
-from tasks.lake import Lake
+from otzyv.flows.deployments import CRASHED, SILENT, TAG, crashed, deploy
+from otzyv.flows.settings import Settings
+from otzyv.tasks.lake import Lake
 from tests.flows.served import Served
 
 OURS = f"{TAG} in a test"

@@ -13,10 +13,10 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tasks.artifact import markdown
-from tasks.extractors import get
-from tasks.extractors.store import root
-from tasks.pipeline.make import failed
+from otzyv.tasks.artifact import markdown
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.store import root
+from otzyv.tasks.pipeline.make import failed
 from tests.flows.command import Otzyv, command, review
 
 SHARED = Path(__file__).parents[3] / "shared"

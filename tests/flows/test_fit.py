@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.extractors import get
-from tasks.lake import Lake
+from otzyv.tasks.extractors import get
+from otzyv.tasks.lake import Lake
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import TEXTS, image
 

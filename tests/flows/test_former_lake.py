@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from schemas.table import Table
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.lake import Lake
-from tasks.lake.publish import commit, write_file
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.publish import commit, write_file
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import image
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.guard import Guard, listen, origins
-from flows.pools import DAYS, HEARTBEATS
+from otzyv.flows.guard import Guard, listen, origins
+from otzyv.flows.pools import DAYS, HEARTBEATS
 from tests.flows.attacks import Caller, foreign
 
 PORT = 4200
@@ -83,7 +83,7 @@ NOW = {
 }
 
 WHOLE = {
-    "entrypoint": "flows.maintain.maintain",
+    "entrypoint": "otzyv.flows.maintain.maintain",
     "job_variables": {"env": HEARTBEATS},
     "work_pool_name": DAYS,
     "pull_steps": None,

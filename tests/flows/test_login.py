@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import guard, login
-from flows.serve import ServerFailed, server
+from otzyv.flows import guard, login
+from otzyv.flows.serve import ServerFailed, server
 
 
 @pytest.fixture(autouse=True)

@@ -16,17 +16,17 @@ import pytest
 from click.testing import CliRunner
 from prefect.states import Completed
 
-from flows import features as flow
-from flows.cli import main
-from tasks.extractors import registry
-from tasks.fit import fit
-from tasks.lake import Lake, releases, upsert
-from tasks.lake.publish import commit
-from tasks.lake.releases import release_day
-from tasks.pipeline import make as task
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.edition import mixed_days
-from tasks.pipeline.make import make
+from otzyv.flows import features as flow
+from otzyv.flows.cli import main
+from otzyv.tasks.extractors import registry
+from otzyv.tasks.fit import fit
+from otzyv.tasks.lake import Lake, releases, upsert
+from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.pipeline import make as task
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.edition import mixed_days
+from otzyv.tasks.pipeline.make import make
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 
 EXTRACTORS = ("text_lengths", "pca_text_lengths", "image_pixels")
@@ -59,7 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def known(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(registry._REGISTRY, LENGTHS.card.name, LENGTHS)
-    patch.setattr("tasks.extractors.pca.DIM", 1)
+    patch.setattr("otzyv.tasks.extractors.pca.DIM", 1)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from flows.cli import main
-from schemas.sample import sample
-from schemas.tables import RUNS
-from tasks.extractors import catalogue, get, names
-from tasks.extractors.store import choose
-from tasks.lake import Lake
-from tasks.lake.publish import append
+from otzyv.flows.cli import main
+from otzyv.schemas.sample import sample
+from otzyv.schemas.tables import RUNS
+from otzyv.tasks.extractors import catalogue, get, names
+from otzyv.tasks.extractors.store import choose
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.publish import append
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -151,7 +151,7 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr("tasks.extractors.fetch.pull", lambda name, *_, **__: fetched.append(name))
+    monkeypatch.setattr("otzyv.tasks.extractors.fetch.pull", lambda name, *_, **__: fetched.append(name))
     free = otzyv("pull", "image_resnet50")
     assert "licence BSD-3-Clause" in free.output
     assert fetched == ["image_resnet50"]
@@ -206,7 +206,9 @@ def test_a_settings_file_that_is_not_there_stops_only_what_reads_settings(
     lake = Lake.create(tmp_path / "lake")
     monkeypatch.setenv("OTZYV_SETTINGS", str(tmp_path / "none.toml"))
     said = f"settings: no file {tmp_path / 'none.toml'} (OTZYV_SETTINGS)"
-    imported = subprocess.run([sys.executable, "-c", "import flows.backfill, flows.serve, flows.daily"], check=False)
+    imported = subprocess.run(
+        [sys.executable, "-c", "import otzyv.flows.backfill, otzyv.flows.serve, otzyv.flows.daily"], check=False
+    )
     assert imported.returncode == 0
     listed = otzyv()
     assert (listed.exit_code, listed.output.count(f"unavailable: settings: {said}\n")) == (0, 1)

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tests.flows.command import Otzyv, review
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_record(
     otzyv: Otzyv, tmp_path: Path
@@ -20,10 +18,10 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
     days = ("2026-03-01", "2026-03-02")
     otzyv.write("reviews.jsonl", [review(day, day=day) for day in days])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT)}
+    environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake), "--extractors", "sentiment_mini")
     homeless = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", *where],
+        [sys.executable, "-m", "otzyv.flows.cli", "run", *where],
         env=environment | {"PREFECT_HOME": str(otzyv.source / "reviews.jsonl" / "prefect")},
         capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
@@ -32,7 +30,9 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
     assert "\n" not in said
     assert said.startswith("Error: Prefect can't keep its database in ")
     assert said.endswith("(Not a directory): set PREFECT_HOME elsewhere")
-    subprocess.run([sys.executable, "-m", "flows.cli", "run", *where], env=environment, capture_output=True, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "otzyv.flows.cli", "run", *where], env=environment, capture_output=True, check=True
+    )
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as server:
         ran = Counter(server.execute("SELECT name, state_type FROM task_run").fetchall())
     tasks = ("clean_text", "sentiment_mini", "record", "release", "artifact")

@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from flows import backfill
-from flows.daily import daily
-from schemas.tables import RUNS
-from tasks.extractors import get
+from otzyv.flows import backfill
+from otzyv.flows.daily import daily
+from otzyv.schemas.tables import RUNS
+from otzyv.tasks.extractors import get
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving
 

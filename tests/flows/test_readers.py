@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from flows.cli import _vectors
-from tasks.extractors import registry
+from otzyv.flows.cli import _vectors
+from otzyv.tasks.extractors import registry
 from tests.flows.command import Otzyv, command, review
 from tests.oracle.source import CONTENTS
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from flows.features import DayReport, features
-from schemas.tables import REVIEWS, RUNS
-from tasks.extractors import get, names
+from otzyv.flows.features import DayReport, features
+from otzyv.schemas.tables import REVIEWS, RUNS
+from otzyv.tasks.extractors import get, names
 from tests.flows.command import Otzyv, command, review
 
 ATTACHED = [{"kind": "image", "uri": "gone.png"}]
@@ -103,7 +103,7 @@ def test_days_of_nothing_start_no_flow(otzyv: Otzyv, monkeypatch: pytest.MonkeyP
         started.extend(days)
         return features(lake, days, extractors)
 
-    monkeypatch.setattr("flows.run.features", noted)
+    monkeypatch.setattr("otzyv.flows.run.features", noted)
     said = otzyv.run("--from", "2026-01-01", "--to", "2026-12-31")
     assert [str(day) for day in started] == ["2026-03-03"], "nor does one that stands as it was made"
     assert len(said["days"]) == 365
@@ -286,7 +286,7 @@ def test_json_alone_stands_on_standard_output_even_with_the_log_on(otzyv: Otzyv)
     (otzyv.source / "linked").symlink_to(otzyv.source)
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(otzyv.lake.parent)}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake))
-    run = ("-m", "flows.cli", "--debug", "run", *where, "--extractors", "sentiment_mini,image_layout", "--json")
+    run = ("-m", "otzyv.flows.cli", "--debug", "run", *where, "--extractors", "sentiment_mini,image_layout", "--json")
     done = subprocess.run(
         [sys.executable, *run], capture_output=True, text=True, env=environment, cwd=MINE, check=False
     )

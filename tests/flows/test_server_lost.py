@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from schemas.tables import RUNS
+from otzyv.schemas.tables import RUNS
 from tests.faults.counts import share, turns
 from tests.flows.command import Otzyv, review
 from tests.flows.road import Road
@@ -28,7 +28,16 @@ def test_a_run_whose_server_is_gone_for_good_says_so_in_a_line_and_the_next_one_
 ) -> None:
     for _ in turns("Prefect's server gone from the start of a run to its end", 1, 1):
         otzyv.write("reviews.jsonl", [review(f"{day}/{n}", day=str(day)) for day in DAYS for n in range(5)])
-        command = [sys.executable, "-m", "flows.cli", "run", "--source", str(otzyv.source), "--lake", str(otzyv.lake)]
+        command = [
+            sys.executable,
+            "-m",
+            "otzyv.flows.cli",
+            "run",
+            "--source",
+            str(otzyv.source),
+            "--lake",
+            str(otzyv.lake),
+        ]
         with (
             Road(str(PREFECT_API_URL.value())) as road,
             subprocess.Popen(

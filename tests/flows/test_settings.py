@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import load
-from tasks.extractors.settings import WrongSettings
+from otzyv.flows.settings import load
+from otzyv.tasks.extractors.settings import WrongSettings
 
 DEEP = {
     "lists": "profile = " + "[" * 5000,
@@ -27,7 +27,7 @@ DEEP = {
 def test_toml_that_is_nested_too_deep_is_one_line_in_little_memory(how: str, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(DEEP[how])
     code = (
-        "import resource; from flows.settings import load\n"
+        "import resource; from otzyv.flows.settings import load\n"
         "had = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: load()\n"
         "except Exception as error: print(type(error).__name__, error)\n"

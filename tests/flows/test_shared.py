@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.extractors import get, names
-from tasks.extractors.store import MissingWeights, choose, locate, root
-from tasks.sources import sniff
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.store import MissingWeights, choose, locate, root
+from otzyv.tasks.sources import sniff
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import audio
 from tests.tasks.extractors.test_decode_image import READ_ALL_THE_SAME

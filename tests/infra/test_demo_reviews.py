@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from infra.demo import make, pictures
-from schemas.tables import RULES
-from tasks.extractors.card import AudioInput
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_audio import decode_audio
-from tasks.extractors.decode_image import MAX_PIXELS
-from tasks.sources import Record, Refusal, fetch, files, read
-from tasks.text.clean import clean
-from tasks.text.redact import MAIL, PHONE, redact
+from otzyv.infra.demo import make, pictures
+from otzyv.schemas.tables import RULES
+from otzyv.tasks.extractors.card import AudioInput
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_audio import decode_audio
+from otzyv.tasks.extractors.decode_image import MAX_PIXELS
+from otzyv.tasks.sources import Record, Refusal, fetch, files, read
+from otzyv.tasks.text.clean import clean
+from otzyv.tasks.text.redact import MAIL, PHONE, redact
 from tests.tasks.text.cases_file import cases
 
 REVIEWS = make.HERE / "reviews"
@@ -186,7 +186,7 @@ def test_every_voice_is_there() -> None:
 def test_the_readme_tells_the_demos_size_and_shows_its_page() -> None:
     readme = (make.HERE.parents[1] / "README.md").read_text()
     assert f"The demo is {len(found())} records of three days" in readme
-    assert "(infra/demo/quality-page.png)" in readme
-    with Image.open(make.HERE / "quality-page.png") as shown:
+    assert "(docs/quality-page.png)" in readme
+    with Image.open(make.HERE.parents[1] / "docs" / "quality-page.png") as shown:
         assert shown.width >= 1000
-    assert (make.HERE / "quality-page.png").stat().st_size <= 200_000
+    assert (make.HERE.parents[1] / "docs" / "quality-page.png").stat().st_size <= 200_000

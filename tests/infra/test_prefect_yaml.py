@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 from prefect.deployments.runner import RunnerDeployment
 
-from flows.deployments import deployments
-from flows.settings import Settings
-from tasks.lake import Lake
+from otzyv.flows.deployments import deployments
+from otzyv.flows.settings import Settings
+from otzyv.tasks.lake import Lake
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,11 +32,10 @@ def test_the_file_and_serve_deploy_the_same(tmp_path: Path) -> None:
     served = {one.name: described(one) for one in deployments(lake.uri, Settings())}
     filed = {}
     for one in yaml.safe_load((ROOT / "infra" / "prefect.yaml").read_text())["deployments"]:
-        path, _, name = one["entrypoint"].partition(":")
-        module = path.removesuffix(".py").replace("/", ".")
+        module, _, name = one["entrypoint"].rpartition(".")
         assert hasattr(importlib.import_module(module), name)
         filed[one["name"]] = {
-            "entrypoint": f"{module}.{name}",
+            "entrypoint": one["entrypoint"],
             "pool": one["work_pool"]["name"],
             "queue": one["work_pool"].get("work_queue_name"),
             "schedules": [(s["cron"], s["timezone"]) for s in one.get("schedules", [])],

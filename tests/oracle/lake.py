@@ -19,24 +19,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.tables import QUALITY, TABLES
-from tasks.explain import explain
-from tasks.extractors import get
-from tasks.extractors.loop import Content, extract
-from tasks.forget import forget
-from tasks.ingest import Source, ingest
-from tasks.lake import Lake, releases
-from tasks.lake.constants import Constants
-from tasks.lake.export import export
-from tasks.lake.lake import NotReleased
-from tasks.lake.maintain import Keep, maintain
-from tasks.lake.publish import EmptyDay
-from tasks.lake.releases import NoSuchRelease
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import TableRun, make
-from tasks.quality.verdict import Limits
-from tasks.record import record
-from tasks.release import release
+from otzyv.schemas.tables import QUALITY, TABLES
+from otzyv.tasks.explain import explain
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.loop import Content, extract
+from otzyv.tasks.forget import forget
+from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.constants import Constants
+from otzyv.tasks.lake.export import export
+from otzyv.tasks.lake.lake import NotReleased
+from otzyv.tasks.lake.maintain import Keep, maintain
+from otzyv.tasks.lake.publish import EmptyDay
+from otzyv.tasks.lake.releases import NoSuchRelease
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, make
+from otzyv.tasks.quality.verdict import Limits
+from otzyv.tasks.record import record
+from otzyv.tasks.release import release
 from tests.oracle import model, source
 from tests.oracle.model import ATTACHED, ORDER, NotSeen, Record
 

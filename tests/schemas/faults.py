@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from schemas.table import Column, Table
+from otzyv.schemas.table import Column, Table
 
 SECRET = "чужое 8-900-000-00-00"
 """A value that may show in no report."""

@@ -3,8 +3,8 @@ a sparse vector."""
 
 import pyarrow as pa
 
-from schemas.table import Column
-from schemas.tables import TABLES, feature_table
+from otzyv.schemas.table import Column
+from otzyv.schemas.tables import TABLES, feature_table
 
 FLOATS = pa.list_(pa.float32())
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from schemas.checks import Outcome, Planned, _library, check, run
-from schemas.report import Key, Report
-from schemas.sample import sample
-from schemas.table import Table
-from schemas.tables import feature_table
+from otzyv.schemas.checks import Outcome, Planned, _library, check, run
+from otzyv.schemas.report import Key, Report
+from otzyv.schemas.sample import sample
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import feature_table
 from tests.schemas.faults import SECRET, faults
 from tests.schemas.shapes import ALL, PICTURES, SENTIMENT, VECTORS
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.derived import facts, key_numbers, places, rules, sparse, value_numbers, vectors
-from schemas.sample import sample
+from otzyv.schemas.derived import facts, key_numbers, places, rules, sparse, value_numbers, vectors
+from otzyv.schemas.sample import sample
 from tests.schemas.shapes import ALL
 
 DIM = 3

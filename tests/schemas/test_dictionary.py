@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from schemas.dictionary import as_json, as_markdown, as_text
-from schemas.table import Table
+from otzyv.schemas.dictionary import as_json, as_markdown, as_text
+from otzyv.schemas.table import Table
 from tests.schemas.shapes import ALL, PICTURES, SENTIMENT, VECTORS, WORDS
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.sample import sample
-from schemas.table import Column, Table
-from schemas.tables import STATUSES, TABLES, feature_table
+from otzyv.schemas.sample import sample
+from otzyv.schemas.table import Column, Table
+from otzyv.schemas.tables import STATUSES, TABLES, feature_table
 
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=5, unit=True, doc="a")
 VECTORS = feature_table("vectors", [VECTOR], row="a vector of a review", attached=False)

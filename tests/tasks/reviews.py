@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.lake import Lake
-from tasks.lake.upsert import upsert
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.upsert import upsert
 
 
 def bring(lake: Lake, days: Mapping[date, Mapping[str, str | None]], *, edited: int = 0) -> None:

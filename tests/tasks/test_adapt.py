@@ -17,16 +17,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tasks.adapt import NotAdaptable
-from tasks.adapt import adapt as adapt_task
-from tasks.extractors import bert, get, names, registry, store
-from tasks.extractors.artefact import TooLittle
-from tasks.extractors.card import File, Weights
-from tasks.extractors.masked_language import FILES, Training
-from tasks.extractors.registry import Extractor
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
+from otzyv.tasks.adapt import NotAdaptable
+from otzyv.tasks.adapt import adapt as adapt_task
+from otzyv.tasks.extractors import bert, get, names, registry, store
+from otzyv.tasks.extractors.artefact import TooLittle
+from otzyv.tasks.extractors.card import File, Weights
+from otzyv.tasks.extractors.masked_language import FILES, Training
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
 from tests.tasks.extractors.test_bert import tiny
 from tests.tasks.reviews import bring
 
@@ -114,7 +114,7 @@ def test_it_guesses_held_out_reviews_better_than_before_and_is_an_extractor(lake
 PROGRAM = """
 import sys
 from pathlib import Path
-from tasks.extractors import registry
+from otzyv.tasks.extractors import registry
 from tests.tasks.test_adapt import TRAINING, adapt, base
 registry._REGISTRY["text_tiny"] = base(Path(sys.argv[2]))
 adapt(sys.argv[1], "text_tiny", "text_reviews", training=TRAINING)
@@ -134,7 +134,7 @@ def test_killed_half_way_it_goes_on_from_its_checkpoint_to_the_same_end(
     assert not (models / "text_reviews").exists()
     (cut_off,) = models.glob(".text_reviews.*/")
     (cut_off / "checkpoint-99").mkdir()
-    from tasks import adapt as module
+    from otzyv.tasks import adapt as module
 
     begun: list[int] = []
     monkeypatch.setattr(module, "tell", lambda name, day, done, total: begun.append(done))

@@ -14,10 +14,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Running
 
-import flows
-from flows.deployments import FLOWS, WITHIN
-from tasks import dead_runs
-from tasks.lake.doctor import Finding
+import otzyv.flows
+from otzyv.flows.deployments import FLOWS, WITHIN
+from otzyv.tasks import dead_runs
+from otzyv.tasks.lake.doctor import Finding
 
 
 @flow(name="maintain")
@@ -123,6 +123,8 @@ def test_a_run_within_one_that_has_ended_is_dead(prefect_server: None, monkeypat
 
 
 def test_the_runs_of_every_flow_are_looked_at() -> None:
-    modules = [importlib.import_module(f"flows.{module.name}") for module in pkgutil.iter_modules(flows.__path__)]
+    modules = [
+        importlib.import_module(f"otzyv.flows.{module.name}") for module in pkgutil.iter_modules(otzyv.flows.__path__)
+    ]
     ours = {value.name for module in modules for value in vars(module).values() if isinstance(value, Flow)}
     assert ours == {*FLOWS, *WITHIN}

@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
-from tasks.explain import _failed, compare, explain
-from tasks.extractors import Card, Run, Weights, registry
-from tasks.extractors.registry import Extractor
-from tasks.lake import Lake
-from tasks.lake.lake import NotReleased
-from tasks.lake.quarantine import quarantine
-from tasks.lake.releases import release_day
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
-from tasks.record import record
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
+from otzyv.tasks.explain import _failed, compare, explain
+from otzyv.tasks.extractors import Card, Run, Weights, registry
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.lake import NotReleased
+from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.record import record
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
 

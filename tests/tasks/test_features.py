@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.table import Column
-from tasks.extractors import Card, Extractor, Run, Weights
-from tasks.lake import Lake
-from tasks.lake.day import CheckFailed
-from tasks.lake.models import identity_path
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.lake.models import identity_path
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)

@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.extractors import get
-from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
-from tasks.extractors.store import MissingWeights, root
-from tasks.fit import Fitted, NothingToFit, fit, promote
-from tasks.lake import Lake
-from tasks.lake.constants import Constants
-from tasks.lake.corpus import texts
-from tasks.lake.doctor import examine
-from tasks.lake.maintain import Keep, maintain
-from tasks.lake.models import NoModel, artefact_path, identity_path
-from tasks.lake.releases import release_day
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.configure import configured
-from tasks.pipeline.edition import stands
-from tasks.pipeline.make import NotMade, TableRun, make
-from tasks.record import record
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
+from otzyv.tasks.extractors.store import MissingWeights, root
+from otzyv.tasks.fit import Fitted, NothingToFit, fit, promote
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants
+from otzyv.tasks.lake.corpus import texts
+from otzyv.tasks.lake.doctor import examine
+from otzyv.tasks.lake.maintain import Keep, maintain
+from otzyv.tasks.lake.models import NoModel, artefact_path, identity_path
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.configure import configured
+from otzyv.tasks.pipeline.edition import stands
+from otzyv.tasks.pipeline.make import NotMade, TableRun, make
+from otzyv.tasks.record import record
 from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring
 

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.incoming import BATCH
-from tasks.ingest import Accounting, Source, ingest
-from tasks.ingest_artifact import markdown
-from tasks.lake import Lake
-from tasks.lake.gone import SourceNotWhole
-from tasks.lake.suppression import keyed, suppress
-from tasks.sources import SourceError
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.incoming import BATCH
+from otzyv.tasks.ingest import Accounting, Source, ingest
+from otzyv.tasks.ingest_artifact import markdown
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.gone import SourceNotWhole
+from otzyv.tasks.lake.suppression import keyed, suppress
+from otzyv.tasks.sources import SourceError
 from tests.flows.command import Otzyv, review
 from tests.tasks.extractors.contents import image
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from schemas.tables import ATTACHMENTS, REVIEWS
-from tasks.ingest import Accounting, Source, ingest
-from tasks.lake import Lake
-from tasks.lake.blobs import read_blob
-from tasks.sources.web import FetchFailed, Web
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.ingest import Accounting, Source, ingest
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.blobs import read_blob
+from otzyv.tasks.sources.web import FetchFailed, Web
 from tests.flows.command import review
 from tests.tasks.sources.web import HOST, PNG, Served, serving
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lake import Lake
-from tasks.outcomes import outcomes
-from tasks.pipeline.make import TableRun
-from tasks.record import record
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.outcomes import outcomes
+from otzyv.tasks.pipeline.make import TableRun
+from otzyv.tasks.record import record
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
 BEGAN = datetime(2026, 6, 1, tzinfo=UTC)

@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from schemas.tables import RUNS
-from tasks.extractors import embeddings_api, get
-from tasks.extractors.compute import ExtractorFailed
-from tasks.extractors.spending import spending
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import failed, make
-from tasks.plan import plan
-from tasks.record import record
+from otzyv.schemas.tables import RUNS
+from otzyv.tasks.extractors import embeddings_api, get
+from otzyv.tasks.extractors.compute import ExtractorFailed
+from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import failed, make
+from otzyv.tasks.plan import plan
+from otzyv.tasks.record import record
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving
 from tests.tasks.reviews import bring
 
@@ -127,9 +127,9 @@ def test_answers_of_a_dead_run_that_another_day_needs_too_are_kept_for_it(
 PROGRAM = """
 import sys
 from datetime import date
-from tasks.extractors import embeddings_api, get
-from tasks.pipeline.make import make
-from tasks.lake import Lake
+from otzyv.tasks.extractors import embeddings_api, get
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.lake import Lake
 embeddings_api.REQUEST_TEXTS = 5
 make(Lake(sys.argv[1]), get("text_openai"), date.fromisoformat(sys.argv[2]))
 """

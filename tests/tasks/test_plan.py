@@ -11,15 +11,15 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.extractors import registry
-from tasks.extractors.registry import Extractor
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import TableRun, failed, make_days
-from tasks.plan import Plan, passes
-from tasks.plan import plan as plan_task
-from tasks.record import record
-from tasks.release import Verdict, release
+from otzyv.tasks.extractors import registry
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, failed, make_days
+from otzyv.tasks.plan import Plan, passes
+from otzyv.tasks.plan import plan as plan_task
+from otzyv.tasks.record import record
+from otzyv.tasks.release import Verdict, release
 from tests.tasks.reviews import bring
 
 FIRST = date(2026, 3, 1)

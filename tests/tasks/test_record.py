@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from schemas.tables import QUALITY, RUNS
-from tasks.lake import Lake
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
-from tasks.record import record
+from otzyv.schemas.tables import QUALITY, RUNS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.record import record
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)

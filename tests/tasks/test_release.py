@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from tasks.extractors import registry
-from tasks.lake import Lake, releases
-from tasks.lake.erase import shorten_log
-from tasks.lake.lake import NotReleased
-from tasks.lake.releases import NoSuchRelease, Release, release_day
-from tasks.lake.snapshot import CorruptFile
-from tasks.lake.storage import Storage
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.edition import Edition
-from tasks.pipeline.make import TableRun, make
-from tasks.plan import plan
-from tasks.quality.verdict import Limits
-from tasks.record import record
-from tasks.release import Verdict, release
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
+from otzyv.tasks.extractors import registry
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.erase import shorten_log
+from otzyv.tasks.lake.lake import NotReleased
+from otzyv.tasks.lake.releases import NoSuchRelease, Release, release_day
+from otzyv.tasks.lake.snapshot import CorruptFile
+from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.edition import Edition
+from otzyv.tasks.pipeline.make import TableRun, make
+from otzyv.tasks.plan import plan
+from otzyv.tasks.quality.verdict import Limits
+from otzyv.tasks.record import record
+from otzyv.tasks.release import Verdict, release
 from tests.faults.days import TOY, toy
 from tests.tasks.reviews import bring
 

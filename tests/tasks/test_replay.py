@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
-from tasks.ingest import Source, ingest
-from tasks.lake import Lake
-from tasks.lake.constants import Constants, key_check
-from tasks.lake.publish import commit, write_file
-from tasks.lake.quarantine import Wanted, first, key_of, quarantine, refused, remove
-from tasks.lake.suppression import keyed, suppress
-from tasks.replay import Replayed, replay
-from tasks.sources import REASONS, Refusal, find, read
-from tasks.sources.again import Kept
-from tasks.sources.faults import parts
+from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
+from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.publish import commit, write_file
+from otzyv.tasks.lake.quarantine import Wanted, first, key_of, quarantine, refused, remove
+from otzyv.tasks.lake.suppression import keyed, suppress
+from otzyv.tasks.replay import Replayed, replay
+from otzyv.tasks.sources import REASONS, Refusal, find, read
+from otzyv.tasks.sources.again import Kept
+from otzyv.tasks.sources.faults import parts
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import image
 from tests.tasks.sources.reviews import UTC

@@ -8,11 +8,11 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 from prefect import task
 
-from tasks.extractors.store import MissingWeights
-from tasks.features import features
-from tasks.lake.day import CheckFailed
-from tasks.pipeline.make import failed
-from tasks.retry import RETRIES, environment_fault
+from otzyv.tasks.extractors.store import MissingWeights
+from otzyv.tasks.features import features
+from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.pipeline.make import failed
+from otzyv.tasks.retry import RETRIES, environment_fault
 
 MENDED = [
     OSError(errno.EIO, "disk"),

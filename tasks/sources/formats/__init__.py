@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from tasks.sources.format import Format
-from tasks.sources.packing import PACKED
+from otzyv.tasks.sources.format import Format
+from otzyv.tasks.sources.packing import PACKED
 
 FORMATS: tuple[Format, ...] = tuple(
     importlib.import_module(f"{__name__}.{module.name}").FORMAT for module in pkgutil.iter_modules(__path__)

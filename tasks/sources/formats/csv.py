@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tasks.sources.format import Asked, Format, Row
-from tasks.sources.lines import PIECE, hold, unmarked
-from tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources.format import Asked, Format, Row
+from otzyv.tasks.sources.lines import PIECE, hold, unmarked
+from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
 
 csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES))  # rows are bounded here, before csv sees them
 

@@ -14,9 +14,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, BinaryIO
 
-from tasks.sources import workbook
-from tasks.sources.format import Asked, Format, Row
-from tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources import workbook
+from otzyv.tasks.sources.format import Asked, Format, Row
+from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
 
 _TEXTS = frozenset({"text", "course_title", "source"})
 """Columns of text, where a number was typed as one: 5 is the text 5."""

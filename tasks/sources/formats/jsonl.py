@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tasks.sources.format import Asked, Format, Row
-from tasks.sources.lines import PIECE, unmarked
-from tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, Fault, SourceError
-from tasks.sources.strict_json import loads
+from otzyv.tasks.sources.format import Asked, Format, Row
+from otzyv.tasks.sources.lines import PIECE, unmarked
+from otzyv.tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources.strict_json import loads
 
 Found = tuple[int, bytes, str | None]
 """Offset and bytes of a record; of one that is too long the first bytes, and the sha256 of them all."""

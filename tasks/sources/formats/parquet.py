@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.sources.format import Asked, Format, Row
-from tasks.sources.reasons import SourceError
-from tasks.sources.values import MAX_ATTACHMENTS
+from otzyv.tasks.sources.format import Asked, Format, Row
+from otzyv.tasks.sources.reasons import SourceError
+from otzyv.tasks.sources.values import MAX_ATTACHMENTS
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 64 * 2**20

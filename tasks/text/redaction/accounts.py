@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tasks.text.links import handle_spans
+from otzyv.tasks.text.links import handle_spans
 
 _PROGRAM = re.compile(r"bot\Z", re.IGNORECASE)
 _NETWORK = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tasks.text.redaction.context import OF_ITS_OWN, before, joined, tells_other
+from otzyv.tasks.text.redaction.context import OF_ITS_OWN, before, joined, tells_other
 
 _EDGE = r"(?<![\w.,/=#@+-])"
 _END = r"(?![\w@]|[.,]\d|-\d)"

@@ -10,8 +10,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from tasks.text.links import link_spans
-from tasks.text.redaction.context import OF_ITS_OWN, before, joined, tells_other, tells_phone
+from otzyv.tasks.text.links import link_spans
+from otzyv.tasks.text.redaction.context import OF_ITS_OWN, before, joined, tells_other, tells_phone
 
 _S = r"[\s.()/_-]{0,8}"
 _PHONE = re.compile(

@@ -6,9 +6,9 @@ import re
 import unicodedata
 from bisect import bisect_right
 
-from tasks.text.markup import ENTITY, character
-from tasks.text.rules import INVISIBLE
-from tasks.text.tags import INLINE, TAG
+from otzyv.tasks.text.markup import ENTITY, character
+from otzyv.tasks.text.rules import INVISIBLE
+from otzyv.tasks.text.tags import INLINE, TAG
 
 # Full-width, Arabic, circled, ...: up to the end of the planes that hold letters and signs.
 _DIGITS = [c for c in map(chr, range(128, 0x20000)) if unicodedata.digit(c, None) is not None]

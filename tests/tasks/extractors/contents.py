@@ -13,8 +13,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from tasks.extractors.card import Modality
-from tasks.extractors.loop import Content
+from otzyv.tasks.extractors.card import Modality
+from otzyv.tasks.extractors.loop import Content
 
 TEXTS = (
     "отличный курс спасибо преподавателям за понятные объяснения",

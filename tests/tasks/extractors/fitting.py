@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors import store
-from tasks.extractors.artefact import pack
-from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.artefact import pack
+from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.registry import Extractor
 from tests.tasks.extractors.contents import TEXTS
 
 CORPUS = tuple(f"{one} {other}" for one in TEXTS for other in TEXTS)

@@ -22,9 +22,9 @@ import pyarrow as pa
 import soundfile
 from PIL import Image
 
-from tasks.extractors import get, names
-from tasks.extractors.card import Card
-from tasks.extractors.loop import extract
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.loop import extract
 from tests.tasks.extractors.contents import TEXTS, Data, contents
 from tests.tasks.extractors.fitting import vectors
 from tests.tasks.extractors.ready import Ready, ready

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.extractors.card import AudioInput, ImageInput
-from tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.decode import Refused
 
 seen = 0
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from tasks.extractors import vision_cards
-from tasks.extractors.card import Card, ImageInput
-from tasks.extractors.vision import build
+from otzyv.tasks.extractors import vision_cards
+from otzyv.tasks.extractors.card import Card, ImageInput
+from otzyv.tasks.extractors.vision import build
 
 FILE = Path(vision_cards.__file__).with_name("vision_layers.json")
 

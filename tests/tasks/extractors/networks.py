@@ -12,11 +12,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tasks.extractors import store
-from tasks.extractors.card import Card, File, ImageInput, Weights
-from tasks.extractors.sentiment import LABELS
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.vision import build
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import Card, File, ImageInput, Weights
+from otzyv.tasks.extractors.sentiment import LABELS
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.vision import build
 from tests.tasks.extractors.contents import TEXTS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]

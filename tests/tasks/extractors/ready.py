@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from tasks.extractors import get
-from tasks.extractors.card import Run, Weights
-from tasks.extractors.embeddings_api import KEY as KEY_NAME
-from tasks.extractors.registry import Extractor
-from tasks.extractors.store import choose, present, stored
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.card import Run, Weights
+from otzyv.tasks.extractors.embeddings_api import KEY as KEY_NAME
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.store import choose, present, stored
 from tests.tasks.extractors.fitting import fitted
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.tables import STATUSES
-from tasks.extractors import children
-from tasks.extractors.card import AudioInput, ImageInput
-from tasks.extractors.children import ChildFailed, Limits, Outcome, Pool
+from otzyv.schemas.tables import STATUSES
+from otzyv.tasks.extractors import children
+from otzyv.tasks.extractors.card import AudioInput, ImageInput
+from otzyv.tasks.extractors.children import ChildFailed, Limits, Outcome, Pool
 from tests.tasks.extractors.contents import audio, image
 
 ROOT = Path(__file__).parents[3]
@@ -156,7 +156,7 @@ def test_contents_are_taken_as_they_are_needed(hostile: Pool) -> None:
 def test_a_child_holds_no_model_library_and_no_secret(hostile: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made up")
     real = ("decode_image", "decode_audio", "decode_container")
-    with_real_decoders = " ".join(f"tasks.extractors.{name}" for name in real)
+    with_real_decoders = " ".join(f"otzyv.tasks.extractors.{name}" for name in real)
     modules, environment = map(text, outcomes(hostile, f"modules {with_real_decoders}", "environment"))
     loaded = {name.partition(".")[0] for name in modules.split()}
     assert {"numpy", "PIL", "soundfile", "soxr", "simplejpeg", "av"} <= loaded
@@ -226,8 +226,8 @@ PROGRAM = f"""
 import signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that it is ignored
 sys.path.insert(0, {str(ROOT)!r})
-from tasks.extractors.card import ImageInput
-from tasks.extractors.children import Pool
+from otzyv.tasks.extractors.card import ImageInput
+from otzyv.tasks.extractors.children import Pool
 pool = Pool(1, decoder={HOSTILE!r})
 def decode(*orders):
     for status, array in pool.decode(ImageInput(8, 8), [(5, order.encode) for order in orders]):

@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.tables import STATUSES
-from tasks.extractors import get, names, registry
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.compute import sound_rows
-from tasks.extractors.loop import extract
-from tasks.extractors.registry import Extractor
+from otzyv.schemas.tables import STATUSES
+from otzyv.tasks.extractors import get, names, registry
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.compute import sound_rows
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.extractors.registry import Extractor
 from tests.tasks.extractors.contents import Data, contents, good
 from tests.tasks.extractors.fitting import vectors
 from tests.tasks.extractors.golden import NAMES, compared, golden
@@ -128,7 +128,7 @@ def assert_equal(extractor: Extractor, one: pa.Table, other: pa.Table) -> None:
 
 def test_cards_are_known_without_loading_any_library() -> None:
     program = (
-        "import sys; from tasks.extractors import get, names\n"
+        "import sys; from otzyv.tasks.extractors import get, names\n"
         "for name in names(): card = get(name).card; card.table.arrow; card.fingerprint()\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -16,9 +16,9 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.extractors.card import AudioInput
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_audio import SECONDS, decode_audio
+from otzyv.tasks.extractors.card import AudioInput
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_audio import SECONDS, decode_audio
 
 SPEC = AudioInput()
 AUDIO = Path(__file__).parents[4] / "shared" / "data" / "audio"

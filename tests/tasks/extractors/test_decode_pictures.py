@@ -12,9 +12,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
-from tasks.extractors.card import ImageInput
-from tasks.extractors.decode import Refused, decode
-from tasks.media.sniff import HEAD, sniff
+from otzyv.tasks.extractors.card import ImageInput
+from otzyv.tasks.extractors.decode import Refused, decode
+from otzyv.tasks.media.sniff import HEAD, sniff
 from tests.tasks.extractors.test_decode_image import file, waves
 
 Array = np.ndarray[Any, Any]

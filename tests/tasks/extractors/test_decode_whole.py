@@ -17,9 +17,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.extractors.decode import Refused
-from tasks.extractors.decode_audio import decode_audio
-from tasks.media.sniff import HEAD, sniff
+from otzyv.tasks.extractors.decode import Refused
+from otzyv.tasks.extractors.decode_audio import decode_audio
+from otzyv.tasks.media.sniff import HEAD, sniff
 from tests.tasks.extractors.contents import contained
 from tests.tasks.extractors.test_decode_audio import SPEC, status, wav, written
 

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.extractors import get, names
-from tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle, unpack
-from tasks.extractors.autoencoder import TEXT_AUTOENCODER
-from tasks.extractors.bag_of_words import TEXT_COUNT, TEXT_ONEHOT, TEXT_TFIDF
-from tasks.extractors.lemmas import lemmas
-from tasks.extractors.registry import in_order
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle, unpack
+from otzyv.tasks.extractors.autoencoder import TEXT_AUTOENCODER
+from otzyv.tasks.extractors.bag_of_words import TEXT_COUNT, TEXT_ONEHOT, TEXT_TFIDF
+from otzyv.tasks.extractors.lemmas import lemmas
+from otzyv.tasks.extractors.registry import in_order
 from tests.tasks.extractors.fitting import CORPUS, contents_to_learn, fitted, vectors
 
 LEARNING = (*(name for name in names() if get(name).fit), "pca_text_navec")
@@ -45,7 +45,8 @@ def dense(batch: pa.RecordBatch, size: int) -> np.ndarray:
 def test_the_same_contents_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
     """Whatever the seed of the hashes, and however many threads there are: there is work for more than one."""
     program = (
-        "from tests.tasks.extractors.fitting import fitted, many_texts, vectors; from tasks.extractors import get\n"
+        "from tests.tasks.extractors.fitting import fitted, many_texts, vectors\n"
+        "from otzyv.tasks.extractors import get\n"
         "for name in {names}: print(name, fitted(get(name), {contents}).files[0].sha256)"
     )
     texts = program.format(names=LEARNING[:-1], contents="many_texts()")

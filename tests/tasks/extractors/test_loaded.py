@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.extractors.card import Card, File, Run, Weights
-from tasks.extractors.loaded import ROOM, loaded
-from tasks.extractors.loop import ExtractorFailed, extract
-from tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.card import Card, File, Run, Weights
+from otzyv.tasks.extractors.loaded import ROOM, loaded
+from otzyv.tasks.extractors.loop import ExtractorFailed, extract
+from otzyv.tasks.extractors.registry import Extractor
 from tests.tasks.extractors.contents import contents
 
 

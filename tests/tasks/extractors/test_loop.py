@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.table import Column
-from tasks.extractors.card import Card, ImageInput, Run
-from tasks.extractors.loop import Content, ExtractorFailed, extract
-from tasks.extractors.registry import Extractor
+from otzyv.schemas.table import Column
+from otzyv.tasks.extractors.card import Card, ImageInput, Run
+from otzyv.tasks.extractors.loop import Content, ExtractorFailed, extract
+from otzyv.tasks.extractors.registry import Extractor
 from tests.tasks.extractors.contents import content, contents, image
 
 NAMED = (

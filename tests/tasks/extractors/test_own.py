@@ -19,13 +19,13 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from flows.cli import main
-from tasks.extractors import get, names, unavailable
-from tasks.extractors.card import Card, ImageInput, Weights
-from tasks.extractors.registry import Extractor
-from tasks.extractors.settings import WrongSettings
-from tasks.extractors.store import MissingWeights, WrongWeights, choose
-from tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.flows.cli import main
+from otzyv.tasks.extractors import get, names, unavailable
+from otzyv.tasks.extractors.card import Card, ImageInput, Weights
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.settings import WrongSettings
+from otzyv.tasks.extractors.store import MissingWeights, WrongWeights, choose
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
     kept,
@@ -276,7 +276,8 @@ def test_it_is_known_in_every_process_and_its_fingerprint_is_that_of_its_files_a
     said = {"kind": "transformers", "model": str(folder), "pooling": "mean"}
     file = settings(monkeypatch, tmp_path, text_net=said)
     before = get("text_net").card.fingerprint()
-    code = "from tasks.extractors import get, names; print('text_net' in names(), get('text_net').card.fingerprint())"
+    code = "from otzyv.tasks.extractors import get, names; "
+    code += "print('text_net' in names(), get('text_net').card.fingerprint())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["True", before]
     settings(monkeypatch, tmp_path, text_net={**said, "pooling": "cls"})
@@ -295,7 +296,7 @@ def test_it_is_known_in_every_process_and_its_fingerprint_is_that_of_its_files_a
 def test_a_model_on_the_hub_is_pulled_at_its_commit_and_held_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.extractors import fetch
+    from otzyv.tasks.extractors import fetch
 
     hub = tmp_path / "hub"
     encoder(hub)

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.extractors import dostoevsky_tokens
-from tasks.extractors.card import File, Run
-from tasks.extractors.dostoevsky_tokens import ChunkTokenizer
-from tasks.extractors.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
-from tasks.extractors.sentiment_training import EXAMPLES
-from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, record
-from tasks.text.clean import clean
+from otzyv.tasks.extractors import dostoevsky_tokens
+from otzyv.tasks.extractors.card import File, Run
+from otzyv.tasks.extractors.dostoevsky_tokens import ChunkTokenizer
+from otzyv.tasks.extractors.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
+from otzyv.tasks.extractors.sentiment_training import EXAMPLES
+from otzyv.tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, record
+from otzyv.tasks.text.clean import clean
 
 EXPECTED = Path(__file__).parent / "cases" / "sentiment.txt"
 MODEL = Path(dostoevsky_tokens.__file__).with_name(MINI.weights[0].files[0].name)

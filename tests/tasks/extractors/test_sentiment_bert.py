@@ -17,9 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tasks.extractors.sentiment_bert import LABELS, RUBERT, classifier
-from tasks.extractors.store import WrongWeights
-from tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.sentiment_bert import LABELS, RUBERT, classifier
+from otzyv.tasks.extractors.store import WrongWeights
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.extractors import sentiment_training
-from tasks.extractors.sentiment import MINI, sentiment
-from tasks.extractors.sentiment_training import LABELS, LARGEST, POLARITY, Settings, examples, polarity, train
-from tasks.text.clean import clean
+from otzyv.tasks.extractors import sentiment_training
+from otzyv.tasks.extractors.sentiment import MINI, sentiment
+from otzyv.tasks.extractors.sentiment_training import LABELS, LARGEST, POLARITY, Settings, examples, polarity, train
+from otzyv.tasks.text.clean import clean
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "ru_goemotions"
 FOLDER = Path(sentiment_training.__file__).parent

@@ -16,10 +16,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tasks.extractors.card import Card, Weights
-from tasks.extractors.sound_events import AST, RENAMED, sound_events
-from tasks.extractors.store import WrongWeights
-from tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.card import Card, Weights
+from otzyv.tasks.extractors.sound_events import AST, RENAMED, sound_events
+from otzyv.tasks.extractors.store import WrongWeights
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.networks import files_in
 
 load_torchvision()

@@ -18,10 +18,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.speech import HUBERT, WAV2VEC2, speech
-from tasks.extractors.store import MissingWeights, WrongWeights
-from tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.speech import HUBERT, WAV2VEC2, speech
+from otzyv.tasks.extractors.store import MissingWeights, WrongWeights
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
 from tests.tasks.extractors.networks import files_in, random_weights, save_speech
 
 load_torchvision()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.extractors.card import Card, File, Weights
-from tasks.extractors.fetch import pull
-from tasks.extractors.store import (
+from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.fetch import pull
+from otzyv.tasks.extractors.store import (
     FetchFailed,
     MissingWeights,
     UnpinnedWeights,
@@ -250,7 +250,7 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
 
     source.behave = slow
     code = (
-        "from tasks.extractors import fetch; from tasks.extractors.card import File, Weights\n"
+        "from otzyv.tasks.extractors import fetch; from otzyv.tasks.extractors.card import File, Weights\n"
         "print('ready', flush=True)\n"
         f"fetch.pull('net', {weights(source)!r})"
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import Linear, init
 
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.undrawn import undrawn
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.undrawn import undrawn
 
 load_torchvision()
 from transformers import BertConfig, BertModel  # noqa: E402

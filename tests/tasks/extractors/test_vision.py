@@ -19,13 +19,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.extractors import get
-from tasks.extractors.card import Card, ImageInput, Run, Weights
-from tasks.extractors.decode import decode
-from tasks.extractors.store import WrongWeights, choose, locate
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.vision import build, filled, vision
-from tasks.extractors.vision_cards import CARDS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.card import Card, ImageInput, Run, Weights
+from otzyv.tasks.extractors.decode import decode
+from otzyv.tasks.extractors.store import WrongWeights, choose, locate
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.vision import build, filled, vision
+from otzyv.tasks.extractors.vision_cards import CARDS
 from tests.tasks.extractors.networks import (
     Floats,
     Pixels,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.extractors import get
-from tasks.extractors.card import Card, ImageInput
-from tasks.extractors.torchvision_shim import load_torchvision
-from tasks.extractors.vision_cards import CARDS
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.card import Card, ImageInput
+from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.vision_cards import CARDS
 from tests.tasks.extractors import layers
 
 LECTURE = {
@@ -125,7 +125,7 @@ def test_an_unknown_layer_is_told_what_there_is(name: str, said: str) -> None:
 
 
 def test_an_inner_layers_card_is_known_without_torch() -> None:
-    program = "import sys; from tasks.extractors import get; get('image_nasnetlarge@cell_9').card.fingerprint()\n"
+    program = "import sys; from otzyv.tasks.extractors import get; get('image_nasnetlarge@cell_9').card.fingerprint()\n"
     program += "print([name for name in ('torch', 'timm', 'torchvision', 'openvino') if name in sys.modules])"
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)

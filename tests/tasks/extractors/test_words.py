@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.extractors import store
-from tasks.extractors.card import Run
-from tasks.extractors.words import NAVEC, SMOOTHING, TEXT_NAVEC, text_navec
+from otzyv.tasks.extractors import store
+from otzyv.tasks.extractors.card import Run
+from otzyv.tasks.extractors.words import NAVEC, SMOOTHING, TEXT_NAVEC, text_navec
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import pytest
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
-from schemas.sample import sample
-from schemas.table import Column, Table
-from schemas.tables import ATTACHMENTS
-from tasks.lake.publish import OtherColumns, append, commit, write_file
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, WriteFailed, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.sample import sample
+from otzyv.schemas.table import Column, Table
+from otzyv.schemas.tables import ATTACHMENTS
+from otzyv.tasks.lake.publish import OtherColumns, append, commit, write_file
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, WriteFailed, open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 DAY = date(2026, 3, 1)
 LATER = replace(

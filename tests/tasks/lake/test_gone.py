@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from schemas.tables import REVIEWS
-from tasks.lake.gone import Seen, SourceNotWhole, gone
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.lake.gone import Seen, SourceNotWhole, gone
 
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
 

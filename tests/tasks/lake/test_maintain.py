@@ -16,20 +16,20 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.sample import sample
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
-from tasks.lake import Lake, journal, releases, reuse
-from tasks.lake.blobs import blob_path, put_blob, read_blob
-from tasks.lake.doctor import examine
-from tasks.lake.journal import Journal
-from tasks.lake.maintain import MANY, Keep, maintain
-from tasks.lake.publish import append
-from tasks.lake.releases import NoSuchRelease, Release, release_day
-from tasks.lake.reuse import sweep
-from tasks.lake.snapshot import DataFile, read_table
-from tasks.lake.upsert import upsert
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import make
+from otzyv.schemas.sample import sample
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
+from otzyv.tasks.lake import Lake, journal, releases, reuse
+from otzyv.tasks.lake.blobs import blob_path, put_blob, read_blob
+from otzyv.tasks.lake.doctor import examine
+from otzyv.tasks.lake.journal import Journal
+from otzyv.tasks.lake.maintain import MANY, Keep, maintain
+from otzyv.tasks.lake.publish import append
+from otzyv.tasks.lake.releases import NoSuchRelease, Release, release_day
+from otzyv.tasks.lake.reuse import sweep
+from otzyv.tasks.lake.snapshot import DataFile, read_table
+from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import make
 from tests.faults.days import TOY, toy
 
 FIRST = date(2026, 3, 1)

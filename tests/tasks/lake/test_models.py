@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.checks import check
-from schemas.tables import MODELS
-from tasks.lake import Lake
-from tasks.lake.models import NoModel, add, artefact_path, behind, current, identity_path, promote
-from tasks.lake.storage import DamagedFile, Storage
+from otzyv.schemas.checks import check
+from otzyv.schemas.tables import MODELS
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.models import NoModel, add, artefact_path, behind, current, identity_path, promote
+from otzyv.tasks.lake.storage import DamagedFile, Storage
 
 
 @pytest.fixture

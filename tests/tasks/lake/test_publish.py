@@ -18,15 +18,15 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from schemas.sample import sample
-from schemas.table import Table
-from schemas.tables import CLEAN_TEXT, RUNS
-from tasks.lake import Lake, publish
-from tasks.lake import snapshot as snapshots
-from tasks.lake.erase import shorten_log
-from tasks.lake.publish import EmptyDay, append, commit, write_file
-from tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_delta, open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.sample import sample
+from otzyv.schemas.table import Table
+from otzyv.schemas.tables import CLEAN_TEXT, RUNS
+from otzyv.tasks.lake import Lake, publish
+from otzyv.tasks.lake import snapshot as snapshots
+from otzyv.tasks.lake.erase import shorten_log
+from otzyv.tasks.lake.publish import EmptyDay, append, commit, write_file
+from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_delta, open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 DAY = date(2026, 3, 1)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from schemas.tables import QUARANTINE
-from tasks.lake import Lake
-from tasks.lake.quarantine import quarantine
+from otzyv.schemas.tables import QUARANTINE
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.quarantine import quarantine
 
 
 def refused(source: str, offsets: list[int], day: date) -> pa.Table:

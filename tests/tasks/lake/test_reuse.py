@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.table import Column, Table
-from schemas.tables import feature_table
-from tasks.lake import reuse
-from tasks.lake.day import CheckFailed, publish_days
-from tasks.lake.reuse import SLICE, ChunkGone, Shelf, sweep
-from tasks.lake.snapshot import open_snapshot, read_table
-from tasks.lake.storage import Storage
+from otzyv.schemas.table import Column, Table
+from otzyv.schemas.tables import feature_table
+from otzyv.tasks.lake import reuse
+from otzyv.tasks.lake.day import CheckFailed, publish_days
+from otzyv.tasks.lake.reuse import SLICE, ChunkGone, Shelf, sweep
+from otzyv.tasks.lake.snapshot import open_snapshot, read_table
+from otzyv.tasks.lake.storage import Storage
 
 DAY = date(2026, 3, 1)
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=3, doc="three numbers")

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.lake import whose
-from tasks.lake.suppression import Suppressed, keyed, keyed_name
-from tasks.lake.whose import Refused, caseless, has_id
-from tasks.sources import encoding
-from tasks.sources.formats import csv
+from otzyv.tasks.lake import whose
+from otzyv.tasks.lake.suppression import Suppressed, keyed, keyed_name
+from otzyv.tasks.lake.whose import Refused, caseless, has_id
+from otzyv.tasks.sources import encoding
+from otzyv.tasks.sources.formats import csv
 
 KEY, AUTHOR = "a key of tests", 'Иван "Забывающий", мл.'
 FORGOTTEN = Suppressed(frozenset({f"author-{keyed(KEY, AUTHOR)}", f"review-{keyed(KEY, '17')}"}))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.media.sniff import HEAD, find, sniff
+from otzyv.tasks.media.sniff import HEAD, find, sniff
 from tests.tasks.extractors.contents import contained
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
-from tasks.extractors import Card, Run, Weights, registry
-from tasks.extractors.registry import Extractor
-from tasks.forget import forget
-from tasks.lake import Lake, releases
-from tasks.lake.publish import commit
-from tasks.lake.releases import release_day
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.inventory import Inventory
-from tasks.pipeline.make import make
-from tasks.record import record
-from tasks.release import release
+from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
+from otzyv.tasks.extractors import Card, Run, Weights, registry
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.forget import forget
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.inventory import Inventory
+from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.record import record
+from otzyv.tasks.release import release
 from tests.faults.days import toy
 from tests.tasks.reviews import bring
 

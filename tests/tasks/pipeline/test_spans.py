@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import checks
-from schemas.tables import QUALITY, RELEASES, RUNS
-from tasks.extractors import Card, Run, Weights, registry
-from tasks.extractors.registry import Extractor
-from tasks.lake import Lake, day
-from tasks.lake.day import CheckFailed
-from tasks.pipeline import make
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.make import TableRun, make_days
-from tasks.pipeline.spans import SPAN_ROWS, cut
-from tasks.record import record
-from tasks.release import release
+from otzyv.schemas import checks
+from otzyv.schemas.tables import QUALITY, RELEASES, RUNS
+from otzyv.tasks.extractors import Card, Run, Weights, registry
+from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.lake import Lake, day
+from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.pipeline import make
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, make_days
+from otzyv.tasks.pipeline.spans import SPAN_ROWS, cut
+from otzyv.tasks.record import record
+from otzyv.tasks.release import release
 from tests.faults.days import toy
 from tests.tasks.reviews import bring
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.extractors import Card, Extractor, File, Run, Weights
-from tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
-from tasks.lake import Lake
-from tasks.lake.weights import LakeWeights, record, recorded
-from tasks.pipeline import weights
-from tasks.pipeline.cleaning import CLEANING
-from tasks.pipeline.configure import configured
-from tasks.pipeline.make import make
+from otzyv.tasks.extractors import Card, Extractor, File, Run, Weights
+from otzyv.tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.weights import LakeWeights, record, recorded
+from otzyv.tasks.pipeline import weights
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.configure import configured
+from otzyv.tasks.pipeline.make import make
 from tests.tasks.reviews import bring
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
@@ -123,13 +123,13 @@ def test_of_two_workers_that_meet_the_lake_at_once_one_wins_and_the_other_holds_
     hold = weights.hold
 
     def faster_worker(*given: object, **named: object) -> None:
-        monkeypatch.setattr("tasks.pipeline.make.hold", hold)
+        monkeypatch.setattr("otzyv.tasks.pipeline.make.hold", hold)
         monkeypatch.setenv("OTZYV_MODELS", str(stores[1]))
         make(lake, toy(), DAYS[0])
         monkeypatch.setenv("OTZYV_MODELS", str(stores[0]))
         hold(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tasks.pipeline.make.hold", faster_worker)
+    monkeypatch.setattr("otzyv.tasks.pipeline.make.hold", faster_worker)
     with pytest.raises(WrongWeights, match="made with these weights alone"):
         make(lake, toy(), DAYS[0])
     assert bytes_read(lake, DAYS[0]) == {float(OTHER[0])}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.quality.page import (
+from otzyv.tasks.quality.page import (
     MOST_DAYS,
     Chart,
     Page,

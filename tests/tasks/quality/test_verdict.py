@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.quality.verdict import Cloud, Limits, Measured, critical, shift
-from tasks.sources.tally import Tally
+from otzyv.tasks.quality.verdict import Cloud, Limits, Measured, critical, shift
+from otzyv.tasks.sources.tally import Tally
 
 GOOD = {"rows": 200.0, "status.ok": 190.0, "status.empty": 10.0, "label.good": 150.0, "label.bad": 50.0}
 

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.tables import RULES
-from tasks.sources import REASONS, Record, Refusal, files, read
+from otzyv.schemas.tables import RULES
+from otzyv.tasks.sources import REASONS, Record, Refusal, files, read
 
 UTC = ZoneInfo("UTC")
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files
-from tasks.sources.attachments import take
+from otzyv.tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files
+from otzyv.tasks.sources.attachments import take
 from tests.tasks.extractors.contents import audio, image
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10

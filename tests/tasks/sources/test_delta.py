@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from tasks.sources import Record, SourceError, find, read
+from otzyv.tasks.sources import Record, SourceError, find, read
 from tests.tasks.sources.reviews import UTC
 
 ROWS = pa.table({

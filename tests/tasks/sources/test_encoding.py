@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import Notes, Record, Refusal
+from otzyv.tasks.sources import Notes, Record, Refusal
 from tests.tasks.sources.reviews import outcome, read_bytes
 
 SENTENCES = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources import ENDINGS, Aside, SourceError, files, find, read
-from tasks.sources.listing import HIDDEN, LINK, UNKNOWN
+from otzyv.tasks.sources import ENDINGS, Aside, SourceError, files, find, read
+from otzyv.tasks.sources.listing import HIDDEN, LINK, UNKNOWN
 from tests.tasks.sources.reviews import UTC, line
 
 

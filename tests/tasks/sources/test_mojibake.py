@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources import Notes, Record
-from tasks.sources.mojibake import MIXUPS, mended
+from otzyv.tasks.sources import Notes, Record
+from otzyv.tasks.sources.mojibake import MIXUPS, mended
 from tests.tasks.sources.reviews import line, read_bytes
 from tests.tasks.sources.test_encoding import SENTENCES
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tasks.sources import AttachmentRef, Names, SourceFile, fetch
-from tasks.sources.attachments import as_told
+from otzyv.tasks.sources import AttachmentRef, Names, SourceFile, fetch
+from otzyv.tasks.sources.attachments import as_told
 
 NFC, NFD = (unicodedata.normalize(form, "йод/ёлка и Ю.png") for form in ("NFC", "NFD"))
 

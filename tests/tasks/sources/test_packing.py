@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks.sources import Record, SourceError, files, packing, read
+from otzyv.tasks.sources import Record, SourceError, files, packing, read
 from tests.tasks.sources.reviews import UTC, line
 
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.tables import RULES
-from tasks.sources import REASONS, REMEDIES, Record, Refusal
+from otzyv.schemas.tables import RULES
+from otzyv.tasks.sources import REASONS, REMEDIES, Record, Refusal
 from tests.tasks.sources.reviews import GOOD, line, outcome, read_bytes
 
 REFUSED: list[tuple[str, str, Any]] = [

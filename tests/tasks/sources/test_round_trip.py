@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import AttachmentRef, Record, files, read
+from otzyv.tasks.sources import AttachmentRef, Record, files, read
 from tests.tasks.sources.reviews import MISSING, UTC
 
 Row = dict[str, Any]

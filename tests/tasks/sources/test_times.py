@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources.times import DATES, Dates, moment
+from otzyv.tasks.sources.times import DATES, Dates, moment
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 

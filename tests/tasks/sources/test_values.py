@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import AttachmentRef, Record, Refusal, remedy
-from tasks.sources.reasons import Fault
-from tasks.sources.values import attachments, rating, string
+from otzyv.tasks.sources import AttachmentRef, Record, Refusal, remedy
+from otzyv.tasks.sources.reasons import Fault
+from otzyv.tasks.sources.values import attachments, rating, string
 from tests.tasks.sources.reviews import MISSING, line, read_bytes
 
 LOST = "is a number that has lost digits"

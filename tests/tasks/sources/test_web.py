@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources import Attachment, AttachmentRef
-from tasks.sources.web import FetchFailed, Web, host_name, is_public
+from otzyv.tasks.sources import Attachment, AttachmentRef
+from otzyv.tasks.sources.web import FetchFailed, Web, host_name, is_public
 from tests.tasks.sources.web import HOST, PNG, PUBLIC, Served, certificate, serving
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tasks.sources.web import Web
+from otzyv.tasks.sources.web import Web
 
 HOST, PUBLIC = "cdn.example.ru", "93.184.216.34"
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.text.redact import redactions
+from otzyv.tasks.text.redact import redactions
 
 FOLDER = Path(__file__).parent / "cases" / "personal"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.text.clean import clean
-from tasks.text.redact import ALL, KINDS, Kind, Redact, redact, redactions
+from otzyv.tasks.text.clean import clean
+from otzyv.tasks.text.redact import ALL, KINDS, Kind, Redact, redact, redactions
 from tests.tasks.text.cases_file import cases
 from tests.tasks.text.labelled import labelled, scores
 from tests.tasks.text.pieces import CONTACTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.text.scripts import language
+from otzyv.tasks.text.scripts import language
 
 
 @pytest.mark.parametrize(

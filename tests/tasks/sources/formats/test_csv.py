@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import AttachmentRef, Notes, Record, SourceError, files, read
+from otzyv.tasks.sources import AttachmentRef, Notes, Record, SourceError, files, read
 from tests.tasks.sources.reviews import MISSING, UTC, outcome, read_bytes
 
 HEADER = b"review_id,created_at,text,rating\n"

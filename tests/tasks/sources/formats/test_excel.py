@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import xlsxwriter
 
-from tasks.sources import Notes, Record, Refusal, SourceError
-from tasks.sources.again import Kept, again
+from otzyv.tasks.sources import Notes, Record, Refusal, SourceError
+from otzyv.tasks.sources.again import Kept, again
 from tests.tasks.sources.reviews import outcome, read_bytes
 
 HEADER = ["review_id", "created_at", "text", "rating"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import Notes, Record, Refusal, SourceError, files, read
+from otzyv.tasks.sources import Notes, Record, Refusal, SourceError, files, read
 from tests.tasks.sources.reviews import UTC, line, outcome, read_bytes
 
 MARKS = re.compile(rb"\A(\xef\xbb\xbf)+")

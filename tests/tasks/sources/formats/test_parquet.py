@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import AttachmentRef, Record, Refusal, SourceError, files, read
+from otzyv.tasks.sources import AttachmentRef, Record, Refusal, SourceError, files, read
 from tests.tasks.sources.reviews import UTC, outcome, parquet, read_bytes
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -10,7 +10,7 @@ from otzyv.flows.allowed import check_lake
 from otzyv.tasks.adapt import Adapted
 from otzyv.tasks.adapt import adapt as go_on
 from otzyv.tasks.adapt_artifacts import show_perplexity
-from otzyv.tasks.extractors.masked_language import Training
+from otzyv.tasks.training.masked_language import Training
 
 
 @flow(name="adapt", flow_run_name="adapt {base}")

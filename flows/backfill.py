@@ -26,8 +26,8 @@ from otzyv.flows.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
 from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from otzyv.tasks.extractors import names
-from otzyv.tasks.extractors.loaded import loaded
-from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.extractors.budget import spending
+from otzyv.tasks.extractors.model_cache import loaded
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
 from otzyv.tasks.outcomes import Outcome, outcomes

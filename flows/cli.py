@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otzyv.flows.settings import Settings
     from otzyv.schemas.table import Table
     from otzyv.tasks.ingest import Source
-    from otzyv.tasks.lake.quarantine import Wanted
+    from otzyv.tasks.lake.records.quarantine import Wanted
 
 
 class _Day(click.ParamType[date]):
@@ -101,7 +101,7 @@ def _finite(ctx: click.Context, param: click.Parameter, number: float | None) ->
 
 
 def _lake(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
-    from otzyv.tasks.lake.storage import StorageError, check_uri
+    from otzyv.tasks.lake.delta.storage import StorageError, check_uri
 
     try:
         return uri if uri is None else check_uri(uri)
@@ -398,8 +398,8 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     """
     from otzyv.flows.console import show_findings
     from otzyv.tasks.lake import Lake
-    from otzyv.tasks.lake.doctor import constants_of, examine
-    from otzyv.tasks.lake.storage import Storage
+    from otzyv.tasks.lake.delta.storage import Storage
+    from otzyv.tasks.lake.upkeep.doctor import constants_of, examine
     from otzyv.tasks.pipeline.edition import mixed_days
 
     findings = list(constants_of(Storage(lake), repair=repair))
@@ -440,9 +440,9 @@ def forget(
     Their records are not brought in again. Run it again after a crash, and after an ingest that was going on.
     """
     from otzyv.flows.console import show_forgotten, show_held
-    from otzyv.tasks.forget import find
-    from otzyv.tasks.forget import forget as erase
     from otzyv.tasks.lake import Lake
+    from otzyv.tasks.pipeline.forget import find
+    from otzyv.tasks.pipeline.forget import forget as erase
 
     if (review is None) == (author is None):
         raise click.UsageError("give either --review or --author")
@@ -718,7 +718,7 @@ def _refused(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _wanted(rule: str | None, source: str | None, day: date | None, reason: str | None) -> Wanted:
     from otzyv.schemas.tables import RULES
-    from otzyv.tasks.lake.quarantine import Wanted
+    from otzyv.tasks.lake.records.quarantine import Wanted
 
     if rule is not None and rule not in RULES:
         raise click.BadParameter(f"no rule {rule!r}; there are: {', '.join(RULES)}", param_hint="--rule")
@@ -854,7 +854,7 @@ def export(
     from those of texts.
     """
     from otzyv.tasks.lake import Lake
-    from otzyv.tasks.lake.export import export as write
+    from otzyv.tasks.lake.upkeep.export import export as write
     from otzyv.tasks.pipeline.spans import spans
 
     opened = Lake(lake)
@@ -963,8 +963,8 @@ def _known(look_up: Callable[[], Any], hint: str) -> Any:
 
 
 def _names(extractors: str | None, profile: str | None, settings: Settings, lake: str) -> tuple[str, ...]:
-    from otzyv.tasks.available import ALL, available
     from otzyv.tasks.extractors import get, names
+    from otzyv.tasks.pipeline.available import ALL, available
 
     if extractors is not None and profile is not None:
         raise click.UsageError("give either --extractors or --profile")

@@ -26,13 +26,13 @@ from otzyv.schemas.table import Table
 if TYPE_CHECKING:
     from otzyv.flows.run import RunReport
     from otzyv.tasks.adapt import Adapted
-    from otzyv.tasks.extractors.sentiment_training import Report
     from otzyv.tasks.fit import Fitted
-    from otzyv.tasks.forget import Forgotten, Found
     from otzyv.tasks.ingest import Accounting
     from otzyv.tasks.lake import Lake
-    from otzyv.tasks.lake.doctor import Finding
-    from otzyv.tasks.lake.models import Model
+    from otzyv.tasks.lake.features.artefacts import Model
+    from otzyv.tasks.lake.upkeep.doctor import Finding
+    from otzyv.tasks.pipeline.forget import Forgotten, Found
+    from otzyv.tasks.training.sentiment import Report
 
 
 MOST_HELD = 10
@@ -195,7 +195,7 @@ def _days(days: Sequence[date]) -> str:
 
 def show_report(report: RunReport, imports: float) -> None:
     """The table a run ends with, where its results lie, and what to try next. ``imports``: seconds they took."""
-    from otzyv.tasks.lake.storage import Storage
+    from otzyv.tasks.lake.delta.storage import Storage
 
     console = screen()
     said = as_object(report)
@@ -254,7 +254,7 @@ def _ingested(report: RunReport, accounting: Accounting) -> Iterator[tuple[str, 
     """``reviews`` and ``attachments``: their rows in the run's days. What is accepted counts as computed."""
     from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
     from otzyv.tasks.lake import Lake
-    from otzyv.tasks.lake.snapshot import read_table
+    from otzyv.tasks.lake.delta.snapshot import read_table
 
     lake = Lake(report.lake)
     days = {day.day for day in report.days if day.tables}

@@ -15,11 +15,11 @@ from otzyv.flows.ingest import IngestFailed, chosen, ingest
 from otzyv.flows.settings import Settings, load
 from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.extractors import names
-from otzyv.tasks.extractors.loaded import loaded
-from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.extractors.budget import spending
+from otzyv.tasks.extractors.model_cache import loaded
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.gone import SourceNotWhole
-from otzyv.tasks.lake.publish import EmptyDay
+from otzyv.tasks.lake.delta.publish import EmptyDay
+from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
 from otzyv.tasks.plan import passes, plan
 from otzyv.tasks.quality_page import quality_page

@@ -9,10 +9,10 @@ from datetime import date
 
 import click
 
-from otzyv.tasks.explain import AttachedFile, Explained, Feature
-from otzyv.tasks.explain import explain as explained
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import SHOWN
+from otzyv.tasks.pipeline.explain import AttachedFile, Explained, Feature
+from otzyv.tasks.pipeline.explain import explain as explained
 
 
 def explain(lake: Lake, review_id: str, day: date | None, *, recompute: bool, as_json: bool) -> bool:

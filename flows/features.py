@@ -10,8 +10,8 @@ from prefect import State, flow, get_run_logger, runtime
 
 from otzyv.flows.settings import load
 from otzyv.tasks.artifact import artifact
+from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.registry import in_order
-from otzyv.tasks.extractors.spending import spending
 from otzyv.tasks.features import TablesFailed, clean_text
 from otzyv.tasks.features import features as extract
 from otzyv.tasks.pipeline.make import TableRun, failed

@@ -6,7 +6,7 @@ from prefect import flow
 
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.settings import load
-from otzyv.tasks.lake.maintain import Keep, Maintained
+from otzyv.tasks.lake.upkeep.maintain import Keep, Maintained
 from otzyv.tasks.maintain import maintain as tidy
 
 

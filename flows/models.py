@@ -17,9 +17,10 @@ from rich.table import Table as Grid
 
 from otzyv.flows.console import learned, screen
 from otzyv.schemas.tables import RUNS
-from otzyv.tasks.extractors import Card, Weights, archive, catalogue, fetch, get, names, store, unavailable
+from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, unavailable
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.models import fitted
+from otzyv.tasks.lake.features.artefacts import fitted
+from otzyv.tasks.models import archive, fetch, store
 from otzyv.tasks.pipeline.rates import FIGURES, rates
 
 _HEADS = ("name", "reads", "dimension", "parameters", "input", "on disk", "here", "sha256", "contents/s")

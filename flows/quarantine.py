@@ -17,9 +17,9 @@ from otzyv.flows.console import screen
 from otzyv.flows.ingest import chosen
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.quarantine import Wanted, first, refused
-from otzyv.tasks.replay import ROW_CHECK, Replayed
-from otzyv.tasks.replay import replay as read_again
+from otzyv.tasks.lake.records.quarantine import Wanted, first, refused
+from otzyv.tasks.pipeline.replay import ROW_CHECK, Replayed
+from otzyv.tasks.pipeline.replay import replay as read_again
 from otzyv.tasks.sources import REASONS, remedy
 from otzyv.tasks.sources.again import Kept
 from otzyv.tasks.sources.faults import parts

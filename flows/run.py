@@ -16,12 +16,12 @@ from otzyv.flows.ingest import IngestFailed, ingest
 from otzyv.flows.settings import load
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.loaded import loaded
-from otzyv.tasks.extractors.spending import spending
-from otzyv.tasks.extractors.store import WeightsError
+from otzyv.tasks.extractors.budget import spending
+from otzyv.tasks.extractors.model_cache import loaded
 from otzyv.tasks.ingest import Accounting, Source, check_source
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.models.store import WeightsError
 from otzyv.tasks.pipeline.inventory import Inventory
 from otzyv.tasks.pipeline.make import unchanged
 from otzyv.tasks.pipeline.rates import FIGURES, rates

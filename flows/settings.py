@@ -13,10 +13,10 @@ from pydantic_settings import SettingsConfigDict
 from otzyv.flows import kept
 from otzyv.flows.days import Count
 from otzyv.tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
-from otzyv.tasks.lake import constants
-from otzyv.tasks.lake.constants import NoLake, WrongKey
-from otzyv.tasks.lake.maintain import Keep
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake import config
+from otzyv.tasks.lake.config import NoLake, WrongKey
+from otzyv.tasks.lake.delta.storage import Storage
+from otzyv.tasks.lake.upkeep.maintain import Keep
 from otzyv.tasks.quality.verdict import Limits
 from otzyv.tasks.sources import COLUMNS, Dates
 from otzyv.tasks.sources.encoding import known
@@ -158,7 +158,7 @@ class Settings(ExtractorSettings):
 
 def _keyed(lake: str) -> bool:
     try:
-        return bool(constants.read(Storage(lake)).author_key_check)
+        return bool(config.read(Storage(lake)).author_key_check)
     except NoLake:
         return False
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from otzyv.tasks.extractors.sentiment_training import Report, train
 from otzyv.tasks.text.clean import clean
+from otzyv.tasks.training.sentiment import Report, train
 
 
 def sentiment(data: Sequence[Path], out: Path) -> Report:

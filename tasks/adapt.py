@@ -16,12 +16,13 @@ from filelock import FileLock
 from prefect import task
 
 from otzyv.schemas.tables import CLEAN_TEXT
-from otzyv.tasks.extractors import Card, Weights, get, names, store
-from otzyv.tasks.extractors.adapted import ADAPTED, read
-from otzyv.tasks.extractors.masked_language import FILES, Curve, Point, Training, plot, save, train
+from otzyv.tasks.extractors import Card, Weights, get, names
+from otzyv.tasks.extractors.custom.adapted import ADAPTED, read
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.corpus import texts
+from otzyv.tasks.lake.features.corpus import texts
+from otzyv.tasks.models import store
 from otzyv.tasks.pipeline.progress import tell
+from otzyv.tasks.training.masked_language import FILES, Curve, Point, Training, plot, save, train
 
 _NAME = re.compile(r"text_[a-z0-9_]{1,50}")
 MOST = 100_000

@@ -29,8 +29,8 @@ from prefect.events.filters import (
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from otzyv.tasks.lake.doctor import Finding
-from otzyv.tasks.lake.storage import Storage, StorageError
+from otzyv.tasks.lake.delta.storage import Storage, StorageError
+from otzyv.tasks.lake.upkeep.doctor import Finding
 
 SILENT = timedelta(minutes=5)
 """A run tells that it lives every half a minute, unless heartbeats are off."""

@@ -13,11 +13,12 @@ from prefect import task
 
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import Card, Extractor, get, names
-from otzyv.tasks.extractors.artefact import TooLittle, pack
-from otzyv.tasks.lake import Lake, models
-from otzyv.tasks.lake.corpus import texts, vectors
-from otzyv.tasks.lake.models import Model
-from otzyv.tasks.lake.snapshot import Snapshot
+from otzyv.tasks.extractors.fitted import TooLittle, pack
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta.snapshot import Snapshot
+from otzyv.tasks.lake.features import artefacts
+from otzyv.tasks.lake.features.artefacts import Model
+from otzyv.tasks.lake.features.corpus import texts, vectors
 from otzyv.tasks.pipeline.configure import in_lake
 from otzyv.tasks.pipeline.make import NotMade
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
@@ -61,7 +62,7 @@ def fit(lake_uri: str, name: str, from_day: date | None = None, to_day: date | N
     learned = extractor.fit(card, _contents(lake, card, snapshot, days))
     data = pack(card, learned)
     sha256 = hashlib.sha256(data).hexdigest()
-    lake.storage.write_new(models.artefact_path(sha256), data)  # before the row that names it
+    lake.storage.write_new(artefacts.artefact_path(sha256), data)  # before the row that names it
     fitted_on = {
         "table": snapshot.table.name,
         "table_version": snapshot.version,
@@ -74,7 +75,7 @@ def fit(lake_uri: str, name: str, from_day: date | None = None, to_day: date | N
         "settings": dict(card.settings),
         **learned.facts,
     }
-    model, new = models.add(lake.storage, name, sha256, fitted_on)
+    model, new = artefacts.add(lake.storage, name, sha256, fitted_on)
     return Fitted(model, new, time.perf_counter() - clock)
 
 
@@ -84,7 +85,7 @@ def promote(lake_uri: str, name: str, version: int | None = None) -> Model:
     Raises NothingToFit, and NoModel where there is no such version.
     """
     fitted(name)
-    return models.promote(Lake(lake_uri).storage, name, version)
+    return artefacts.promote(Lake(lake_uri).storage, name, version)
 
 
 def fitted(name: str) -> Extractor:

@@ -12,13 +12,13 @@ import pyarrow as pa
 from prefect import task
 
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
-from otzyv.tasks.incoming import BATCH, Incoming
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.blobs import attaching
-from otzyv.tasks.lake.gone import Seen, file_of
-from otzyv.tasks.lake.quarantine import quarantine
-from otzyv.tasks.lake.suppression import suppressed
-from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.lake.records.blobs import attaching
+from otzyv.tasks.lake.records.gone import Seen, file_of
+from otzyv.tasks.lake.records.quarantine import quarantine
+from otzyv.tasks.lake.records.suppression import suppressed
+from otzyv.tasks.lake.records.upsert import upsert
+from otzyv.tasks.pipeline.incoming import BATCH, Incoming
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 from otzyv.tasks.sources import (
     Dates,

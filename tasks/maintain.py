@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import task
 
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.maintain import Keep, Maintained
-from otzyv.tasks.lake.maintain import maintain as tidy
+from otzyv.tasks.lake.upkeep.maintain import Keep, Maintained
+from otzyv.tasks.lake.upkeep.maintain import maintain as tidy
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 

@@ -18,13 +18,13 @@ from otzyv.schemas.table import Table
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import Card
 from otzyv.tasks.extractors.loop import extract
-from otzyv.tasks.extractors.store import cure, present
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.contents import DayContents, day_contents, source, text_contents
-from otzyv.tasks.lake.journal import Journal
-from otzyv.tasks.lake.models import identity
+from otzyv.tasks.lake.delta.snapshot import DataFile, read_table
+from otzyv.tasks.lake.features.artefacts import identity
+from otzyv.tasks.lake.features.contents import DayContents, day_contents, source, text_contents
+from otzyv.tasks.lake.features.journal import Journal
 from otzyv.tasks.lake.releases import waiting
-from otzyv.tasks.lake.snapshot import DataFile, read_table
+from otzyv.tasks.models.store import cure, present
 from otzyv.tasks.pipeline.inventory import Inventory, Made, Standing
 from otzyv.tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
 from otzyv.tasks.pipeline.rates import FIGURES, rates

@@ -16,11 +16,12 @@ from prefect import task
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
 from otzyv.tasks.ingest import Accounting
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta.snapshot import read_table
+from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.releases import Release
-from otzyv.tasks.lake.snapshot import read_table
-from otzyv.tasks.lake.storage import PAGES
 from otzyv.tasks.pipeline.make import TableRun
-from otzyv.tasks.quality.page import (
+from otzyv.tasks.pipeline.verdict import definition
+from otzyv.tasks.quality.pages import (
     Chart,
     Page,
     TableLine,
@@ -32,7 +33,6 @@ from otzyv.tasks.quality.page import (
     status_chart,
 )
 from otzyv.tasks.release import Verdict
-from otzyv.tasks.verdict import definition
 
 
 @task(name="quality page")

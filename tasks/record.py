@@ -13,11 +13,11 @@ from prefect import runtime, task
 from otzyv.schemas.tables import CLEAN_TEXT, QUALITY, RUNS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.publish import append, commit_days, write_file
+from otzyv.tasks.lake.delta.publish import append, commit_days, write_file
+from otzyv.tasks.lake.delta.snapshot import read_table
 from otzyv.tasks.lake.releases import standing
-from otzyv.tasks.lake.snapshot import read_table
-from otzyv.tasks.measured import figures
 from otzyv.tasks.pipeline.make import TableRun
+from otzyv.tasks.pipeline.measure import figures
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 

@@ -12,14 +12,14 @@ from prefect import runtime, task
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta.snapshot import CorruptFile
 from otzyv.tasks.lake.releases import MadeOf, MixedDay, Release, release_days
-from otzyv.tasks.lake.snapshot import CorruptFile
 from otzyv.tasks.pipeline.edition import Edition
 from otzyv.tasks.pipeline.make import TableRun
 from otzyv.tasks.pipeline.spans import spans
+from otzyv.tasks.pipeline.verdict import Judge
 from otzyv.tasks.quality.verdict import Limits
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
-from otzyv.tasks.verdict import Judge
 
 Verdict = Literal["released", "unchanged", "held", "superseded", "not released"]
 """``held``: readers keep what they had, until a person approves the day or a run mends it. ``superseded``: its reviews

@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import feature_table
+from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.models.weights import Weights
 
 Modality = Literal["raw", "plain", "text", "image", "audio", "vector"]
 """What is read: reviews.text (by the cleaning alone), clean_text.plain, clean_text.text, an attached image or audio, or
@@ -23,57 +25,6 @@ Run = Callable[[Sequence[Any]], "np.ndarray | pa.RecordBatch"]
 """n decoded contents -> (n, dim) float32, or a batch of n rows with the card's value columns.
 
 Where contents can fail one by one, the batch has a column ``status`` too: ``ok``, or why a row's values are null."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file of a model. ``sha256`` is 64 hex digits, or the prefix its source publishes (torchvision: 8)."""
-
-    name: str
-    sha256: str
-    url: str | None = None
-    bytes: int | None = None
-    about: int | None = None
-    """Roughly how many bytes, where no source tells the exact number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """One accepted set of weights. Its files lie in the model store under ``<extractor>/<file name>``."""
-
-    source: str
-    revision: str
-    licence: str
-    files: tuple[File, ...]
-    settings: tuple[tuple[str, Any], ...] = ()
-    """What changes with these weights, e.g. ``(("resize", 256),)``; part of the fingerprint."""
-    folder: str = ""
-    """Where its files lie instead of ``<extractor>``: in another folder of the store, or in an absolute one outside."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """An RGB image: shorter side resized to ``resize``, centre ``crop`` x ``crop``; uint8 (crop, crop, 3).
-
-    ``crop=None`` keeps the whole picture, its shorter side at most ``resize``.
-    """
-
-    resize: int
-    crop: int | None
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    scaled_jpeg: bool = True
-    """Decode JPEGs at a reduced scale of at least three times ``resize``."""
-    decoder: int = 3
-    """Raised when decoding gives other pixels, or reads more files (3: BMP, TIFF, HEIC, AVIF; large JPEGs; any PNG)."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInput:
-    """Mono float32 samples in [-1, 1] at ``rate`` Hz."""
-
-    rate: int = 16_000
-    decoder: int = 3
-    """Raised when decoding gives other samples, or reads more kinds of files (3: every file to its end)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from otzyv.tasks.extractors import store
-from otzyv.tasks.extractors.card import AudioInput, Card, ImageInput, Weights
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.models import store
+from otzyv.tasks.models.weights import Weights
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 _HEADS = ("name", "modality", "dimension", "parameters", "input", "on disk", "licence", "source")

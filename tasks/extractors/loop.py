@@ -12,10 +12,11 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from otzyv.tasks.extractors.card import Card, Weights
-from otzyv.tasks.extractors.children import Read, pool
-from otzyv.tasks.extractors.compute import ExtractorFailed, Model, schema
+from otzyv.tasks.extractors.batches import ExtractorFailed, Model, schema
+from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.media.children import Read, pool
+from otzyv.tasks.models.weights import Weights
 
 __all__ = ["Content", "ExtractorFailed", "extract"]
 

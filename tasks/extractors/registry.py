@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from otzyv.tasks.extractors.artefact import Artefact
-from otzyv.tasks.extractors.card import Card, Run, Weights
+from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.fitted import Artefact
+from otzyv.tasks.models.weights import Weights
 
 Loader = Callable[[Card, Weights | None], Run]
 """Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
@@ -28,25 +31,8 @@ class Extractor:
 
 
 _REGISTRY: dict[str, Extractor] = {}
-MODULES = (
-    "sentiment",
-    "sentiment_bert",
-    "words",
-    "bag_of_words",
-    "autoencoder",
-    "bert",
-    "bert_words",
-    "embeddings_api",
-    "pixels",
-    "layout",
-    "vision",
-    "sound",
-    "wavelets",
-    "voice_activity",
-    "speech",
-    "sound_events",
-)
-"""The modules of this folder that hold extractors, in the order they are listed to people."""
+FOLDERS = ("text", "image", "audio")
+"""Where extractors lie, in the order they are listed to people: each module in there is looked for them."""
 PCA = "pca_"
 
 
@@ -80,11 +66,11 @@ SETTINGS = "settings"
 
 def _registry() -> Configured:
     """Every extractor there is on this machine. A part that is broken takes none of the others with it."""
-    for module in MODULES:
-        importlib.import_module(f"otzyv.tasks.extractors.{module}")
+    for module in modules():
+        importlib.import_module(module)
     known = dict(sorted(_REGISTRY.items(), key=_place))
     unavailable: dict[str, Exception] = {}
-    for module in ("embeddings_api", "adapted", "own"):
+    for module in ("text.embeddings_api", "custom.adapted", "custom.networks"):
         found: Configured = importlib.import_module(f"otzyv.tasks.extractors.{module}").configured(known)
         known |= found.extractors
         unavailable |= found.unavailable
@@ -99,10 +85,17 @@ def unavailable() -> dict[str, str]:
     return {name: str(error) for name, error in _registry().unavailable.items()}
 
 
+@functools.cache
+def modules() -> tuple[str, ...]:
+    """The modules that may hold extractors, by folder and name."""
+    folders = [importlib.import_module(f"otzyv.tasks.extractors.{folder}") for folder in FOLDERS]
+    return tuple(f"{folder.__name__}.{one.name}" for folder in folders for one in pkgutil.iter_modules(folder.__path__))
+
+
 def _place(item: tuple[str, Extractor]) -> int:
     """The place of an extractor's module in the list, whichever module was imported first."""
-    module = item[1].load.__module__.rpartition(".")[2]
-    return MODULES.index(module) if module in MODULES else len(MODULES)
+    module = item[1].load.__module__
+    return modules().index(module) if module in modules() else len(modules())
 
 
 def names(profile: str | None = None) -> tuple[str, ...]:
@@ -129,7 +122,7 @@ def get(name: str) -> Extractor:
     unavailable the error is raised that says why: WrongSettings or WeightsError.
     """
     if name.startswith(PCA):
-        from otzyv.tasks.extractors.pca import of
+        from otzyv.tasks.extractors.vector.pca import of
 
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")

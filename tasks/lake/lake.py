@@ -13,12 +13,12 @@ from deltalake import Schema
 
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS, TABLES
-from otzyv.tasks.lake import constants, releases
-from otzyv.tasks.lake.constants import Constants
+from otzyv.tasks.lake import config, releases
+from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.delta.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
+from otzyv.tasks.lake.delta.storage import Storage
 from otzyv.tasks.lake.frame import Pool, attached, joined, per_review
 from otzyv.tasks.lake.releases import Release
-from otzyv.tasks.lake.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
-from otzyv.tasks.lake.storage import Storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,11 +45,11 @@ class Lake:
 
     def __init__(self, uri: str | Path) -> None:
         self.storage = Storage(uri)
-        self.constants = constants.read(self.storage)
+        self.constants = config.read(self.storage)
 
     @classmethod
     def create(cls, uri: str | Path, wanted: Constants | None = None) -> Lake:
-        constants.create(Storage(uri), wanted or Constants())
+        config.create(Storage(uri), wanted or Constants())
         return cls(uri)
 
     def __repr__(self) -> str:

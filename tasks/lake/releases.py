@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import RELEASES
-from otzyv.tasks.lake.contents import run_key
-from otzyv.tasks.lake.publish import commit, commit_rows, write_file
-from otzyv.tasks.lake.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
-from otzyv.tasks.lake.storage import ASIDE, Storage
+from otzyv.tasks.lake.delta.publish import commit, commit_rows, write_file
+from otzyv.tasks.lake.delta.snapshot import DataFile, Snapshot, logged_sizes, open_snapshot, read_table
+from otzyv.tasks.lake.delta.storage import ASIDE, Storage
+from otzyv.tasks.lake.features.contents import run_key
 
 MOST_FILES = 50
 """In how many files the rows of ``releases`` may lie."""

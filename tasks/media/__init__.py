@@ -1,1 +1,1 @@
-"""What attached files are. Imports nothing but the standard library: the decoding children read it too."""
+"""Attached files: what they are, and their bytes as the arrays that extractors read, in children with limits."""

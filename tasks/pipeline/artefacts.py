@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from otzyv.tasks.extractors import Card, Run, Weights
-from otzyv.tasks.extractors.artefact import NeverFitted
-from otzyv.tasks.extractors.card import File
+from otzyv.tasks.extractors.fitted import NeverFitted
 from otzyv.tasks.extractors.registry import Loader
-from otzyv.tasks.extractors.store import MissingWeights, fits, places
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.models import artefact, artefact_path, current
+from otzyv.tasks.lake.features.artefacts import artefact, artefact_path, current
+from otzyv.tasks.models.store import MissingWeights, fits, places
+from otzyv.tasks.models.weights import File
 
 
 def learned(lake: Lake, card: Card) -> Weights:

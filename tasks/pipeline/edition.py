@@ -17,11 +17,11 @@ from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.registry import PCA
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
-from otzyv.tasks.lake.doctor import Finding
-from otzyv.tasks.lake.models import identity
+from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
+from otzyv.tasks.lake.features.artefacts import identity
+from otzyv.tasks.lake.features.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
 from otzyv.tasks.lake.releases import Release, ReleasedTable, made_of, standing
-from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
+from otzyv.tasks.lake.upkeep.doctor import Finding
 from otzyv.tasks.pipeline.make import TableRun
 
 SOURCES = (REVIEWS.name, ATTACHMENTS.name)

@@ -11,10 +11,10 @@ from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, Weights, get
 from otzyv.tasks.extractors.registry import in_order
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.contents import run_key
+from otzyv.tasks.lake.delta.snapshot import Snapshot
+from otzyv.tasks.lake.features.contents import run_key
 from otzyv.tasks.lake.releases import Release, standing
 from otzyv.tasks.lake.releases import made as last_made
-from otzyv.tasks.lake.snapshot import Snapshot
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
 from otzyv.tasks.pipeline.rates import Rate

@@ -18,19 +18,19 @@ import pyarrow.compute as pc
 
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, get
-from otzyv.tasks.extractors.compute import ExtractorFailed
+from otzyv.tasks.extractors.batches import ExtractorFailed
+from otzyv.tasks.extractors.budget import charged, spending
 from otzyv.tasks.extractors.loop import Content, extract
-from otzyv.tasks.extractors.spending import charged, spending
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.contents import DayContents, day_contents, run_key, source, vector_contents
-from otzyv.tasks.lake.day import CheckFailed, Key, Published, publish_days
-from otzyv.tasks.lake.journal import Journal
-from otzyv.tasks.lake.models import identity_path
-from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.delta.day import CheckFailed, Key, Published, publish_days
+from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, Snapshot, read_table
+from otzyv.tasks.lake.delta.storage import DamagedFile
+from otzyv.tasks.lake.features.artefacts import identity_path
+from otzyv.tasks.lake.features.contents import DayContents, day_contents, run_key, source, vector_contents
+from otzyv.tasks.lake.features.journal import Journal
+from otzyv.tasks.lake.features.row_cache import ChunkGone, Shelf, sweep
+from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.releases import released_files
-from otzyv.tasks.lake.reuse import ChunkGone, Shelf, sweep
-from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, read_table
-from otzyv.tasks.lake.storage import DamagedFile
 from otzyv.tasks.pipeline.configure import configured
 from otzyv.tasks.pipeline.inventory import Standing
 from otzyv.tasks.pipeline.progress import tell

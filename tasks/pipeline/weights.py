@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from otzyv.tasks.extractors import Card, Weights
-from otzyv.tasks.extractors.store import WeightsError, choose, digest, locate
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.weights import LakeWeights, record, recorded
+from otzyv.tasks.lake.features.weights import LakeWeights, record, recorded
+from otzyv.tasks.models.store import WeightsError, choose, digest, locate
 
 
 def pinned(lake: Lake, card: Card) -> Weights | None:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import soundfile
 
 from otzyv.tasks.extractors import get, names
-from otzyv.tasks.extractors.card import AudioInput
-from otzyv.tasks.extractors.decode_audio import decode_audio
-from otzyv.tasks.extractors.sound import mfcc_statistics, spectrum
-from otzyv.tasks.extractors.speech import WAV2VEC2, speech
-from otzyv.tasks.extractors.store import MissingWeights, choose
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.audio.spectra import mfcc_statistics, spectrum
+from otzyv.tasks.extractors.audio.speech import WAV2VEC2, speech
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.media.audio import decode_audio
+from otzyv.tasks.media.inputs import AudioInput
+from otzyv.tasks.models.store import MissingWeights, choose
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import random_weights
 

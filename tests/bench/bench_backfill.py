@@ -22,7 +22,7 @@ from otzyv.schemas.tables import ATTACHMENTS
 from otzyv.tasks import features as making
 from otzyv.tasks.ingest import Source
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.config import Constants, key_check
 from otzyv.tasks.outcomes import Outcome
 from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
 from tests.bench.figure import Figure

@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any
 
 from otzyv.tasks.extractors import names
-from otzyv.tasks.extractors.card import AudioInput, Card, ImageInput
-from otzyv.tasks.extractors.decode import decode
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.media.decode import decode
+from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from tests.bench.figure import Figure
 from tests.tasks.extractors.contents import audio, image
 from tests.tasks.extractors.fitting import CORPUS

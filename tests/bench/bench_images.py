@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from otzyv.tasks.extractors import Extractor
+from otzyv.tasks.extractors.image.vision import filled
 from otzyv.tasks.extractors.loop import Content, extract
-from otzyv.tasks.extractors.store import locate
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
-from otzyv.tasks.extractors.vision import filled
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import locate
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.ready import ready
 

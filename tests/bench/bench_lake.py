@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from otzyv.schemas.table import Column
 from otzyv.schemas.tables import feature_table
-from otzyv.tasks.lake.publish import FileWriter, commit
-from otzyv.tasks.lake.reuse import Shelf
-from otzyv.tasks.lake.snapshot import open_snapshot
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.delta.publish import FileWriter, commit
+from otzyv.tasks.lake.delta.snapshot import open_snapshot
+from otzyv.tasks.lake.delta.storage import Storage
+from otzyv.tasks.lake.features.row_cache import Shelf
 from tests.bench.figure import Figure, alternate
 
 ROWS, DIM, CHUNK = 200_000, 312, 1024

@@ -14,13 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from otzyv.tasks.extractors.card import Run
-from otzyv.tasks.extractors.sentiment import MINI, sentiment
+from otzyv.tasks.extractors.text.sentiment import MINI, sentiment
 from tests.bench.figure import Figure, alternate
 
 REVIEWS = Path(__file__).parents[2].parent / "shared" / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"
 TEXTS = 20_000
 CHUNK = MINI.batch_rows
-MODEL = Path(__file__).parents[2] / "tasks" / "extractors" / MINI.weights[0].files[0].name
+MODEL = Path(__file__).parents[2] / "tasks" / "extractors" / "text" / MINI.weights[0].files[0].name
 
 
 def figures() -> Iterator[Figure]:

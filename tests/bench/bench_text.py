@@ -19,10 +19,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from otzyv.tasks.extractors import store
-from otzyv.tasks.extractors.bert import RUBERT_TINY2, bert
-from otzyv.tasks.extractors.card import File, Weights
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.text.bert import RUBERT_TINY2, bert
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models import store
+from otzyv.tasks.models.weights import File, Weights
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import SHARED_RUBERT, random_weights, save_tokenizer
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.artefact import split, unpack
-from otzyv.tasks.extractors.lemmas import _remembered, lemmas
+from otzyv.tasks.extractors.fitted import split, unpack
+from otzyv.tasks.extractors.text.lemmas import _remembered, lemmas
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.fitting import fitted
 
@@ -32,7 +32,7 @@ def figures() -> Iterator[Figure]:
     texts, what = _texts()
     ready = [" ".join(lemmas(text)) for text in texts]
     extractor = get("text_tfidf")
-    parts = "otzyv.tasks.extractors.bag_of_words"
+    parts = "otzyv.tasks.extractors.text.bag_of_words"
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.dict(os.environ, OTZYV_MODELS=folder),

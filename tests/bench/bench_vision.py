@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.decode import decode
-from otzyv.tasks.extractors.store import locate
-from otzyv.tasks.extractors.vision import filled, vision
+from otzyv.tasks.extractors.image.vision import filled, vision
+from otzyv.tasks.media.decode import decode
+from otzyv.tasks.models.store import locate
 from tests.bench.figure import Figure, alternate
 from tests.tasks.extractors.networks import Pixels, expected, picture
 from tests.tasks.extractors.ready import ready

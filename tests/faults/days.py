@@ -13,12 +13,13 @@ from otzyv.schemas.table import Table
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, Run, Weights
 from otzyv.tasks.extractors.loop import extract
-from otzyv.tasks.forget import forget
-from otzyv.tasks.lake import Lake, reuse
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.features import row_cache
 from otzyv.tasks.lake.lake import NotReleased
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.pipeline import make as making
 from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.forget import forget
 from otzyv.tasks.pipeline.make import TableRun, make
 from tests.tasks.reviews import bring
 
@@ -123,7 +124,7 @@ def check_whole(lake: Lake, editions: Sequence[int], *, fresh: bool = False) -> 
 def check_done(lake: Lake, edition: int) -> None:
     """The edition stands, is released, and is found unchanged; what dead runs staged goes once it is old."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reuse, "KEPT", -1.0)
+        patch.setattr(row_cache, "KEPT", -1.0)
         runs = bring_and_make(lake.uri, edition)
     assert {run.state for run in runs} == {"unchanged"}
     assert published(lake, REVIEWS) == texts(edition)

@@ -19,8 +19,8 @@ from PIL import Image
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, Run, Weights
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.blobs import put_blob
-from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.lake.records.blobs import put_blob
+from otzyv.tasks.lake.records.upsert import upsert
 
 DAY = date(2026, 3, 1)
 COUNT = 6

@@ -11,8 +11,8 @@ from deltalake import DeltaTable
 
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.publish import commit
-from otzyv.tasks.lake.snapshot import DataFile, open_snapshot, read_table
+from otzyv.tasks.lake.delta.publish import commit
+from otzyv.tasks.lake.delta.snapshot import DataFile, open_snapshot, read_table
 from tests.faults.counts import detail, turns
 from tests.faults.days import DAYS, TABLES, bring_and_make, check_done, check_whole, expected, published
 from tests.tasks.lake.test_publish import DAY, ids, staged, wanted

@@ -12,12 +12,13 @@ import pytest
 
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
-from otzyv.tasks.lake import Lake, models, releases
-from otzyv.tasks.lake.doctor import Finding, examine
-from otzyv.tasks.lake.maintain import Keep, maintain
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.delta.snapshot import CorruptFile, TornLog, log_entry
+from otzyv.tasks.lake.delta.storage import ASIDE
+from otzyv.tasks.lake.features import artefacts
 from otzyv.tasks.lake.releases import Release, ReleasesLost
-from otzyv.tasks.lake.snapshot import CorruptFile, TornLog, log_entry
-from otzyv.tasks.lake.storage import ASIDE
+from otzyv.tasks.lake.upkeep.doctor import Finding, examine
+from otzyv.tasks.lake.upkeep.maintain import Keep, maintain
 from tests.faults.counts import turns
 from tests.faults.days import DAYS, TOY, bring_and_make, check_done, expected, forget_one, published
 from tests.faults.victim import STEPS, Job, Victims
@@ -172,17 +173,17 @@ def test_what_is_damaged_hides_no_other_fault(lake: Lake, table: Table, fault: s
 
 def test_what_was_learned_is_missed_until_the_same_fit_brings_it_back(lake: Lake) -> None:
     sha256 = hashlib.sha256(b"learned").hexdigest()
-    models.add(lake.storage, "text_toy", sha256, {"from": str(DAYS[0]), "to": str(DAYS[1])})
-    lake.storage.write(models.artefact_path(sha256), b"learned")
+    artefacts.add(lake.storage, "text_toy", sha256, {"from": str(DAYS[0]), "to": str(DAYS[1])})
+    lake.storage.write(artefacts.artefact_path(sha256), b"learned")
     assert found(lake, deep=True) == []
-    lake.storage.write(models.artefact_path(sha256), b"flipped")
+    lake.storage.write(artefacts.artefact_path(sha256), b"flipped")
     assert found(lake) == []
     (wrong,) = found(lake, deep=True, repair=True)
     assert wrong.what == "wrong bytes"
     (missing,) = found(lake)
-    assert (missing.what, missing.where) == ("missing file", lake.storage.at(models.artefact_path(sha256)))
+    assert (missing.what, missing.where) == ("missing file", lake.storage.at(artefacts.artefact_path(sha256)))
     assert f"otzyv fit text_toy --lake {lake.uri} --from {DAYS[0]} --to {DAYS[1]}" in missing.todo
-    assert lake.storage.write_new(models.artefact_path(sha256), b"learned")
+    assert lake.storage.write_new(artefacts.artefact_path(sha256), b"learned")
     assert found(lake, deep=True) == []
 
 

@@ -15,8 +15,8 @@ from otzyv.schemas.checks import check
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import get, names
-from otzyv.tasks.extractors.card import Weights
-from otzyv.tasks.extractors.store import choose, present
+from otzyv.tasks.models.store import choose, present
+from otzyv.tasks.models.weights import Weights
 from tests.faults.counts import share, turns
 from tests.tasks.extractors.contents import Data
 from tests.tasks.extractors.fitting import fitted

@@ -18,8 +18,8 @@ import pytest
 from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.ingest import Source, ingest
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.gone import SourceNotWhole
-from otzyv.tasks.lake.publish import EmptyDay
+from otzyv.tasks.lake.delta.publish import EmptyDay
+from otzyv.tasks.lake.records.gone import SourceNotWhole
 from tests.faults.counts import turns
 
 KEY = "a key made up for tests"

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
-from otzyv.tasks.lake import Lake, publish, snapshot
-from otzyv.tasks.lake import upsert as module
-from otzyv.tasks.lake.gone import Seen
-from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta import publish, snapshot
+from otzyv.tasks.lake.records import upsert as module
+from otzyv.tasks.lake.records.gone import Seen
+from otzyv.tasks.lake.records.upsert import upsert
 from tests.faults.counts import detail, turns
 
 FIRST = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

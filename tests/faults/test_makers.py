@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants, key_check
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.delta.storage import Storage
 from tests.faults.counts import turns
 
 MAKERS = 8

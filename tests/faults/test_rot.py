@@ -16,14 +16,16 @@ from deltalake import DeltaTable
 from otzyv.flows.cli import main
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import registry
-from otzyv.tasks.lake import Lake, models, releases, snapshot, storage
-from otzyv.tasks.lake.blobs import blob_path, put_blob, read_blob
-from otzyv.tasks.lake.constants import FILE, DamagedConstants, FormerFormat, NoLake
-from otzyv.tasks.lake.doctor import constants_of, examine
-from otzyv.tasks.lake.journal import Journal
-from otzyv.tasks.lake.publish import commit
-from otzyv.tasks.lake.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
-from otzyv.tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.config import FILE, DamagedConstants, FormerFormat, NoLake
+from otzyv.tasks.lake.delta import snapshot, storage
+from otzyv.tasks.lake.delta.publish import commit
+from otzyv.tasks.lake.delta.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
+from otzyv.tasks.lake.delta.storage import DamagedFile, Storage
+from otzyv.tasks.lake.features import artefacts
+from otzyv.tasks.lake.features.journal import Journal
+from otzyv.tasks.lake.records.blobs import blob_path, put_blob, read_blob
+from otzyv.tasks.lake.upkeep.doctor import constants_of, examine
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import make
 from otzyv.tasks.release import release
@@ -79,8 +81,8 @@ def test_a_log_cut_anywhere_is_refused(lake: Lake) -> None:
 
 
 def test_a_flipped_bit_in_an_attached_file_is_found(lake: Lake) -> None:
-    from otzyv.tasks.lake.blobs import read_blob
-    from otzyv.tasks.lake.contents import _sha256
+    from otzyv.tasks.lake.features.contents import _sha256
+    from otzyv.tasks.lake.records.blobs import read_blob
 
     sha256 = _sha256("a photo")
     put_blob(lake.storage, b"a photo", sha256)
@@ -111,8 +113,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 for table in (CLEAN_TEXT, REVIEWS):
                     snapshot.open_delta(lake.storage, lake.snapshot(table)).create_checkpoint()
     learned = b"learned" * 20
-    models.add(lake.storage, "text_lengths", sha(learned), {"from": str(EDITED), "to": str(EDITED)})
-    lake.storage.write(models.artefact_path(sha(learned)), learned)
+    artefacts.add(lake.storage, "text_lengths", sha(learned), {"from": str(EDITED), "to": str(EDITED)})
+    lake.storage.write(artefacts.artefact_path(sha(learned)), learned)
     Journal(lake.storage, "text_paid", "f" * 64).keep(["a" * 64], np.ones((1, 3), np.float32))
     return lake.storage.root
 
@@ -130,9 +132,9 @@ def seen(folder: Path) -> list[Any]:
         said.append(read_blob(lake.storage, row["content_sha256"]))
     for name in (CLEAN_TEXT.name, LENGTHS.card.name):
         prints = {str(file.fingerprint) for file in lake.snapshot(lake.table(name)).files}
-        said.append(models.behind(lake.storage, prints))
-    for model in models.fitted(lake.storage):
-        said.append(models.artefact(lake.storage, model.sha256))
+        said.append(artefacts.behind(lake.storage, prints))
+    for model in artefacts.fitted(lake.storage):
+        said.append(artefacts.artefact(lake.storage, model.sha256))
     found = Journal(lake.storage, "text_paid", "f" * 64).find(["a" * 64])
     said.append({key: list(vector) for key, vector in found.items()})
     return said

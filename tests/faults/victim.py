@@ -22,17 +22,17 @@ from types import TracebackType
 from typing import Any, Self
 
 STEPS = {
-    "a table is made": ("after", "otzyv.tasks.lake.publish", "create_table"),
-    "reviews are written": ("after", "otzyv.tasks.lake.upsert", "_stage"),
-    "reviews are committed": ("after", "otzyv.tasks.lake.upsert", "commit"),
-    "a chunk is staged": ("after", "otzyv.tasks.lake.reuse", "Shelf.add"),
-    "a file is half written": ("after", "otzyv.tasks.lake.publish", "FileWriter.write"),
-    "a file is written": ("after", "otzyv.tasks.lake.publish", "FileWriter.close"),
-    "a day is checked": ("before", "otzyv.tasks.lake.day", "commit"),
-    "a commit is to be made": ("before", "otzyv.tasks.lake.publish", "_transact"),
-    "a commit is live": ("after", "otzyv.tasks.lake.publish", "_transact"),
-    "a commit is on disk": ("after", "otzyv.tasks.lake.publish", "_swap"),
-    "staged chunks are removed": ("after", "otzyv.tasks.lake.reuse", "Shelf.clear"),
+    "a table is made": ("after", "otzyv.tasks.lake.delta.publish", "create_table"),
+    "reviews are written": ("after", "otzyv.tasks.lake.records.upsert", "_stage"),
+    "reviews are committed": ("after", "otzyv.tasks.lake.records.upsert", "commit"),
+    "a chunk is staged": ("after", "otzyv.tasks.lake.features.row_cache", "Shelf.add"),
+    "a file is half written": ("after", "otzyv.tasks.lake.delta.publish", "FileWriter.write"),
+    "a file is written": ("after", "otzyv.tasks.lake.delta.publish", "FileWriter.close"),
+    "a day is checked": ("before", "otzyv.tasks.lake.delta.day", "commit"),
+    "a commit is to be made": ("before", "otzyv.tasks.lake.delta.publish", "_transact"),
+    "a commit is live": ("after", "otzyv.tasks.lake.delta.publish", "_transact"),
+    "a commit is on disk": ("after", "otzyv.tasks.lake.delta.publish", "_swap"),
+    "staged chunks are removed": ("after", "otzyv.tasks.lake.features.row_cache", "Shelf.clear"),
     "a release is decided": ("before", "otzyv.tasks.lake.releases", "commit_rows"),
     "a release is live": ("after", "otzyv.tasks.lake.releases", "commit_rows"),
 }

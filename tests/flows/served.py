@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.config import Constants, key_check
 from tests.tasks.reviews import bring
 
 KEY = "a key made up for tests"

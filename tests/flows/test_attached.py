@@ -107,7 +107,7 @@ def test_why_a_decoder_refuses_a_file_is_told(otzyv: Otzyv, monkeypatch: pytest.
         tables = ["image_pixels"] if name.endswith(("png", "jpg")) else ["audio_mfcc", "audio_spectrum"]
         assert [told[table, position] for table in tables] == [tuple(wanted)] * len(tables), name
     assert "audio_mfcc [5]: undecodable (its end is missing)\n" in command("explain", "r1", "--lake", otzyv.lake).stdout
-    monkeypatch.setattr("otzyv.tasks.explain.refusal", lambda *_: ("ok", None))
+    monkeypatch.setattr("otzyv.tasks.pipeline.explain.refusal", lambda *_: ("ok", None))
     said = json.loads(command("explain", "r1", "--lake", otzyv.lake, "--json").stdout)
     kinds = {each["status"]: each["why"] for each in said["features"] if each["position"] is not None}
     assert kinds == {

@@ -23,7 +23,7 @@ from otzyv.flows.features import features
 from otzyv.tasks.extractors import Card, Run, Weights, get, registry
 from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.storage import PAGES
+from otzyv.tasks.lake.delta.storage import PAGES
 from tests.flows.command import command
 from tests.tasks.reviews import bring
 

@@ -15,9 +15,9 @@ import pytest
 from otzyv.flows.daily import DailyFailed, daily
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants, key_check
+from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
-from otzyv.tasks.lake.storage import PAGES
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"

@@ -15,7 +15,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from otzyv.tasks.artifact import markdown
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.store import root
+from otzyv.tasks.models.store import root
 from otzyv.tasks.pipeline.make import failed
 from tests.flows.command import Otzyv, command, review
 

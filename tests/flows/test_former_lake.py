@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.publish import commit, write_file
+from otzyv.tasks.lake.delta.publish import commit, write_file
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import image
 

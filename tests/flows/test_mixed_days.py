@@ -20,8 +20,9 @@ from otzyv.flows import features as flow
 from otzyv.flows.cli import main
 from otzyv.tasks.extractors import registry
 from otzyv.tasks.fit import fit
-from otzyv.tasks.lake import Lake, releases, upsert
-from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.delta.publish import commit
+from otzyv.tasks.lake.records import upsert
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.pipeline import make as task
 from otzyv.tasks.pipeline.cleaning import CLEANING
@@ -59,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def known(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(registry._REGISTRY, LENGTHS.card.name, LENGTHS)
-    patch.setattr("otzyv.tasks.extractors.pca.DIM", 1)
+    patch.setattr("otzyv.tasks.extractors.vector.pca.DIM", 1)
 
 
 @pytest.fixture

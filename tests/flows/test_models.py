@@ -17,9 +17,9 @@ from otzyv.flows.cli import main
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import catalogue, get, names
-from otzyv.tasks.extractors.store import choose
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.publish import append
+from otzyv.tasks.lake.delta.publish import append
+from otzyv.tasks.models.store import choose
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -151,7 +151,7 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr("otzyv.tasks.extractors.fetch.pull", lambda name, *_, **__: fetched.append(name))
+    monkeypatch.setattr("otzyv.tasks.models.fetch.pull", lambda name, *_, **__: fetched.append(name))
     free = otzyv("pull", "image_resnet50")
     assert "licence BSD-3-Clause" in free.output
     assert fetched == ["image_resnet50"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otzyv.tasks.extractors import get, names
-from otzyv.tasks.extractors.store import MissingWeights, choose, locate, root
+from otzyv.tasks.models.store import MissingWeights, choose, locate, root
 from otzyv.tasks.sources import sniff
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import audio

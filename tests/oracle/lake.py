@@ -20,19 +20,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from otzyv.schemas.tables import QUALITY, TABLES
-from otzyv.tasks.explain import explain
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.loop import Content, extract
-from otzyv.tasks.forget import forget
 from otzyv.tasks.ingest import Source, ingest
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.constants import Constants
-from otzyv.tasks.lake.export import export
+from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.lake import NotReleased
-from otzyv.tasks.lake.maintain import Keep, maintain
-from otzyv.tasks.lake.publish import EmptyDay
 from otzyv.tasks.lake.releases import NoSuchRelease
+from otzyv.tasks.lake.upkeep.export import export
+from otzyv.tasks.lake.upkeep.maintain import Keep, maintain
 from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.explain import explain
+from otzyv.tasks.pipeline.forget import forget
 from otzyv.tasks.pipeline.make import TableRun, make
 from otzyv.tasks.quality.verdict import Limits
 from otzyv.tasks.record import record

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.lake.records.upsert import upsert
 
 
 def bring(lake: Lake, days: Mapping[date, Mapping[str, str | None]], *, edited: int = 0) -> None:

@@ -19,14 +19,16 @@ import pytest
 
 from otzyv.tasks.adapt import NotAdaptable
 from otzyv.tasks.adapt import adapt as adapt_task
-from otzyv.tasks.extractors import bert, get, names, registry, store
-from otzyv.tasks.extractors.artefact import TooLittle
-from otzyv.tasks.extractors.card import File, Weights
-from otzyv.tasks.extractors.masked_language import FILES, Training
+from otzyv.tasks.extractors import get, names, registry
+from otzyv.tasks.extractors.fitted import TooLittle
 from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.text import bert
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.models import store
+from otzyv.tasks.models.weights import File, Weights
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.training.masked_language import FILES, Training
 from tests.tasks.extractors.test_bert import tiny
 from tests.tasks.reviews import bring
 

@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Completed, Running
 import otzyv.flows
 from otzyv.flows.deployments import FLOWS, WITHIN
 from otzyv.tasks import dead_runs
-from otzyv.tasks.lake.doctor import Finding
+from otzyv.tasks.lake.upkeep.doctor import Finding
 
 
 @flow(name="maintain")

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
-from otzyv.tasks.explain import _failed, compare, explain
 from otzyv.tasks.extractors import Card, Run, Weights, registry
 from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.lake import NotReleased
-from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.explain import _failed, compare, explain
 from otzyv.tasks.pipeline.make import make
 from otzyv.tasks.record import record
 from tests.faults.days import TOY, toy

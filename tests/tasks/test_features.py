@@ -15,8 +15,8 @@ import pytest
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors import Card, Extractor, Run, Weights
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.day import CheckFailed
-from otzyv.tasks.lake.models import identity_path
+from otzyv.tasks.lake.delta.day import CheckFailed
+from otzyv.tasks.lake.features.artefacts import identity_path
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import make
 from tests.tasks.reviews import bring

@@ -11,16 +11,16 @@ import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle
-from otzyv.tasks.extractors.store import MissingWeights, root
+from otzyv.tasks.extractors.fitted import NeverFitted, OutOfDate, TooLittle
 from otzyv.tasks.fit import Fitted, NothingToFit, fit, promote
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.constants import Constants
-from otzyv.tasks.lake.corpus import texts
-from otzyv.tasks.lake.doctor import examine
-from otzyv.tasks.lake.maintain import Keep, maintain
-from otzyv.tasks.lake.models import NoModel, artefact_path, identity_path
+from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.features.artefacts import NoModel, artefact_path, identity_path
+from otzyv.tasks.lake.features.corpus import texts
 from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.lake.upkeep.doctor import examine
+from otzyv.tasks.lake.upkeep.maintain import Keep, maintain
+from otzyv.tasks.models.store import MissingWeights, root
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
 from otzyv.tasks.pipeline.edition import stands

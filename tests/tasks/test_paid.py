@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from otzyv.schemas.tables import RUNS
-from otzyv.tasks.extractors import embeddings_api, get
-from otzyv.tasks.extractors.compute import ExtractorFailed
-from otzyv.tasks.extractors.spending import spending
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.batches import ExtractorFailed
+from otzyv.tasks.extractors.budget import spending
+from otzyv.tasks.extractors.text import embeddings_api
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import failed, make

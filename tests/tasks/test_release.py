@@ -12,11 +12,11 @@ import pytest
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import registry
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.erase import shorten_log
+from otzyv.tasks.lake.delta.snapshot import CorruptFile
+from otzyv.tasks.lake.delta.storage import Storage
 from otzyv.tasks.lake.lake import NotReleased
 from otzyv.tasks.lake.releases import NoSuchRelease, Release, release_day
-from otzyv.tasks.lake.snapshot import CorruptFile
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.upkeep.erase import shorten_log
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.edition import Edition
 from otzyv.tasks.pipeline.make import TableRun, make

@@ -8,9 +8,9 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 from prefect import task
 
-from otzyv.tasks.extractors.store import MissingWeights
 from otzyv.tasks.features import features
-from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.lake.delta.day import CheckFailed
+from otzyv.tasks.models.store import MissingWeights
 from otzyv.tasks.pipeline.make import failed
 from otzyv.tasks.retry import RETRIES, environment_fault
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from otzyv.tasks.extractors import store
-from otzyv.tasks.extractors.artefact import pack
-from otzyv.tasks.extractors.card import Card, File, Weights
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.fitted import pack
 from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.models import store
+from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import TEXTS
 
 CORPUS = tuple(f"{one} {other}" for one in TEXTS for other in TEXTS)

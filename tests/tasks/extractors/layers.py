@@ -1,6 +1,6 @@
 """The inner layers of the networks for images, found by running each without numbers.
 
-``python -m tests.tasks.extractors.layers`` writes tasks/extractors/vision_layers.json anew.
+``python -m tests.tasks.extractors.layers`` writes tasks/extractors/image/vision_layers.json anew.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from otzyv.tasks.extractors import vision_cards
-from otzyv.tasks.extractors.card import Card, ImageInput
-from otzyv.tasks.extractors.vision import build
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.image import vision_cards
+from otzyv.tasks.extractors.image.vision import build
+from otzyv.tasks.media.inputs import ImageInput
 
 FILE = Path(vision_cards.__file__).with_name("vision_layers.json")
 

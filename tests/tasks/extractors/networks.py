@@ -12,11 +12,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from otzyv.tasks.extractors import store
-from otzyv.tasks.extractors.card import Card, File, ImageInput, Weights
-from otzyv.tasks.extractors.sentiment import LABELS
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
-from otzyv.tasks.extractors.vision import build
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.image.vision import build
+from otzyv.tasks.extractors.text.sentiment import LABELS
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.media.inputs import ImageInput
+from otzyv.tasks.models import store
+from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import TEXTS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]

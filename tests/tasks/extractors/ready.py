@@ -12,10 +12,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.card import Run, Weights
-from otzyv.tasks.extractors.embeddings_api import KEY as KEY_NAME
+from otzyv.tasks.extractors.card import Run
 from otzyv.tasks.extractors.registry import Extractor
-from otzyv.tasks.extractors.store import choose, present, stored
+from otzyv.tasks.extractors.text.embeddings_api import KEY as KEY_NAME
+from otzyv.tasks.models.store import choose, present, stored
+from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.fitting import fitted
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from otzyv.tasks.extractors.archive import MANIFEST, BadArchive, read, write
-from otzyv.tasks.extractors.card import Card, File, Weights
-from otzyv.tasks.extractors.fetch import pull
-from otzyv.tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.models.archive import MANIFEST, BadArchive, read, write
+from otzyv.tasks.models.fetch import pull
+from otzyv.tasks.models.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
+from otzyv.tasks.models.weights import File, Weights
 
 CONTENTS = {"model.bin": bytes(range(256)) * 9_000, "config.json": b"{}"}
 SHA = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}

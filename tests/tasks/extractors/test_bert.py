@@ -21,11 +21,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from otzyv.tasks.extractors.bert import RUBERT_TINY2 as RUBERT
-from otzyv.tasks.extractors.bert import bert
-from otzyv.tasks.extractors.card import Card, Weights
-from otzyv.tasks.extractors.store import MissingWeights, WrongWeights
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.text.bert import RUBERT_TINY2 as RUBERT
+from otzyv.tasks.extractors.text.bert import bert
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import MissingWeights, WrongWeights
+from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.networks import SHARED_RUBERT, files_in, save_tokenizer
 
 load_torchvision()

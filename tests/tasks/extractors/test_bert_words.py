@@ -18,10 +18,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from otzyv.tasks.extractors.bert_words import TEXT_BERT_WORD, text_bert_word
 from otzyv.tasks.extractors.card import Run
-from otzyv.tasks.extractors.store import MissingWeights, choose
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.text.bert_words import TEXT_BERT_WORD, text_bert_word
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import MissingWeights, choose
 from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import tiny
 

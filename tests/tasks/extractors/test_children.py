@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from otzyv.schemas.tables import STATUSES
-from otzyv.tasks.extractors import children
-from otzyv.tasks.extractors.card import AudioInput, ImageInput
-from otzyv.tasks.extractors.children import ChildFailed, Limits, Outcome, Pool
+from otzyv.tasks.media import children
+from otzyv.tasks.media.children import ChildFailed, Limits, Outcome, Pool
+from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from tests.tasks.extractors.contents import audio, image
 
 ROOT = Path(__file__).parents[3]
@@ -226,8 +226,8 @@ PROGRAM = f"""
 import signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that it is ignored
 sys.path.insert(0, {str(ROOT)!r})
-from otzyv.tasks.extractors.card import ImageInput
-from otzyv.tasks.extractors.children import Pool
+from otzyv.tasks.media.inputs import ImageInput
+from otzyv.tasks.media.children import Pool
 pool = Pool(1, decoder={HOSTILE!r})
 def decode(*orders):
     for status, array in pool.decode(ImageInput(8, 8), [(5, order.encode) for order in orders]):

@@ -22,10 +22,11 @@ import pytest
 
 from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors import get, names, registry
-from otzyv.tasks.extractors.card import Card, File, Run, Weights
-from otzyv.tasks.extractors.compute import sound_rows
+from otzyv.tasks.extractors.batches import sound_rows
+from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import Data, contents, good
 from tests.tasks.extractors.fitting import vectors
 from tests.tasks.extractors.golden import NAMES, compared, golden
@@ -138,8 +139,10 @@ def test_cards_are_known_without_loading_any_library() -> None:
 
 def test_a_module_of_the_folder_that_registers_is_listed() -> None:
     folder = Path(registry.__file__).parent
-    found = {path.stem for path in folder.glob("*.py") if "@register(" in path.read_text("utf-8")} - {"registry"}
-    assert found <= set(registry.MODULES)
+    found = {path for path in folder.rglob("*.py") if "@register(" in path.read_text("utf-8")}
+    assert {path.relative_to(folder).with_suffix("").as_posix().replace("/", ".") for path in found} <= {
+        module.removeprefix("otzyv.tasks.extractors.") for module in registry.modules()
+    }
 
 
 def test_the_fingerprint_is_stable_and_tells_what_decides_the_output(card: Card) -> None:

@@ -16,9 +16,9 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors.card import AudioInput
-from otzyv.tasks.extractors.decode import Refused
-from otzyv.tasks.extractors.decode_audio import SECONDS, decode_audio
+from otzyv.tasks.media.audio import SECONDS, decode_audio
+from otzyv.tasks.media.decode import Refused
+from otzyv.tasks.media.inputs import AudioInput
 
 SPEC = AudioInput()
 AUDIO = Path(__file__).parents[4] / "shared" / "data" / "audio"

@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from otzyv.tasks.extractors.card import ImageInput
-from otzyv.tasks.extractors.decode import Refused, decode
-from otzyv.tasks.extractors.decode_image import MAX_ASPECT, decode_image
+from otzyv.tasks.media.decode import Refused, decode
+from otzyv.tasks.media.image import MAX_ASPECT, decode_image
+from otzyv.tasks.media.inputs import ImageInput
 from tests.tasks.extractors.contents import image
 
 NETWORK = ImageInput(resize=64, crop=48)
@@ -65,7 +65,7 @@ def difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> int:
 @given(st.integers(20, 300), st.integers(20, 300), st.sampled_from([(64, 48), (64, 64), (65, 48), (232, 224)]))
 @example(97, 64, (64, 48))
 def test_a_picture_is_resized_and_cropped_as_by_torchvision(width: int, height: int, sides: tuple[int, int]) -> None:
-    from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+    from otzyv.tasks.inference.torchvision_shim import load_torchvision
 
     functional = load_torchvision().transforms.functional
     resize, crop = sides

@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
-from otzyv.tasks.extractors import embeddings_api, get
-from otzyv.tasks.extractors.compute import ExtractorFailed, Unavailable
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.batches import ExtractorFailed, Unavailable
+from otzyv.tasks.extractors.budget import charged, spending
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.extractors.settings import WrongSettings, extractor_settings
-from otzyv.tasks.extractors.spending import charged, spending
+from otzyv.tasks.extractors.text import embeddings_api
 from tests.tasks.extractors.contents import contents
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving, vector
 

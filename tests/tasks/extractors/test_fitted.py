@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from otzyv.tasks.extractors import get, names
-from otzyv.tasks.extractors.artefact import NeverFitted, OutOfDate, TooLittle, unpack
-from otzyv.tasks.extractors.autoencoder import TEXT_AUTOENCODER
-from otzyv.tasks.extractors.bag_of_words import TEXT_COUNT, TEXT_ONEHOT, TEXT_TFIDF
-from otzyv.tasks.extractors.lemmas import lemmas
+from otzyv.tasks.extractors.fitted import NeverFitted, OutOfDate, TooLittle, unpack
 from otzyv.tasks.extractors.registry import in_order
+from otzyv.tasks.extractors.text.autoencoder import TEXT_AUTOENCODER
+from otzyv.tasks.extractors.text.bag_of_words import TEXT_COUNT, TEXT_ONEHOT, TEXT_TFIDF
+from otzyv.tasks.extractors.text.lemmas import lemmas
 from tests.tasks.extractors.fitting import CORPUS, contents_to_learn, fitted, vectors
 
 LEARNING = (*(name for name in names() if get(name).fit), "pca_text_navec")

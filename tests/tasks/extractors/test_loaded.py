@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from otzyv.tasks.extractors.card import Card, File, Run, Weights
-from otzyv.tasks.extractors.loaded import ROOM, loaded
+from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.loop import ExtractorFailed, extract
+from otzyv.tasks.extractors.model_cache import ROOM, loaded
 from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import contents
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from otzyv.tasks.extractors.network import Network, network
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.inference.network import Network, network
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
 
 Backend = Literal["openvino", "torch"]
 Precision = Literal["f32", "bf16"]
@@ -107,7 +107,7 @@ def test_an_error_of_the_source_of_batches_reaches_the_caller(made: tuple[Networ
 
 def test_openvino_is_loaded_without_telemetry_and_writes_nothing_to_the_home(tmp_path: Path) -> None:
     code = (
-        "import sys; from otzyv.tasks.extractors.network import load_openvino; load_openvino().Core()\n"
+        "import sys; from otzyv.tasks.inference.network import load_openvino; load_openvino().Core()\n"
         "print([name for name in sys.modules if 'telemetry' in name and 'openvino_' in name and sys.modules[name]])"
     )
     done = subprocess.run(

@@ -21,11 +21,13 @@ from safetensors.torch import load_file, save_file
 
 from otzyv.flows.cli import main
 from otzyv.tasks.extractors import get, names, unavailable
-from otzyv.tasks.extractors.card import Card, ImageInput, Weights
+from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.extractors.settings import WrongSettings
-from otzyv.tasks.extractors.store import MissingWeights, WrongWeights, choose
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.media.inputs import ImageInput
+from otzyv.tasks.models.store import MissingWeights, WrongWeights, choose
+from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
     kept,
@@ -296,7 +298,7 @@ def test_it_is_known_in_every_process_and_its_fingerprint_is_that_of_its_files_a
 def test_a_model_on_the_hub_is_pulled_at_its_commit_and_held_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otzyv.tasks.extractors import fetch
+    from otzyv.tasks.models import fetch
 
     hub = tmp_path / "hub"
     encoder(hub)

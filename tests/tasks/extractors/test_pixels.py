@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from otzyv.tasks.extractors.decode import decode
-from otzyv.tasks.extractors.pixels import CARD, image_pixels
+from otzyv.tasks.extractors.image.pixels import CARD, image_pixels
+from otzyv.tasks.media.decode import decode
 
 GOLDEN = [0.011765, 0.129412, 0.003922, 0.011765, 0.152941, 27.3254]
 

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors import dostoevsky_tokens
-from otzyv.tasks.extractors.card import File, Run
-from otzyv.tasks.extractors.dostoevsky_tokens import ChunkTokenizer
-from otzyv.tasks.extractors.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
-from otzyv.tasks.extractors.sentiment_training import EXAMPLES
-from otzyv.tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, record
+from otzyv.tasks.extractors.card import Run
+from otzyv.tasks.extractors.text.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
+from otzyv.tasks.inference import dostoevsky_tokens
+from otzyv.tasks.inference.dostoevsky_tokens import ChunkTokenizer
+from otzyv.tasks.models.store import MissingWeights, UnpinnedWeights, WrongWeights, record
+from otzyv.tasks.models.weights import File
 from otzyv.tasks.text.clean import clean
+from otzyv.tasks.training.sentiment import EXAMPLES
 
 EXPECTED = Path(__file__).parent / "cases" / "sentiment.txt"
 MODEL = Path(dostoevsky_tokens.__file__).with_name(MINI.weights[0].files[0].name)

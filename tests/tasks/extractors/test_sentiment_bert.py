@@ -17,9 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from otzyv.tasks.extractors.sentiment_bert import LABELS, RUBERT, classifier
-from otzyv.tasks.extractors.store import WrongWeights
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.text.sentiment_bert import LABELS, RUBERT, classifier
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import WrongWeights
 from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import TEXTS, tiny
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors import sentiment_training
-from otzyv.tasks.extractors.sentiment import MINI, sentiment
-from otzyv.tasks.extractors.sentiment_training import LABELS, LARGEST, POLARITY, Settings, examples, polarity, train
+from otzyv.tasks.extractors.text.sentiment import MINI, sentiment
 from otzyv.tasks.text.clean import clean
+from otzyv.tasks.training import sentiment as training
+from otzyv.tasks.training.sentiment import LABELS, LARGEST, POLARITY, Settings, examples, polarity, train
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "ru_goemotions"
-FOLDER = Path(sentiment_training.__file__).parent
+FOLDER = Path(sys.modules[sentiment.__module__].__file__ or "").parent
 CARD = json.loads((FOLDER / "sentiment_mini.json").read_text("utf-8"))
 SMALL = Settings(vectors=0, dim=8, lr=0.5, epoch=10, bucket=2_000)
 
@@ -57,7 +58,7 @@ def test_what_does_not_ship_is_not_chosen(comments: Path, tmp_path: Path) -> Non
 
 def test_starting_from_navec_tells_words_it_never_saw(comments: Path) -> None:
     rows = [row for row in examples([comments]) if not row.written]
-    model = sentiment_training._fit(rows, Settings(extra=2_000, epoch=20, bucket=2_000))
+    model = training._fit(rows, Settings(extra=2_000, epoch=20, bucket=2_000))
     new = ["изящно", "мерзко", "благодарю", "снег"]
     assert not set(new) & {word for row in rows for word in row.text.split()}
     labels, _ = model.predict(new)
@@ -76,7 +77,7 @@ def test_no_written_example_is_learned_from_its_double() -> None:
     """Else what is held out, or in another fold, would be known already. Keyboard noise has no such doubles."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    with sentiment_training.EXAMPLES.open(encoding="utf-8", newline="") as stream:
+    with training.EXAMPLES.open(encoding="utf-8", newline="") as stream:
         rows = [(row["label"], f"  {clean(row['text']).plain}  ") for row in csv.DictReader(stream)]
     assert len({text for _, text in rows}) == len(rows)
     for label in sorted({*LABELS} - {"skip"}):
@@ -108,9 +109,7 @@ def test_polarity_is_one_label_or_a_contradiction(emotions: set[str]) -> None:
 
 
 def test_scores_are_f1_by_its_definition() -> None:
-    scores = sentiment_training._scores(
-        ["negative", "negative", "positive", "neutral"], ["negative", *["positive"] * 3]
-    )
+    scores = training._scores(["negative", "negative", "positive", "neutral"], ["negative", *["positive"] * 3])
     assert scores.f1 == {"negative": 0.6667, "neutral": 0.0, "positive": 0.5}
     assert (scores.rows, scores.accuracy, scores.macro_f1) == (4, 0.5, 0.3889)
 
@@ -129,7 +128,7 @@ def test_the_shipped_card_names_data_licence_and_figures() -> None:
     assert CARD["bytes"] <= LARGEST
     assert "MIT" in CARD["licence"]
     assert set(CARD["held_out"]["ru_goemotions"]["f1"]) == {"negative", "neutral", "positive", "speech"}
-    assert len(CARD["tried"]["candidates"]) == len(sentiment_training.CANDIDATES)
+    assert len(CARD["tried"]["candidates"]) == len(training.CANDIDATES)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="ru-goemotions is not there (../shared)")
@@ -137,6 +136,6 @@ def test_the_shipped_model_does_as_well_as_its_card_says() -> None:
     rows = [row for row in examples([DATA], lambda text: clean(text).plain) if row.held_out and not row.written]
     said = sentiment(MINI, None)([row.text for row in rows]).column("label").to_pylist()  # type: ignore[union-attr]
     told = CARD["held_out"]["ru_goemotions"]
-    scores = sentiment_training._scores([row.label for row in rows], said)
+    scores = training._scores([row.label for row in rows], said)
     assert scores.rows == pytest.approx(told["rows"], abs=20)  # the cleaning rules may change a few texts
     assert scores.macro_f1 == pytest.approx(told["macro_f1"], abs=0.01)

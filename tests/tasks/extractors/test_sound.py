@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors.sound import (
+from otzyv.tasks.extractors.audio.spectra import (
     MFCC,
     SPECTRUM,
     audio_mfcc,

@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from otzyv.tasks.extractors.card import Card, Weights
-from otzyv.tasks.extractors.sound_events import AST, RENAMED, sound_events
-from otzyv.tasks.extractors.store import WrongWeights
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.audio.sound_events import AST, RENAMED, sound_events
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import WrongWeights
+from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.networks import files_in
 
 load_torchvision()

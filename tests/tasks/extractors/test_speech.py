@@ -18,10 +18,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors.card import Card, File, Weights
-from otzyv.tasks.extractors.speech import HUBERT, WAV2VEC2, speech
-from otzyv.tasks.extractors.store import MissingWeights, WrongWeights
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
+from otzyv.tasks.extractors.audio.speech import HUBERT, WAV2VEC2, speech
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.models.store import MissingWeights, WrongWeights
+from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.networks import files_in, random_weights, save_speech
 
 load_torchvision()

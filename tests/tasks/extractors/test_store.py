@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from otzyv.tasks.extractors.card import Card, File, Weights
-from otzyv.tasks.extractors.fetch import pull
-from otzyv.tasks.extractors.store import (
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.models.fetch import pull
+from otzyv.tasks.models.store import (
     FetchFailed,
     MissingWeights,
     UnpinnedWeights,
@@ -25,6 +25,7 @@ from otzyv.tasks.extractors.store import (
     locate,
     root,
 )
+from otzyv.tasks.models.weights import File, Weights
 
 BYTES = bytes(range(256)) * 40_000
 SHA = hashlib.sha256(BYTES).hexdigest()
@@ -250,7 +251,7 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
 
     source.behave = slow
     code = (
-        "from otzyv.tasks.extractors import fetch; from otzyv.tasks.extractors.card import File, Weights\n"
+        "from otzyv.tasks.extractors import fetch; from otzyv.tasks.models.weights import File, Weights\n"
         "print('ready', flush=True)\n"
         f"fetch.pull('net', {weights(source)!r})"
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import Linear, init
 
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
-from otzyv.tasks.extractors.undrawn import undrawn
+from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
 
 load_torchvision()
 from transformers import BertConfig, BertModel  # noqa: E402

@@ -20,12 +20,14 @@ import torch
 from PIL import Image
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.card import Card, ImageInput, Run, Weights
-from otzyv.tasks.extractors.decode import decode
-from otzyv.tasks.extractors.store import WrongWeights, choose, locate
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
-from otzyv.tasks.extractors.vision import build, filled, vision
-from otzyv.tasks.extractors.vision_cards import CARDS
+from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.image.vision import build, filled, vision
+from otzyv.tasks.extractors.image.vision_cards import CARDS
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.media.decode import decode
+from otzyv.tasks.media.inputs import ImageInput
+from otzyv.tasks.models.store import WrongWeights, choose, locate
+from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.networks import (
     Floats,
     Pixels,

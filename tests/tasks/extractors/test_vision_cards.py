@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.card import Card, ImageInput
-from otzyv.tasks.extractors.torchvision_shim import load_torchvision
-from otzyv.tasks.extractors.vision_cards import CARDS
+from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.image.vision_cards import CARDS
+from otzyv.tasks.inference.torchvision_shim import load_torchvision
+from otzyv.tasks.media.inputs import ImageInput
 from tests.tasks.extractors import layers
 
 LECTURE = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from otzyv.tasks.extractors import vocabulary
-from otzyv.tasks.extractors.vocabulary import LONGEST, Vocabulary
+from otzyv.tasks.extractors.text import vocabulary
+from otzyv.tasks.extractors.text.vocabulary import LONGEST, Vocabulary
 
 
 def test_memory_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from otzyv.tasks.extractors.decode_audio import decode_audio
-from otzyv.tasks.extractors.store import MissingWeights, WrongWeights, choose
-from otzyv.tasks.extractors.voice_activity import CARD, Floats, audio_silero_vad, describe, stretches
+from otzyv.tasks.extractors.audio.voice_activity import CARD, Floats, audio_silero_vad, describe, stretches
+from otzyv.tasks.media.audio import decode_audio
+from otzyv.tasks.models.store import MissingWeights, WrongWeights, choose
 from tests.tasks.extractors.test_decode_audio import AUDIO, SPEC
 
 SHARED = AUDIO.parents[1] / "models"
@@ -137,7 +137,7 @@ def test_only_the_file_of_the_card_is_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_onnxruntime_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
-    program = "from otzyv.tasks.extractors.network import load_onnxruntime as load; "
+    program = "from otzyv.tasks.inference.network import load_onnxruntime as load; "
     program += "load().SessionOptions(); load().get_device()"
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=Path(__file__).parents[3])

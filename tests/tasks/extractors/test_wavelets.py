@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otzyv.tasks.extractors.wavelets import CARD, audio_wavelet, evenness, octaves
+from otzyv.tasks.extractors.audio.wavelets import CARD, audio_wavelet, evenness, octaves
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 RUN = audio_wavelet(CARD, None)

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from otzyv.tasks.extractors import store
 from otzyv.tasks.extractors.card import Run
-from otzyv.tasks.extractors.words import NAVEC, SMOOTHING, TEXT_NAVEC, text_navec
+from otzyv.tasks.extractors.text.words import NAVEC, SMOOTHING, TEXT_NAVEC, text_navec
+from otzyv.tasks.models import store
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from otzyv.tasks.forget import forget
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.blobs import attaching, blob_path, nobody_attaching, put_blob
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.delta.storage import Storage
+from otzyv.tasks.lake.records.blobs import attaching, blob_path, nobody_attaching, put_blob
+from otzyv.tasks.pipeline.forget import forget
 
 KEY = "a key of tests"
 
@@ -45,8 +45,8 @@ def test_a_file_that_no_row_names_goes_but_not_while_an_ingest_is_at_work(lake: 
 def test_an_ingest_that_was_killed_holds_nothing(lake: Lake) -> None:
     script = f"""if True:
         import sys, time
-        from otzyv.tasks.lake.blobs import attaching
-        from otzyv.tasks.lake.storage import Storage
+        from otzyv.tasks.lake.records.blobs import attaching
+        from otzyv.tasks.lake.delta.storage import Storage
         with attaching(Storage({lake.uri!r})):
             print("at work", flush=True)
             time.sleep(60)"""

@@ -16,9 +16,9 @@ from deltalake.exceptions import DeltaError
 from otzyv.schemas.sample import sample
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import ATTACHMENTS
-from otzyv.tasks.lake.publish import OtherColumns, append, commit, write_file
-from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, WriteFailed, open_snapshot, read_table
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.delta.publish import OtherColumns, append, commit, write_file
+from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, Snapshot, WriteFailed, open_snapshot, read_table
+from otzyv.tasks.lake.delta.storage import Storage
 
 DAY = date(2026, 3, 1)
 LATER = replace(

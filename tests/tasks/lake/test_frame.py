@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from otzyv.schemas.tables import REVIEWS, feature_table
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.export import export, plain
+from otzyv.tasks.lake.delta.publish import append
 from otzyv.tasks.lake.frame import Pool, joined
 from otzyv.tasks.lake.lake import MixedFingerprints, NotReleased
-from otzyv.tasks.lake.publish import append
 from otzyv.tasks.lake.releases import release_day
+from otzyv.tasks.lake.upkeep.export import export, plain
 from tests.tasks.lake.test_lake import DAYS, TEXTS, VECTOR, put, rows
 
 IMAGES = feature_table("image_toy", [VECTOR], row="a toy", attached=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from otzyv.schemas.tables import REVIEWS
-from otzyv.tasks.lake.gone import Seen, SourceNotWhole, gone
+from otzyv.tasks.lake.records.gone import Seen, SourceNotWhole, gone
 
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
 

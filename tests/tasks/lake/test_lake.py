@@ -14,11 +14,11 @@ from otzyv.schemas.sample import sample
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import MODELS, QUARANTINE, RELEASES, REVIEWS, RUNS, feature_table
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.constants import Constants, NoLake, WrongKey, key_check
+from otzyv.tasks.lake.config import Constants, NoLake, WrongKey, key_check
+from otzyv.tasks.lake.delta.publish import append, commit, write_file
+from otzyv.tasks.lake.delta.storage import Storage, StorageError
 from otzyv.tasks.lake.lake import MixedFingerprints, NotReleased
-from otzyv.tasks.lake.publish import append, commit, write_file
 from otzyv.tasks.lake.releases import release_day
-from otzyv.tasks.lake.storage import Storage, StorageError
 
 DAYS = (date(2026, 3, 1), date(2026, 3, 2))
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=4, doc="four numbers")

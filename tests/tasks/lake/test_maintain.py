@@ -18,16 +18,17 @@ from hypothesis import strategies as st
 
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, RELEASES, REVIEWS, RUNS
-from otzyv.tasks.lake import Lake, journal, releases, reuse
-from otzyv.tasks.lake.blobs import blob_path, put_blob, read_blob
-from otzyv.tasks.lake.doctor import examine
-from otzyv.tasks.lake.journal import Journal
-from otzyv.tasks.lake.maintain import MANY, Keep, maintain
-from otzyv.tasks.lake.publish import append
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.delta.publish import append
+from otzyv.tasks.lake.delta.snapshot import DataFile, read_table
+from otzyv.tasks.lake.features import journal, row_cache
+from otzyv.tasks.lake.features.journal import Journal
+from otzyv.tasks.lake.features.row_cache import sweep
+from otzyv.tasks.lake.records.blobs import blob_path, put_blob, read_blob
+from otzyv.tasks.lake.records.upsert import upsert
 from otzyv.tasks.lake.releases import NoSuchRelease, Release, release_day
-from otzyv.tasks.lake.reuse import sweep
-from otzyv.tasks.lake.snapshot import DataFile, read_table
-from otzyv.tasks.lake.upsert import upsert
+from otzyv.tasks.lake.upkeep.doctor import examine
+from otzyv.tasks.lake.upkeep.maintain import MANY, Keep, maintain
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import make
 from tests.faults.days import TOY, toy
@@ -164,7 +165,7 @@ def test_chunks_of_a_live_run_stay_and_those_of_a_dead_one_go(lake: Lake, tidy: 
     for path in (f"{live}/old.arrow", f"{live}/new.arrow", f"{dead}/old.arrow"):
         lake.storage.write(path, b"x")
         if path.endswith("old.arrow"):
-            os.utime(Path(lake.uri) / path, (time.time() - reuse.KEPT - 60,) * 2)
+            os.utime(Path(lake.uri) / path, (time.time() - row_cache.KEPT - 60,) * 2)
     tidy(lake)
     assert lake.storage.files("_staging", recursive=True) == [f"{live}/new.arrow", f"{live}/old.arrow"]
 

@@ -12,8 +12,8 @@ import pytest
 from otzyv.schemas.checks import check
 from otzyv.schemas.tables import MODELS
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.models import NoModel, add, artefact_path, behind, current, identity_path, promote
-from otzyv.tasks.lake.storage import DamagedFile, Storage
+from otzyv.tasks.lake.delta.storage import DamagedFile, Storage
+from otzyv.tasks.lake.features.artefacts import NoModel, add, artefact_path, behind, current, identity_path, promote
 
 
 @pytest.fixture

@@ -21,12 +21,21 @@ from deltalake.exceptions import DeltaError
 from otzyv.schemas.sample import sample
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import CLEAN_TEXT, RUNS
-from otzyv.tasks.lake import Lake, publish
-from otzyv.tasks.lake import snapshot as snapshots
-from otzyv.tasks.lake.erase import shorten_log
-from otzyv.tasks.lake.publish import EmptyDay, append, commit, write_file
-from otzyv.tasks.lake.snapshot import CorruptFile, DataFile, Snapshot, TornLog, open_delta, open_snapshot, read_table
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta import publish
+from otzyv.tasks.lake.delta import snapshot as snapshots
+from otzyv.tasks.lake.delta.publish import EmptyDay, append, commit, write_file
+from otzyv.tasks.lake.delta.snapshot import (
+    CorruptFile,
+    DataFile,
+    Snapshot,
+    TornLog,
+    open_delta,
+    open_snapshot,
+    read_table,
+)
+from otzyv.tasks.lake.delta.storage import Storage
+from otzyv.tasks.lake.upkeep.erase import shorten_log
 
 DAY = date(2026, 3, 1)
 

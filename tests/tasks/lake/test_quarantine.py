@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from otzyv.schemas.tables import QUARANTINE
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.quarantine import quarantine
+from otzyv.tasks.lake.records.quarantine import quarantine
 
 
 def refused(source: str, offsets: list[int], day: date) -> pa.Table:

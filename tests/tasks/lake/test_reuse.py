@@ -10,11 +10,11 @@ import pytest
 
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import feature_table
-from otzyv.tasks.lake import reuse
-from otzyv.tasks.lake.day import CheckFailed, publish_days
-from otzyv.tasks.lake.reuse import SLICE, ChunkGone, Shelf, sweep
-from otzyv.tasks.lake.snapshot import open_snapshot, read_table
-from otzyv.tasks.lake.storage import Storage
+from otzyv.tasks.lake.delta.day import CheckFailed, publish_days
+from otzyv.tasks.lake.delta.snapshot import open_snapshot, read_table
+from otzyv.tasks.lake.delta.storage import Storage
+from otzyv.tasks.lake.features import row_cache
+from otzyv.tasks.lake.features.row_cache import SLICE, ChunkGone, Shelf, sweep
 
 DAY = date(2026, 3, 1)
 VECTOR = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, dim=3, doc="three numbers")
@@ -138,7 +138,7 @@ def test_a_run_that_is_killed_loses_a_second_of_work_at_most(
     assert not storage.files("_staging", recursive=True), (
         "a file for each small chunk would cost more than computing it"
     )
-    monkeypatch.setattr(reuse, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(row_cache, "HELD_SECONDS", 0.0)
     shelf.add(chunk([2]))
     next_run = Shelf(storage, TABLE, DAY, FINGERPRINT)
     assert next_run.resume() == 1
@@ -170,6 +170,6 @@ def test_what_dead_runs_staged_goes_in_the_end_whatever_code_made_it(
         made.stage()
     sweep(storage, TABLE, DAY)
     assert len(storage.files("_staging", recursive=True)) == 2, "it may be in use"
-    monkeypatch.setattr(reuse, "KEPT", -1.0)
+    monkeypatch.setattr(row_cache, "KEPT", -1.0)
     sweep(storage, TABLE, DAY)
     assert not list((storage.root / "_staging/toy").iterdir())

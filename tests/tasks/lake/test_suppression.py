@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from otzyv.tasks.lake import whose
-from otzyv.tasks.lake.suppression import Suppressed, keyed, keyed_name
-from otzyv.tasks.lake.whose import Refused, caseless, has_id
+from otzyv.tasks.lake.records import whose
+from otzyv.tasks.lake.records.suppression import Suppressed, keyed, keyed_name
+from otzyv.tasks.lake.records.whose import Refused, caseless, has_id
 from otzyv.tasks.sources import encoding
 from otzyv.tasks.sources.formats import csv
 

@@ -19,10 +19,10 @@ from otzyv.schemas.report import Report
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.day import CheckFailed
-from otzyv.tasks.lake.gone import Seen
-from otzyv.tasks.lake.publish import EmptyDay, commit
-from otzyv.tasks.lake.upsert import Upserted, upsert
+from otzyv.tasks.lake.delta.day import CheckFailed
+from otzyv.tasks.lake.delta.publish import EmptyDay, commit
+from otzyv.tasks.lake.records.gone import Seen
+from otzyv.tasks.lake.records.upsert import Upserted, upsert
 from tests.faults.counts import turns
 
 WHOLE = Seen(read=frozenset({"made-up.jsonl"}), there=frozenset({"made-up.jsonl"}))
@@ -183,7 +183,7 @@ def test_what_a_snapshot_no_longer_holds_is_gone_and_an_empty_one_empties_nothin
 
 @contextmanager
 def dies_between_its_commits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from otzyv.tasks.lake import upsert as module
+    from otzyv.tasks.lake.records import upsert as module
 
     def die_at_attachments(storage: object, snapshot: object, *rest: object, **named: object) -> object:
         if snapshot.table is ATTACHMENTS:  # type: ignore[attr-defined]
@@ -223,7 +223,7 @@ def test_a_file_that_is_not_found_is_none_that_another_state_of_the_review_had(
 def test_a_review_that_two_writers_bring_into_different_days_at_once_stands_in_one(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otzyv.tasks.lake import upsert as module
+    from otzyv.tasks.lake.records import upsert as module
 
     plan = module._plan
 
@@ -270,7 +270,7 @@ def test_the_days_of_an_ingest_are_checked_together_and_the_wrong_one_is_named(
         checked.append(table.name)
         return check(table, *rows, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("otzyv.tasks.lake.upsert.check", checking)
+    monkeypatch.setattr("otzyv.tasks.lake.records.upsert.check", checking)
     rows = [
         dict.fromkeys(REVIEWS.names)
         | {"review_id": f"r{day}", "text": "b", "created_at": FIRST.replace(day=day), "attachments": 0}

@@ -13,11 +13,11 @@ import pytest
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
 from otzyv.tasks.extractors import Card, Run, Weights, registry
 from otzyv.tasks.extractors.registry import Extractor
-from otzyv.tasks.forget import forget
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.publish import commit
+from otzyv.tasks.lake.delta.publish import commit
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.forget import forget
 from otzyv.tasks.pipeline.inventory import Inventory
 from otzyv.tasks.pipeline.make import make
 from otzyv.tasks.record import record

@@ -18,8 +18,9 @@ from otzyv.schemas import checks
 from otzyv.schemas.tables import QUALITY, RELEASES, RUNS
 from otzyv.tasks.extractors import Card, Run, Weights, registry
 from otzyv.tasks.extractors.registry import Extractor
-from otzyv.tasks.lake import Lake, day
-from otzyv.tasks.lake.day import CheckFailed
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta import day
+from otzyv.tasks.lake.delta.day import CheckFailed
 from otzyv.tasks.pipeline import make
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import TableRun, make_days

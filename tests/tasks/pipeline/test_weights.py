@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from otzyv.tasks.extractors import Card, Extractor, File, Run, Weights
-from otzyv.tasks.extractors.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.weights import LakeWeights, record, recorded
+from otzyv.tasks.lake.features.weights import LakeWeights, record, recorded
+from otzyv.tasks.models.store import MissingWeights, UnpinnedWeights, WrongWeights, locate
 from otzyv.tasks.pipeline import weights
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from otzyv.tasks.quality.page import (
+from otzyv.tasks.quality.pages import (
     MOST_DAYS,
     Chart,
     Page,

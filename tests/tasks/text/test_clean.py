@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otzyv.schemas.tables import CLEAN_TEXT
-from otzyv.tasks.extractors.dostoevsky_tokens import ChunkTokenizer
+from otzyv.tasks.inference.dostoevsky_tokens import ChunkTokenizer
 from otzyv.tasks.text.clean import VERSION, Cleaned, clean, clean_rows, describe, explain
 from otzyv.tasks.text.rules import RULES_PLAIN, RULES_TEXT
 from tests.tasks.text.cases_file import cases

@@ -1,0 +1,1 @@
+"""Extractors that the settings or ``otzyv adapt`` define."""

@@ -1,0 +1,1 @@
+"""Delta tables: files, log, snapshots, and commits by compare-and-swap."""

@@ -1,0 +1,1 @@
+"""What came in: reviews, attachments and their files, refused records, and who is to be forgotten."""

@@ -19,7 +19,7 @@ torture: $(STAMP)
 	@$(BIN)/python -m tests.faults --share $(SHARE)
 
 lint: $(STAMP)
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo --no-cache
 
 format: $(STAMP)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -22,8 +22,8 @@ from otzyv.flows import prefect_server
 if TYPE_CHECKING:
     from otzyv.flows.settings import Settings
     from otzyv.schemas.table import Table
-    from otzyv.tasks.ingest import Source
     from otzyv.tasks.lake.records.quarantine import Wanted
+    from otzyv.tasks.pipeline.ingest import Source
 
 
 class _Day(click.ParamType[date]):
@@ -218,7 +218,7 @@ def demo(lake: str) -> None:
 
     Run again, it finds that nothing changed and writes nothing.
     """
-    from otzyv.tasks.ingest import Source
+    from otzyv.tasks.pipeline.ingest import Source
 
     reviews = Path(__file__).parents[1] / "infra" / "demo" / "reviews"
     if not reviews.is_dir():
@@ -488,7 +488,7 @@ def schema(table: str | None, as_json: bool) -> None:
     """Print the data dictionary: of one table, or the list of all."""
     from otzyv.flows.console import show_schema
     from otzyv.tasks.extractors import get
-    from otzyv.tasks.extractors.registry import PCA
+    from otzyv.tasks.extractors.vector.pca import PCA
 
     tables = _tables()
     if table and ("@" in table or table.startswith(PCA)):
@@ -879,7 +879,7 @@ def _vectors(table: Table) -> str | None:
     """What the vectors of a table are made of, ``text`` or ``other``; None where it has none."""
     if "embedding" not in table.names:
         return None
-    from otzyv.tasks.extractors.registry import PCA
+    from otzyv.tasks.extractors.vector.pca import PCA
 
     return "text" if table.name.removeprefix(PCA).startswith("text_") else "other"
 

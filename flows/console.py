@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from otzyv.flows.run import RunReport
     from otzyv.tasks.adapt import Adapted
     from otzyv.tasks.fit import Fitted
-    from otzyv.tasks.ingest import Accounting
     from otzyv.tasks.lake import Lake
     from otzyv.tasks.lake.features.artefacts import Model
     from otzyv.tasks.lake.upkeep.doctor import Finding
     from otzyv.tasks.pipeline.forget import Forgotten, Found
+    from otzyv.tasks.pipeline.ingest import Accounting
     from otzyv.tasks.training.sentiment import Report
 
 

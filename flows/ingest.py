@@ -9,9 +9,9 @@ from prefect import flow
 from pydantic import SecretStr
 
 from otzyv.flows.settings import Settings
-from otzyv.tasks.ingest import Accounting, Source
 from otzyv.tasks.ingest import ingest as bring_in
 from otzyv.tasks.ingest_artifact import ingest_artifact
+from otzyv.tasks.pipeline.ingest import Accounting, Source
 
 
 class IngestFailed(RuntimeError):

@@ -18,10 +18,10 @@ from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.model_cache import loaded
-from otzyv.tasks.ingest import Accounting, Source, check_source
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import Constants, key_check
 from otzyv.tasks.models.store import WeightsError
+from otzyv.tasks.pipeline.ingest import Accounting, Source, check_source
 from otzyv.tasks.pipeline.inventory import Inventory
 from otzyv.tasks.pipeline.make import unchanged
 from otzyv.tasks.pipeline.rates import FIGURES, rates

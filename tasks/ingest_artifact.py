@@ -6,7 +6,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from otzyv.tasks.artifact import cell, line
-from otzyv.tasks.ingest import Accounting
+from otzyv.tasks.pipeline.ingest import Accounting
 
 KEY = "ingest"
 

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from prefect import task
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
-from otzyv.tasks.ingest import Accounting
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import read_table
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.releases import Release
+from otzyv.tasks.pipeline.ingest import Accounting
 from otzyv.tasks.pipeline.make import TableRun
 from otzyv.tasks.pipeline.verdict import definition
 from otzyv.tasks.quality.pages import (

@@ -1,7 +1,8 @@
 """Extractors turn contents into features: a card that says what is known, and a function that computes."""
 
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import Extractor, get, names, register, unavailable
+from otzyv.tasks.extractors.extractor import Extractor, register
+from otzyv.tasks.extractors.registry import get, names, unavailable
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.models.weights import File, Weights
 

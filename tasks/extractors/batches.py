@@ -14,20 +14,13 @@ import pyarrow.compute as pc
 
 from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.model_cache import waiting
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.inference.once import LOADING
 from otzyv.tasks.models.weights import Weights
 
 _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and OpenVINO word it, as a RuntimeError
-
-
-class ExtractorFailed(RuntimeError):
-    """An extractor broke its contract, or failed for another reason than memory. Holds nothing of the contents."""
-
-
-class Unavailable(OSError):
-    """What an extractor asks elsewhere can't be had now; later it may. Holds nothing of the contents."""
 
 
 class Model:

@@ -12,9 +12,10 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from otzyv.tasks.extractors.batches import ExtractorFailed, Model, schema
+from otzyv.tasks.extractors.batches import Model, schema
 from otzyv.tasks.extractors.card import Card
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.errors import ExtractorFailed
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.media.children import Read, pool
 from otzyv.tasks.models.weights import Weights
 

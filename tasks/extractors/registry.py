@@ -1,4 +1,4 @@
-"""Extractors by name. Registering is decorating one function."""
+"""Extractors by name: those of this project, those of the settings, and those made of another one."""
 
 from __future__ import annotations
 
@@ -6,69 +6,21 @@ import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
-from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.fitted import Artefact
-from otzyv.tasks.models.weights import Weights
+from otzyv.tasks.extractors.extractor import REGISTERED, SETTINGS, Configured, Extractor
+from otzyv.tasks.extractors.vector.pca import PCA, of
 
-Loader = Callable[[Card, Weights | None], Run]
-"""Loads the model (imports of heavy libraries happen in here) and gives the function that maps contents to features."""
-Fit = Callable[[Card, Iterable[Any]], Artefact]
-"""Learns from decoded contents, given once and in an order that does not change; the same for the same contents."""
-Cost = Callable[[Card, Iterable[str]], "float | None"]
-"""What a paid API will ask for these contents; None where that can't be told before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extractor:
-    card: Card
-    load: Loader
-    fit: Fit | None = None
-    cost: Cost | None = None
-
-
-_REGISTRY: dict[str, Extractor] = {}
 FOLDERS = ("text", "image", "audio")
 """Where extractors lie, in the order they are listed to people: each module in there is looked for them."""
-PCA = "pca_"
-
-
-def register(card: Card, fit: Fit | None = None, cost: Cost | None = None) -> Callable[[Loader], Loader]:
-    """Make an extractor known under its card's name. A second one of the same name is an error."""
-
-    def add(load: Loader) -> Loader:
-        if card.name in _REGISTRY:
-            raise ValueError(f"an extractor named {card.name!r} is already registered")
-        if card.fitted != (fit is not None):
-            raise ValueError(f"extractor {card.name!r}: a fitted card goes with a function that fits, others without")
-        _REGISTRY[card.name] = Extractor(card, load, fit, cost)
-        return load
-
-    return add
-
-
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """The extractors that a part of the settings or of the model store describes, and what could not be read of it.
-
-    ``unavailable``: the extractor's name -> why it can't be used; ``SETTINGS`` where no name can be told.
-    """
-
-    extractors: dict[str, Extractor]
-    unavailable: dict[str, Exception]
-
-
-SETTINGS = "settings"
 
 
 def _registry() -> Configured:
     """Every extractor there is on this machine. A part that is broken takes none of the others with it."""
     for module in modules():
         importlib.import_module(module)
-    known = dict(sorted(_REGISTRY.items(), key=_place))
+    known = dict(sorted(REGISTERED.items(), key=_place))
     unavailable: dict[str, Exception] = {}
     for module in ("text.embeddings_api", "custom.adapted", "custom.networks"):
         found: Configured = importlib.import_module(f"otzyv.tasks.extractors.{module}").configured(known)
@@ -122,8 +74,6 @@ def get(name: str) -> Extractor:
     unavailable the error is raised that says why: WrongSettings or WeightsError.
     """
     if name.startswith(PCA):
-        from otzyv.tasks.extractors.vector.pca import of
-
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")
     found = _registry()

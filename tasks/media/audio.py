@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.media.pieces import Piece, pieces
+from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.media.sniff import find
 
 SECONDS = 600

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.media.refused import Refused
 
 SPECS: dict[str, type[ImageInput] | type[AudioInput]] = {"ImageInput": ImageInput, "AudioInput": AudioInput}
 DTYPES = {"ImageInput": "uint8", "AudioInput": "float32"}

@@ -32,8 +32,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from otzyv.tasks.media.child import DTYPES, MEMORY_EXIT, ROOM
-from otzyv.tasks.media.decode import Reason
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.media.refused import Reason
 
 Spec = ImageInput | AudioInput
 Outcome = tuple[str, "np.ndarray[Any, Any] | None"]

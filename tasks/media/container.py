@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from otzyv.tasks.media.decode import Refused
+from otzyv.tasks.media.refused import Refused
 
 DECODERS = (
     "aac", "alac", "flac", "mp3float", "opus", "vorbis", "speex", "amrnb", "amrwb", "wmav1", "wmav2",

@@ -23,9 +23,9 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.inputs import ImageInput
 from otzyv.tasks.media.png import essential
+from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.media.sniff import Format, find
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.frames import mp3_begins, mp3_frame
 from otzyv.tasks.media.ogg import Link, links
+from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.media.sniff import Format
 from otzyv.tasks.media.wav import waves
 

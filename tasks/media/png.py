@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from otzyv.tasks.media.decode import Refused
+from otzyv.tasks.media.refused import Refused
 
 _SIGNATURE = 8
 _KEPT = (b"tRNS", b"eXIf")

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from otzyv.tasks.media.decode import Refused
+from otzyv.tasks.media.refused import Refused
 
 SHORT = 64
 """Bytes that may be missing at the end: a header's size, which some writers count in."""

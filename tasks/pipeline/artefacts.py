@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from otzyv.tasks.extractors import Card, Run, Weights
+from otzyv.tasks.extractors.extractor import Loader
 from otzyv.tasks.extractors.fitted import NeverFitted
-from otzyv.tasks.extractors.registry import Loader
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.features.artefacts import artefact, artefact_path, current
 from otzyv.tasks.models.store import MissingWeights, fits, places

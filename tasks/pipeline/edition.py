@@ -15,7 +15,7 @@ from deltalake.exceptions import DeltaError
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.registry import PCA
+from otzyv.tasks.extractors.vector.pca import PCA
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
 from otzyv.tasks.lake.features.artefacts import identity

@@ -26,8 +26,8 @@ from otzyv.tasks.lake.lake import NotReleased
 from otzyv.tasks.lake.records.blobs import read_blob
 from otzyv.tasks.lake.releases import Release, ReleasedTable
 from otzyv.tasks.media.children import refusal
-from otzyv.tasks.media.decode import IN_WORDS, STATUS, Reason
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.media.refused import IN_WORDS, STATUS, Reason
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
 

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, get
-from otzyv.tasks.extractors.batches import ExtractorFailed
 from otzyv.tasks.extractors.budget import charged, spending
+from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.loop import Content, extract
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.day import CheckFailed, Key, Published, publish_days

@@ -11,13 +11,13 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 
-from otzyv.tasks.ingest import Accounting, Source
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.records.blobs import attaching
 from otzyv.tasks.lake.records.quarantine import Key, Wanted, key_of, refused, remove
 from otzyv.tasks.lake.records.suppression import Suppressed, suppressed
 from otzyv.tasks.lake.records.upsert import upsert
 from otzyv.tasks.pipeline.incoming import Incoming
+from otzyv.tasks.pipeline.ingest import Accounting, Source
 from otzyv.tasks.sources import Refusal, SourceError, SourceFile, Tally
 from otzyv.tasks.sources.again import Kept, NotReplayable, again
 from otzyv.tasks.sources.listing import root_of

@@ -20,10 +20,10 @@ from otzyv.flows.ingest import ingest
 from otzyv.flows.prefect_server import without_heartbeats
 from otzyv.schemas.tables import ATTACHMENTS
 from otzyv.tasks import features as making
-from otzyv.tasks.ingest import Source
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import Constants, key_check
 from otzyv.tasks.outcomes import Outcome
+from otzyv.tasks.pipeline.ingest import Source
 from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak

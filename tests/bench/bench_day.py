@@ -18,9 +18,9 @@ from unittest.mock import patch
 from pydantic import SecretStr
 
 from otzyv.flows.run import RunReport, run
-from otzyv.tasks.extractors import Card, Extractor, Run, Weights, get, registry
-from otzyv.tasks.extractors.registry import Loader
-from otzyv.tasks.ingest import Source
+from otzyv.tasks.extractors import Card, Extractor, Run, Weights, get
+from otzyv.tasks.extractors.extractor import REGISTERED, Loader
+from otzyv.tasks.pipeline.ingest import Source
 from tests.bench.bench_images import photographs
 from tests.bench.figure import Figure
 from tests.bench.process import peak, tell_peak
@@ -108,7 +108,7 @@ def random_networks(folder: Path) -> Iterator[list[str]]:
     loads: list[str] = []
     with patch.dict(os.environ, OTZYV_MODELS=str(folder)):
         patched = {name: Extractor(_card(get(name).card), _noted(get(name).load, loads)) for name in PROFILE}
-        with patch.dict(registry._REGISTRY, patched):
+        with patch.dict(REGISTERED, patched):
             yield loads
 
 

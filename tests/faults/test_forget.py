@@ -22,15 +22,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
-from otzyv.tasks import ingest as ingesting
-from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta import publish
 from otzyv.tasks.lake.delta.storage import Storage
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.lake.upkeep.maintain import maintain
+from otzyv.tasks.pipeline import ingest as ingesting
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.forget import find, forget
+from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.make import make
 from tests.faults.counts import turns
 from tests.faults.days import TOY, toy

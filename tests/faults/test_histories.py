@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from otzyv.schemas.tables import REVIEWS
-from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
+from otzyv.tasks.pipeline.ingest import Source
 from tests.faults.counts import turns
 
 KEY = "a key made up for tests"

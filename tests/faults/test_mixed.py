@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from otzyv.tasks.extractors import get, registry
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.edition import mixed_days
@@ -36,7 +37,7 @@ def bring_after(lake: Lake, pause: float, edition: int) -> None:
 def test_ingests_at_any_moment_of_runs_never_let_readers_see_a_mixed_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._REGISTRY, LENGTHS.card.name, LENGTHS)
+    monkeypatch.setitem(REGISTERED, LENGTHS.card.name, LENGTHS)
     chance, lake = random.Random(13), Lake.create(tmp_path)
     bring(lake, 0)
     began = time.monotonic()

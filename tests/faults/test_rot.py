@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from otzyv.flows.cli import main
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from otzyv.tasks.extractors import registry
+from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.config import FILE, DamagedConstants, FormerFormat, NoLake
 from otzyv.tasks.lake.delta import snapshot, storage
@@ -104,7 +104,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with a file of every kind: two editions, a checkpoint, an artefact, paid answers, pictures."""
     lake = Lake.create(tmp_path_factory.mktemp("rot") / "lake")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry._REGISTRY, LENGTHS.card.name, LENGTHS)
+        patch.setitem(REGISTERED, LENGTHS.card.name, LENGTHS)
         for edition in range(3):
             bring(lake, edition)
             runs = [make(lake, CLEANING, EDITED), make(lake, LENGTHS, EDITED)]

@@ -20,8 +20,8 @@ import otzyv.flows.backfill
 from otzyv.flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
 from otzyv.flows.children import run_child
 from otzyv.flows.features import features
-from otzyv.tasks.extractors import Card, Run, Weights, get, registry
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors import Card, Run, Weights, get
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.storage import PAGES
 from tests.flows.command import command
@@ -108,7 +108,7 @@ def test_a_failed_day_stops_no_other_and_the_next_backfill_makes_just_that_one(
 
     bring(lake, {DAYS[1]: {"x": "совсем плохо"}})
     with monkeypatch.context() as patch:
-        patch.setitem(registry._REGISTRY, "text_navec", Extractor(known.card, broken))
+        patch.setitem(REGISTERED, "text_navec", Extractor(known.card, broken))
         with pytest.raises(BackfillIncomplete, match=r"1 tables failed: text_navec 2026-03-02") as stopped:
             backfill(lake.uri, ask())
     assert states(stopped.value.report) == {"published": 8, "failed": 1}
@@ -127,7 +127,7 @@ def test_a_backfill_loads_each_model_once_for_all_its_days(lake: Lake, monkeypat
         loads.append(card.name)
         return known.load(card, weights)
 
-    monkeypatch.setitem(registry._REGISTRY, "text_navec", Extractor(known.card, noted))
+    monkeypatch.setitem(REGISTERED, "text_navec", Extractor(known.card, noted))
     backfill(lake.uri, ask())
     assert loads == ["text_navec"]
 

@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
-from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.ingest import Source
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.extractors.contents import audio, image
 

@@ -18,7 +18,7 @@ from prefect.states import Completed
 
 from otzyv.flows import features as flow
 from otzyv.flows.cli import main
-from otzyv.tasks.extractors import registry
+from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.fit import fit
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.delta.publish import commit
@@ -59,7 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def known(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(registry._REGISTRY, LENGTHS.card.name, LENGTHS)
+    patch.setitem(REGISTERED, LENGTHS.card.name, LENGTHS)
     patch.setattr("otzyv.tasks.extractors.vector.pca.DIM", 1)
 
 
@@ -202,7 +202,7 @@ def test_a_table_made_by_other_code_is_not_released_beside_components_of_it(
 ) -> None:
     flow.features.fn(lake.uri, [DAY], EXTRACTORS)[0]
     newer = replace(LENGTHS, card=replace(LENGTHS.card, version=2))
-    monkeypatch.setitem(registry._REGISTRY, LENGTHS.card.name, newer)
+    monkeypatch.setitem(REGISTERED, LENGTHS.card.name, newer)
     assert flow.features.fn(lake.uri, [DAY], ["text_lengths"])[0].verdict == "released"
     assert edition_seen(lake, [0, 1]) == (0, TABLES - {"pca_text_lengths"})
 

@@ -19,9 +19,9 @@ from PIL import Image
 from otzyv.infra.demo import make, pictures
 from otzyv.schemas.tables import RULES
 from otzyv.tasks.media.audio import decode_audio
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.image import MAX_PIXELS
 from otzyv.tasks.media.inputs import AudioInput
+from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.sources import Record, Refusal, fetch, files, read
 from otzyv.tasks.text.clean import clean
 from otzyv.tasks.text.redact import MAIL, PHONE, redact

@@ -22,7 +22,7 @@ import pytest
 from otzyv.schemas.tables import QUALITY, TABLES
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.loop import Content, extract
-from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.config import Constants
 from otzyv.tasks.lake.delta.publish import EmptyDay
@@ -33,6 +33,7 @@ from otzyv.tasks.lake.upkeep.maintain import Keep, maintain
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.explain import explain
 from otzyv.tasks.pipeline.forget import forget
+from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.make import TableRun, make
 from otzyv.tasks.quality.verdict import Limits
 from otzyv.tasks.record import record

@@ -19,9 +19,9 @@ import pytest
 
 from otzyv.tasks.adapt import NotAdaptable
 from otzyv.tasks.adapt import adapt as adapt_task
-from otzyv.tasks.extractors import get, names, registry
+from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.extractors.fitted import TooLittle
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.extractors.text import bert
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.models import store
@@ -78,7 +78,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "models"))
-    monkeypatch.setitem(registry._REGISTRY, "text_tiny", base(tmp_path / "models"))
+    monkeypatch.setitem(REGISTERED, "text_tiny", base(tmp_path / "models"))
     made = Lake.create(tmp_path / "lake")
     lot = random.Random(5)
     words = ["курс", "ужас", "урок", "хорош", "плох", "и", "очень"]
@@ -116,9 +116,9 @@ def test_it_guesses_held_out_reviews_better_than_before_and_is_an_extractor(lake
 PROGRAM = """
 import sys
 from pathlib import Path
-from otzyv.tasks.extractors import registry
+from otzyv.tasks.extractors.extractor import REGISTERED
 from tests.tasks.test_adapt import TRAINING, adapt, base
-registry._REGISTRY["text_tiny"] = base(Path(sys.argv[2]))
+REGISTERED["text_tiny"] = base(Path(sys.argv[2]))
 adapt(sys.argv[1], "text_tiny", "text_reviews", training=TRAINING)
 """
 

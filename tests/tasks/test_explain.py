@@ -13,7 +13,7 @@ import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS, RUNS
 from otzyv.tasks.extractors import Card, Run, Weights, registry
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.lake import NotReleased
 from otzyv.tasks.lake.records.quarantine import quarantine
@@ -74,7 +74,7 @@ def test_what_readers_see_is_explained_and_not_what_came_after(lake: Lake) -> No
 
 
 def test_other_code_is_told_and_another_result_is_beyond(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy())
+    monkeypatch.setitem(REGISTERED, "text_toy", toy())
     make(lake, toy(), DAY)
     release_day(lake.storage, DAY, [REVIEWS, ATTACHMENTS, CLEAN_TEXT, TOY])
 
@@ -91,9 +91,9 @@ def test_other_code_is_told_and_another_result_is_beyond(lake: Lake, monkeypatch
         return feature.recomputed.outcome
 
     for by, outcome in ((0.0, "equal"), (2e-6, "within"), (0.1, "beyond")):
-        monkeypatch.setitem(registry._REGISTRY, "text_toy", moved(by))
+        monkeypatch.setitem(REGISTERED, "text_toy", moved(by))
         assert again() == outcome
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy(2))
+    monkeypatch.setitem(REGISTERED, "text_toy", toy(2))
     assert again() == "not compared"
 
 

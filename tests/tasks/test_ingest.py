@@ -20,12 +20,13 @@ import pytest
 from deltalake import write_deltalake
 
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
-from otzyv.tasks.ingest import Accounting, Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.ingest_artifact import markdown
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.lake.records.suppression import keyed, suppress
 from otzyv.tasks.pipeline.incoming import BATCH
+from otzyv.tasks.pipeline.ingest import Accounting, Source
 from otzyv.tasks.sources import SourceError
 from tests.flows.command import Otzyv, review
 from tests.tasks.extractors.contents import image

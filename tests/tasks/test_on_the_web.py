@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
-from otzyv.tasks.ingest import Accounting, Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.records.blobs import read_blob
+from otzyv.tasks.pipeline.ingest import Accounting, Source
 from otzyv.tasks.sources.web import FetchFailed, Web
 from tests.flows.command import review
 from tests.tasks.sources.web import HOST, PNG, Served, serving

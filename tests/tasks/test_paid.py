@@ -20,8 +20,8 @@ import pytest
 
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.batches import ExtractorFailed
 from otzyv.tasks.extractors.budget import spending
+from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.text import embeddings_api
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING

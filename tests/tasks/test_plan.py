@@ -12,7 +12,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from otzyv.tasks.extractors import registry
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import TableRun, failed, make_days
@@ -119,7 +119,7 @@ def test_the_plan_tells_why_a_table_is_stale(
 ) -> None:
     known = registry.get("text_navec")
     other = Extractor(replace(known.card, **change), known.load)  # type: ignore[arg-type]
-    monkeypatch.setitem(registry._REGISTRY, "text_navec", other)
+    monkeypatch.setitem(REGISTERED, "text_navec", other)
     planned = plan(lake.uri, NAMES)
     assert only(planned, "text_navec") == (0, 2, 0, 0, (why,))
     assert only(planned, "sentiment_mini") == (0, 0, 2, 0, ())
@@ -134,7 +134,7 @@ def test_all_again_and_failed_only_are_as_they_say(lake: Lake, monkeypatch: pyte
         raise ValueError("broken")
 
     monkeypatch.setitem(
-        registry._REGISTRY,
+        REGISTERED,
         "text_navec",
         Extractor(replace(known.card, version=9), broken),  # type: ignore[arg-type]
     )

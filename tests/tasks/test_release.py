@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
-from otzyv.tasks.extractors import registry
+from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.delta.snapshot import CorruptFile
 from otzyv.tasks.lake.delta.storage import Storage
@@ -184,7 +184,7 @@ def test_a_damaged_release_is_not_made_current(
 
 
 def test_vectors_and_labels_are_compared_with_what_readers_see(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy())
+    monkeypatch.setitem(REGISTERED, "text_toy", toy())
     limits = Limits(fewest=20)
     both = partial(_both, lake, limits=limits)
     bring(lake, {DAY: {f"r{n}": "ж" * (n % 7 + 1) for n in range(40)}}, edited=1)

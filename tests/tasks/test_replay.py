@@ -18,12 +18,13 @@ import pytest
 from deltalake import write_deltalake
 
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
-from otzyv.tasks.ingest import Source, ingest
+from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import Constants, key_check
 from otzyv.tasks.lake.delta.publish import commit, write_file
 from otzyv.tasks.lake.records.quarantine import Wanted, first, key_of, quarantine, refused, remove
 from otzyv.tasks.lake.records.suppression import keyed, suppress
+from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.replay import Replayed, replay
 from otzyv.tasks.sources import REASONS, Refusal, find, read
 from otzyv.tasks.sources.again import Kept

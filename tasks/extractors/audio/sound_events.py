@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.inference.attention import register_attention
 from otzyv.tasks.inference.network import network
 from otzyv.tasks.inference.skip_init import undrawn

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.inference.network import load_onnxruntime
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.models.store import locate

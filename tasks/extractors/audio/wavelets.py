@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.models.weights import Weights
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.custom import cards
-from otzyv.tasks.extractors.registry import Configured, Extractor
+from otzyv.tasks.extractors.extractor import Configured, Extractor
 from otzyv.tasks.extractors.text.bert import RUBERT_TINY2, bert
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights

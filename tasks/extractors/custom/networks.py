@@ -16,9 +16,9 @@ from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.audio.speech import WAV2VEC2, speech
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.custom import cards
+from otzyv.tasks.extractors.extractor import SETTINGS, Configured, Extractor, Loader
 from otzyv.tasks.extractors.image.vision import vision
 from otzyv.tasks.extractors.image.vision_cards import CARDS
-from otzyv.tasks.extractors.registry import SETTINGS, Configured, Extractor, Loader
 from otzyv.tasks.extractors.text.bert import RUBERT_TINY2, bert
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights

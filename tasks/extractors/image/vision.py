@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.image.vision_cards import CARDS
-from otzyv.tasks.extractors.registry import register
 from otzyv.tasks.inference.network import network
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput

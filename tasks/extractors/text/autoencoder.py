@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.fitted import Artefact, TooLittle, unpack
-from otzyv.tasks.extractors.registry import register
 from otzyv.tasks.extractors.text.bag_of_words import KNOWN, TEXT_TFIDF, TfIdf
 from otzyv.tasks.extractors.text.bag_of_words import fit as fit_words
 from otzyv.tasks.extractors.text.lemmas import DICTIONARY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.inference.network import Network, network
 from otzyv.tasks.inference.tokenizer import INPUTS, by_tokens, padded, tokenizer
 from otzyv.tasks.inference.transformer import encoder

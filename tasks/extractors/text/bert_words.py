@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.text.bert import RUBERT_TINY2
 from otzyv.tasks.inference.network import network
 from otzyv.tasks.inference.tokenizer import INPUTS, by_tokens, padded, tokenizer

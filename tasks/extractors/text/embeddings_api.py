@@ -25,10 +25,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
-from otzyv.tasks.extractors.batches import ExtractorFailed, Unavailable
 from otzyv.tasks.extractors.budget import Account, Spending, account
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import Configured, Extractor, register
+from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
+from otzyv.tasks.extractors.extractor import Configured, Extractor, register
 from otzyv.tasks.models.store import MissingWeights, locate
 from otzyv.tasks.models.weights import File, Weights
 

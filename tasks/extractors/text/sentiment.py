@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.registry import register
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.text.bert import rows
 from otzyv.tasks.inference.network import network
 from otzyv.tasks.inference.skip_init import undrawn

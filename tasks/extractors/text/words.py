@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.fitted import Artefact, TooLittle, joined, split, unpack
-from otzyv.tasks.extractors.registry import register
 from otzyv.tasks.extractors.text.lemmas import DICTIONARY, lemma, lemmas
 from otzyv.tasks.extractors.text.vocabulary import Numbers, Vocabulary
 from otzyv.tasks.models.store import locate

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.fitted import Artefact, TooLittle, unpack
-from otzyv.tasks.extractors.registry import PCA, Extractor
 from otzyv.tasks.models.weights import Weights
 
+PCA = "pca_"
+"""What the name of an extractor begins with whose vectors are reduced ones."""
 DIM = 32
 ROWS_AT_ONCE = 1024
 """Vectors that one step of the incremental fit sees. Ross, Lim, Lin and Yang, "Incremental learning for robust visual

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.fitted import pack
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import TEXTS

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
+from otzyv.tasks.media.refused import Refused
 
 seen = 0
 

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.card import Run
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.text.embeddings_api import KEY as KEY_NAME
 from otzyv.tasks.models.store import choose, present, stored
 from otzyv.tasks.models.weights import Weights

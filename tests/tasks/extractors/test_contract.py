@@ -24,8 +24,8 @@ from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors import get, names, registry
 from otzyv.tasks.extractors.batches import sound_rows
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import extract
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import Data, contents, good
 from tests.tasks.extractors.fitting import vectors

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otzyv.tasks.media.audio import SECONDS, decode_audio
-from otzyv.tasks.media.decode import Refused
 from otzyv.tasks.media.inputs import AudioInput
+from otzyv.tasks.media.refused import Refused
 
 SPEC = AudioInput()
 AUDIO = Path(__file__).parents[4] / "shared" / "data" / "audio"

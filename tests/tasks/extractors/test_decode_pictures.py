@@ -12,8 +12,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
-from otzyv.tasks.media.decode import Refused, decode
+from otzyv.tasks.media.decode import decode
 from otzyv.tasks.media.inputs import ImageInput
+from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.media.sniff import HEAD, sniff
 from tests.tasks.extractors.test_decode_image import file, waves
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.batches import ExtractorFailed, Unavailable
 from otzyv.tasks.extractors.budget import charged, spending
+from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.extractors.settings import WrongSettings, extractor_settings
 from otzyv.tasks.extractors.text import embeddings_api

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import ExtractorFailed, extract
 from otzyv.tasks.extractors.model_cache import ROOM, loaded
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import contents
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import Content, ExtractorFailed, extract
-from otzyv.tasks.extractors.registry import Extractor
 from otzyv.tasks.media.inputs import ImageInput
 from tests.tasks.extractors.contents import content, contents, image
 

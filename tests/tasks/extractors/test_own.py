@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from otzyv.flows.cli import main
 from otzyv.tasks.extractors import get, names, unavailable
 from otzyv.tasks.extractors.card import Card
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput

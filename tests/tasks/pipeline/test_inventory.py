@@ -12,7 +12,7 @@ import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, RELEASES, REVIEWS
 from otzyv.tasks.extractors import Card, Run, Weights, registry
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.delta.publish import commit
 from otzyv.tasks.lake.releases import release_day
@@ -38,7 +38,7 @@ def run(lake: Lake) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy())
+    monkeypatch.setitem(REGISTERED, "text_toy", toy())
     made = Lake.create(tmp_path)
     bring(made, {day: {f"{day}/{n}": f"отзыв {n}" if n else None for n in range(4)} for day in DAYS})
     run(made)
@@ -95,7 +95,7 @@ def test_a_day_of_which_anything_is_otherwise_is_looked_into(
 
 
 def test_other_code_makes_every_day_work(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy(2))
+    monkeypatch.setitem(REGISTERED, "text_toy", toy(2))
     assert unchanged(lake) == []
     run(lake)
     assert unchanged(lake) == DAYS
@@ -115,7 +115,7 @@ def test_a_day_with_rows_of_a_passing_fault_is_tried_again(lake: Lake, monkeypat
         return run
 
     slow = Extractor(replace(toy().card, version=3), load)
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", slow)
+    monkeypatch.setitem(REGISTERED, "text_toy", slow)
     run(lake)
     assert unchanged(lake) == []
     assert {each.verdict for day in DAYS for each in lake.history()[day]} == {"released"}

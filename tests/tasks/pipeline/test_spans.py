@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from otzyv.schemas import checks
 from otzyv.schemas.tables import QUALITY, RELEASES, RUNS
-from otzyv.tasks.extractors import Card, Run, Weights, registry
-from otzyv.tasks.extractors.registry import Extractor
+from otzyv.tasks.extractors import Card, Run, Weights
+from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta import day
 from otzyv.tasks.lake.delta.day import CheckFailed
@@ -48,7 +48,7 @@ def run(lake: Lake, days: Sequence[date]) -> list[TableRun]:
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "text_toy", toy())
+    monkeypatch.setitem(REGISTERED, "text_toy", toy())
 
 
 texts = st.none() | st.sampled_from(["отлично", "ужасно", "так себе", " ", "<b>отлично</b>"])

@@ -1,0 +1,11 @@
+"""How extractors fail."""
+
+from __future__ import annotations
+
+
+class ExtractorFailed(RuntimeError):
+    """An extractor broke its contract, or failed for another reason than memory. Holds nothing of the contents."""
+
+
+class Unavailable(OSError):
+    """What an extractor asks elsewhere can't be had now; later it may. Holds nothing of the contents."""

@@ -22,7 +22,7 @@ from otzyv.flows.allowed import check_lake
 from otzyv.flows.children import called_off, run_child
 from otzyv.flows.days import between
 from otzyv.flows.features import DaysFailed, features
-from otzyv.flows.prefect_server import without_heartbeats
+from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
 from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from otzyv.tasks.extractors import names

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from otzyv.flows import prefect_server
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, ingest
+from otzyv.flows.server import prefect_server
 from otzyv.flows.settings import load
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import get

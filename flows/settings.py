@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from otzyv.flows import kept
 from otzyv.flows.days import Count
+from otzyv.flows.server import kept
 from otzyv.tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
 from otzyv.tasks.lake import config
 from otzyv.tasks.lake.config import NoLake, WrongKey

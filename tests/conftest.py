@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from otzyv.flows import prefect_server as settings
+from otzyv.flows.server import prefect_server as settings
 
 settings.configure()  # before any test imports Prefect, which reads its settings then
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from otzyv.flows.backfill import Backfill, backfill
 from otzyv.flows.ingest import ingest
-from otzyv.flows.prefect_server import without_heartbeats
+from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.schemas.tables import ATTACHMENTS
 from otzyv.tasks import features as making
 from otzyv.tasks.lake import Lake

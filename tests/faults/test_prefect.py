@@ -66,7 +66,15 @@ def test_a_run_survives_the_death_of_the_server(tmp_path: Path) -> None:
         lines = [json.dumps(review(f"{day}/{n}", day=day)) for day in days for n in range(20)]
         (folder / "reviews.jsonl").write_text("\n".join(lines))
         process = server(folder / "prefect", port)
-        command = [sys.executable, "-m", "otzyv.flows.cli", "run", "--source", str(folder / "reviews.jsonl"), "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "otzyv.flows.command.main",
+            "run",
+            "--source",
+            str(folder / "reviews.jsonl"),
+            "--json",
+        ]
         command += ["--lake", str(folder / "lake"), "--extractors", "sentiment_mini"]
         environment = {**os.environ, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "OTZYV_AUTHOR_KEY": "a test's"}
         try:
@@ -102,7 +110,7 @@ def test_served_by_a_server_that_dies_a_run_ends_well_on_the_next_one(tmp_path: 
             run = served.start(RUN, orders=ORDERS)
             while not served.days_made(DAYS):
                 time.sleep(0.1)
-            (theirs,) = (pid for pid, said in processes(served).items() if "otzyv.flows.guard" in said)
+            (theirs,) = (pid for pid, said in processes(served).items() if "otzyv.flows.server.guard" in said)
             os.kill(theirs, signal.SIGKILL)
             while "started again" not in served.told.read_text():
                 time.sleep(0.5)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.lake import Lake, releases

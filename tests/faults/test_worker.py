@@ -35,7 +35,7 @@ def processes(served: Served) -> dict[int, str]:
 def kill(served: Served, *, server: bool) -> int:
     """kill -9 for all of it, or all but the server; returns the server's process id."""
     ours = processes(served)
-    (theirs,) = (pid for pid, said in ours.items() if "otzyv.flows.guard" in said)
+    (theirs,) = (pid for pid, said in ours.items() if "otzyv.flows.server.guard" in said)
     for pid in ours.keys() - ({theirs} if not server else set()):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

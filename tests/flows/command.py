@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from click.testing import CliRunner, Result
 
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake

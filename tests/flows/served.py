@@ -110,7 +110,17 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "otzyv.flows.cli", "serve", "--lake", "lake", "--port", str(port), *options],
+            [
+                sys.executable,
+                "-m",
+                "otzyv.flows.command.main",
+                "serve",
+                "--lake",
+                "lake",
+                "--port",
+                str(port),
+                *options,
+            ],
             env=ours,
             cwd=folder,
             stderr=stderr,

@@ -14,10 +14,10 @@ from otzyv.flows.adapt import adapt
 from otzyv.flows.allowed import RUN, NotAllowed, check_lake
 from otzyv.flows.backfill import Backfill, DayOrder, backfill, backfill_days
 from otzyv.flows.daily import daily
-from otzyv.flows.deployments import FLOWS
 from otzyv.flows.fit import fit
 from otzyv.flows.maintain import maintain
 from otzyv.flows.quality import quality
+from otzyv.flows.serving.deployments import FLOWS
 from otzyv.tasks.lake import Lake
 
 CALLS: dict[str, Callable[[str], Any]] = {

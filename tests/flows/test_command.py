@@ -15,7 +15,7 @@ import click
 import pytest
 
 from otzyv.flows.backfill import Backfill
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.flows.settings import load
 from otzyv.tasks.extractors.settings import WrongSettings
 from tests.flows.command import Otzyv, command, review
@@ -212,7 +212,7 @@ def test_the_dictionary_has_the_tables_of_principal_components_too() -> None:
 def test_a_reader_who_reads_no_further_ends_the_command_without_a_word(options: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    ran = [sys.executable, "-m", "otzyv.flows.cli", "schema", *options]
+    ran = [sys.executable, "-m", "otzyv.flows.command.main", "schema", *options]
     done = subprocess.run(ran, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")

@@ -33,7 +33,7 @@ def refuse(event, arguments):
     if host not in (None, "127.0.0.1", "::1", "localhost"):
         raise OSError(f"there is no network here: {host}")
 sys.addaudithook(refuse)
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 try:
     main(["demo"], prog_name="otzyv")
 finally:

@@ -16,7 +16,7 @@ from prefect.events.schemas.automations import Automation
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
-from otzyv.flows.deployments import CRASHED, SILENT, TAG, crashed, deploy
+from otzyv.flows.serving.deployments import CRASHED, SILENT, TAG, crashed, deploy
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 from tests.flows.served import Served

@@ -270,7 +270,7 @@ def test_who_sits_at_the_terminal_is_asked(otzyv: Otzyv) -> None:
     otzyv.run()
     before = otzyv.files()
     arguments = ["otzyv", "forget", "--review", "a", "--lake", str(otzyv.lake)]
-    script = f"import sys; from otzyv.flows.cli import main; sys.argv = {arguments!r}; main()"
+    script = f"import sys; from otzyv.flows.command.main import main; sys.argv = {arguments!r}; main()"
     for answer, left in ((b"n\n", ["a", "b"]), (b"y\n", ["b"])):
         ours, theirs = pty.openpty()
         with subprocess.Popen([sys.executable, "-c", script], stdin=theirs, stdout=subprocess.PIPE) as asked:
@@ -291,7 +291,7 @@ def test_a_name_that_nobody_has_erases_nothing_unasked(otzyv: Otzyv) -> None:
     otzyv.run()
     put_blob(otzyv.opened().storage, b"nobody's", sha256 := hashlib.sha256(b"nobody's").hexdigest())
     arguments = ["otzyv", "forget", "--author", "misspelt", "--lake", str(otzyv.lake)]
-    script = f"import sys; from otzyv.flows.cli import main; sys.argv = {arguments!r}; main()"
+    script = f"import sys; from otzyv.flows.command.main import main; sys.argv = {arguments!r}; main()"
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", script], stdin=theirs, stdout=subprocess.PIPE) as asked:
         os.close(theirs)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from otzyv.flows.guard import Guard, listen, origins
-from otzyv.flows.pools import DAYS, HEARTBEATS
+from otzyv.flows.server.guard import Guard, listen, origins
+from otzyv.flows.server.pools import DAYS, HEARTBEATS
 from tests.flows.attacks import Caller, foreign
 
 PORT = 4200

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from otzyv.flows import guard, login
-from otzyv.flows.serve import ServerFailed, server
+from otzyv.flows.server import guard, login
+from otzyv.flows.serving.serve import ServerFailed, server
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from prefect.states import Completed
 
 from otzyv.flows import features as flow
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.fit import fit
 from otzyv.tasks.lake import Lake, releases

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import catalogue, get, names
@@ -207,7 +207,7 @@ def test_a_settings_file_that_is_not_there_stops_only_what_reads_settings(
     monkeypatch.setenv("OTZYV_SETTINGS", str(tmp_path / "none.toml"))
     said = f"settings: no file {tmp_path / 'none.toml'} (OTZYV_SETTINGS)"
     imported = subprocess.run(
-        [sys.executable, "-c", "import otzyv.flows.backfill, otzyv.flows.serve, otzyv.flows.daily"], check=False
+        [sys.executable, "-c", "import otzyv.flows.backfill, otzyv.flows.serving.serve, otzyv.flows.daily"], check=False
     )
     assert imported.returncode == 0
     listed = otzyv()

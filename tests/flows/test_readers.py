@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from otzyv.flows.cli import _vectors
+from otzyv.flows.command.main import _vectors
 from otzyv.tasks.extractors import registry
 from tests.flows.command import Otzyv, command, review
 from tests.oracle.source import CONTENTS

@@ -286,7 +286,16 @@ def test_json_alone_stands_on_standard_output_even_with_the_log_on(otzyv: Otzyv)
     (otzyv.source / "linked").symlink_to(otzyv.source)
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(otzyv.lake.parent)}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake))
-    run = ("-m", "otzyv.flows.cli", "--debug", "run", *where, "--extractors", "sentiment_mini,image_layout", "--json")
+    run = (
+        "-m",
+        "otzyv.flows.command.main",
+        "--debug",
+        "run",
+        *where,
+        "--extractors",
+        "sentiment_mini,image_layout",
+        "--json",
+    )
     done = subprocess.run(
         [sys.executable, *run], capture_output=True, text=True, env=environment, cwd=MINE, check=False
     )

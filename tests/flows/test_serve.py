@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from otzyv.flows.deployments import TAG
+from otzyv.flows.serving.deployments import TAG
 from tests.flows.command import review
 from tests.flows.served import Served, serving
 

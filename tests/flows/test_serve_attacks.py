@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from otzyv.flows.deployments import deployments
-from otzyv.flows.pools import DAYS, PARENTS
+from otzyv.flows.server.pools import DAYS, PARENTS
+from otzyv.flows.serving.deployments import deployments
 from otzyv.flows.settings import Settings
 from tests.flows.attacks import foreign, get_in, requests, sent, stranger
 from tests.flows.served import Served
@@ -55,7 +55,7 @@ def test_another_user_of_this_machine_gets_no_further_than_whether_the_server_is
     secret = served.login.partition(":")[2]
     assert len(secret) >= 40
     processes = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-    assert "otzyv.flows.guard" in processes
+    assert "otzyv.flows.server.guard" in processes
     assert secret not in processes
     home = served.told.parent / "prefect"
     assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in home.glob("prefect.db*")} == {0}

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from prefect.deployments.runner import RunnerDeployment
 
-from otzyv.flows.deployments import deployments
+from otzyv.flows.serving.deployments import deployments
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Running
 
 import otzyv.flows
-from otzyv.flows.deployments import FLOWS, WITHIN
+from otzyv.flows.serving.deployments import FLOWS, WITHIN
 from otzyv.tasks import dead_runs
 from otzyv.tasks.lake.upkeep.doctor import Finding
 

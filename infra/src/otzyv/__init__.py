@@ -18,7 +18,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "infra" / "src" / "otzyv" / "__init__.py").is_file():
     # Installed as editable: the parts beside this file are links to the folders, whose own paths tracebacks and
     # debuggers should name.
-    __path__[:] = [str(_CHECKOUT)]
+    __path__.insert(0, str(_CHECKOUT))
 
 
 def __getattr__(name: str) -> object:

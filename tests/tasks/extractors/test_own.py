@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from otzyv.flows.cli import main
+from otzyv.flows.command.main import main
 from otzyv.tasks.extractors import get, names, unavailable
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.extractor import Extractor

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from otzyv.flows import prefect_server
+from otzyv.flows.server import prefect_server
 
 if TYPE_CHECKING:
     from otzyv.flows.settings import Settings
@@ -292,7 +292,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what making days would cost: rows to compute and why, seconds and money. Nothing is written."""
-    from otzyv.flows.backfill_console import show_plan
+    from otzyv.flows.console.backfill import show_plan
     from otzyv.tasks.plan import plan as plan_days
 
     names = _names(extractors, profile, _settings(), lake)
@@ -331,10 +331,10 @@ def backfill(
     as_json: bool,
 ) -> None:
     """Make past days anew, at the cost of what changed; without days, all of the lake's."""
-    from otzyv.flows import console
     from otzyv.flows.backfill import Backfill, BackfillIncomplete, ExtractorName
     from otzyv.flows.backfill import backfill as run_backfill
-    from otzyv.flows.backfill_console import show_backfill
+    from otzyv.flows.console import all as console
+    from otzyv.flows.console.backfill import show_backfill
     from otzyv.tasks.lake import Lake
 
     names = _names(extractors, profile, _settings(), lake)
@@ -378,7 +378,7 @@ def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
     Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
     Its pages ask for a login: it is shown once, when it is made, and kept for later starts and for commands beside it.
     """
-    from otzyv.flows.serve import serve as start_serving
+    from otzyv.flows.serving.serve import serve as start_serving
     from otzyv.tasks.lake import Lake
 
     uri = Lake(lake).uri
@@ -396,7 +396,7 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
 
     Runs on this lake that Prefect's server (PREFECT_API_URL) takes for running although they are dead count as well.
     """
-    from otzyv.flows.console import show_findings
+    from otzyv.flows.console.all import show_findings
     from otzyv.tasks.lake import Lake
     from otzyv.tasks.lake.delta.storage import Storage
     from otzyv.tasks.lake.upkeep.doctor import constants_of, examine
@@ -410,7 +410,7 @@ def doctor(lake: str, repair: bool, deep: bool, as_json: bool) -> None:
     findings += [*examine(opened, repair=repair, deep=deep), *mixed_days(opened)]
     try:
         if os.environ.get("PREFECT_API_URL"):
-            from otzyv.flows.deployments import FLOWS, WITHIN
+            from otzyv.flows.serving.deployments import FLOWS, WITHIN
             from otzyv.tasks.dead_runs import dead_runs
 
             prefect_server.start()
@@ -439,7 +439,7 @@ def forget(
 
     Their records are not brought in again. Run it again after a crash, and after an ingest that was going on.
     """
-    from otzyv.flows.console import show_forgotten, show_held
+    from otzyv.flows.console.all import show_forgotten, show_held
     from otzyv.tasks.lake import Lake
     from otzyv.tasks.pipeline.forget import find
     from otzyv.tasks.pipeline.forget import forget as erase
@@ -471,7 +471,7 @@ def forget(
 @json_option
 def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> None:
     """Print rows of a table; a vector as its dimension, norm and first values."""
-    from otzyv.flows.console import other_release, show_rows
+    from otzyv.flows.console.all import other_release, show_rows
     from otzyv.tasks.lake import Lake
 
     opened = Lake(lake)
@@ -486,7 +486,7 @@ def show(table: str, lake: str, day: date | None, limit: int, as_json: bool) -> 
 @json_option
 def schema(table: str | None, as_json: bool) -> None:
     """Print the data dictionary: of one table, or the list of all."""
-    from otzyv.flows.console import show_schema
+    from otzyv.flows.console.all import show_schema
     from otzyv.tasks.extractors import get
     from otzyv.tasks.extractors.vector.pca import PCA
 
@@ -502,7 +502,7 @@ def schema(table: str | None, as_json: bool) -> None:
 @json_option
 def clean(text: str, explain: bool, as_json: bool) -> None:
     """Redact a text as an ingest does, and clean it by the rules, two ways: plain and text."""
-    from otzyv.flows.console import show_cleaning
+    from otzyv.flows.console.all import show_cleaning
 
     show_cleaning(text, _settings().redact.kinds, explain=explain, as_json=as_json)
 
@@ -517,7 +517,7 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 
     What it learned is kept in the lake: in use at once if it is the first, else once it is promoted.
     """
-    from otzyv.flows.console import show_fit
+    from otzyv.flows.console.all import show_fit
     from otzyv.flows.fit import fit as learn
     from otzyv.tasks.fit import fitted
     from otzyv.tasks.lake import Lake
@@ -535,7 +535,7 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 @json_option
 def promote(name: str, version: int | None, lake: str, as_json: bool) -> None:
     """Put a version of what an extractor learned into use; the next run makes its rows anew."""
-    from otzyv.flows.console import show_promoted
+    from otzyv.flows.console.all import show_promoted
     from otzyv.tasks.fit import promote as put_in_use
 
     show_promoted(_known(partial(put_in_use, lake, name, version), "NAME"), as_json=as_json)
@@ -562,8 +562,8 @@ def adapt(
 
     It becomes an extractor in the model store. Killed, it goes on from its last checkpoint.
     """
-    from otzyv.flows import console
     from otzyv.flows.adapt import adapt as go_on
+    from otzyv.flows.console import all as console
     from otzyv.tasks.adapt import adaptable
     from otzyv.tasks.lake import Lake
 
@@ -588,7 +588,7 @@ def train() -> None:
 @json_option
 def train_sentiment(data: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Train sentiment_mini's model and print what it scores on held-out comments."""
-    from otzyv.flows.console import show_training
+    from otzyv.flows.console.all import show_training
     from otzyv.flows.train import sentiment
 
     show_training(sentiment(data, out), as_json=as_json)
@@ -605,7 +605,7 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
     """List the extractors; the model store."""
     if ctx.invoked_subcommand:
         return
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
     from otzyv.tasks.lake import Lake
 
     if markdown:
@@ -622,7 +622,7 @@ def models(ctx: click.Context, lake: str | None, markdown: Path | None, as_json:
 @json_option
 def pull(name: str, to: Path | None, yes: bool, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Fetch weights from their source, once; a broken download goes on where it stopped."""
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
 
     cards = _known(lambda: store.chosen(name), "NAME|PROFILE")
     store.pull(cards, to, agreed=yes, unpinned=allow_unpinned, as_json=as_json)
@@ -633,7 +633,7 @@ def pull(name: str, to: Path | None, yes: bool, allow_unpinned: tuple[str, ...],
 @json_option
 def verify(name: str | None, as_json: bool) -> None:
     """Check the sha256 of the weights that are here: of all, or of those named, which must then be here."""
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
     from otzyv.tasks.extractors import get, names
 
     cards = _known(lambda: store.chosen(name), "NAME|PROFILE") if name else [get(each).card for each in names()]
@@ -646,7 +646,7 @@ def verify(name: str | None, as_json: bool) -> None:
 @json_option
 def where(name: str, as_json: bool) -> None:
     """Print where the files of an extractor's weights lie or are to lie."""
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
     from otzyv.tasks.extractors import get
 
     store.where(_known(lambda: get(name), "NAME").card, as_json=as_json)
@@ -658,7 +658,7 @@ def where(name: str, as_json: bool) -> None:
 @json_option
 def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
     """Put weights into one archive, for a machine without network."""
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
 
     cards = {card.name: card for name in names for card in _known(partial(store.chosen, name), "NAME|PROFILE")}
     store.export(list(cards.values()), to, as_json=as_json)
@@ -670,7 +670,7 @@ def export_models(names: tuple[str, ...], to: Path, as_json: bool) -> None:
 @json_option
 def import_models(archive: Path, allow_unpinned: tuple[str, ...], as_json: bool) -> None:
     """Take the weights of an archive into the model store, all of them or none."""
-    from otzyv.flows import models as store
+    from otzyv.flows.console import models as store
 
     store.take_in(archive, unpinned=allow_unpinned, as_json=as_json)
 
@@ -686,7 +686,7 @@ def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bo
         return
     if lake is None:
         raise click.UsageError("Missing option '--lake'.")
-    from otzyv.flows import releases as flow
+    from otzyv.flows.console import releases as flow
     from otzyv.tasks.lake import Lake
 
     flow.show(Lake(lake), day, as_json=as_json)
@@ -698,7 +698,7 @@ def releases(ctx: click.Context, lake: str | None, day: date | None, as_json: bo
 @json_option
 def approve(day: date, lake: str, as_json: bool) -> None:
     """Let readers see the release of a day that is held."""
-    from otzyv.flows import releases as flow
+    from otzyv.flows.console import releases as flow
     from otzyv.tasks.lake import Lake
 
     flow.approve(Lake(lake), day, as_json=as_json)
@@ -744,7 +744,7 @@ def quarantine(
         return
     if lake is None:
         raise click.UsageError("Missing option '--lake'.")
-    from otzyv.flows.quarantine import show_counts
+    from otzyv.flows.console.quarantine import show_counts
     from otzyv.tasks.lake import Lake
 
     show_counts(Lake(lake), _wanted(rule, source, day, reason), as_json=as_json)
@@ -767,7 +767,7 @@ def show_refused(
     as_json: bool,
 ) -> None:
     """Show refused records whole, with >>> and <<< around what is wrong. They are people's reviews, names included."""
-    from otzyv.flows.quarantine import show_records
+    from otzyv.flows.console.quarantine import show_records
     from otzyv.tasks.lake import Lake
 
     wanted = _wanted(rule, source, day, reason)
@@ -797,7 +797,7 @@ def replay_refused(
     They are read as their source would be now. What is good leaves quarantine; a newer state of a review stays. Exits
     with status 1 if none of them can be taken in.
     """
-    from otzyv.flows.quarantine import replay
+    from otzyv.flows.console.quarantine import replay
     from otzyv.tasks.lake import Lake
     from otzyv.tasks.sources import COLUMNS
 
@@ -822,7 +822,7 @@ def rollback(target: str, lake: str, as_json: bool) -> None:
 
     No data is copied. It stays so until the day's tables change.
     """
-    from otzyv.flows import releases as flow
+    from otzyv.flows.console import releases as flow
     from otzyv.tasks.lake import Lake
 
     try:
@@ -933,7 +933,7 @@ def explain(review_id: str, lake: str, day: date | None, recompute: bool, as_jso
 
     Exits with status 1 if a feature computed again is beyond its card's tolerance.
     """
-    from otzyv.flows.explain import explain as show_origin
+    from otzyv.flows.console.explain import explain as show_origin
     from otzyv.tasks.lake import Lake
 
     if not show_origin(Lake(lake), review_id, day, recompute=recompute, as_json=as_json):
@@ -1017,7 +1017,7 @@ def _main_job(
     *,
     source: Source | None,
 ) -> None:
-    from otzyv.flows import console
+    from otzyv.flows.console import all as console
     from otzyv.flows.run import run as main_job
 
     imports = time.perf_counter() - click.get_current_context().find_root().obj

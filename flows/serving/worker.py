@@ -22,8 +22,8 @@ from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.utilities.schema_tools import validate
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from otzyv.flows.deployments import FLOWS, job_template
 from otzyv.flows.refused import Refused
+from otzyv.flows.serving.deployments import FLOWS, job_template
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient

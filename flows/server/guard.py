@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from otzyv.flows.pools import DAYS, HEARTBEATS, PARENTS
+from otzyv.flows.server.pools import DAYS, HEARTBEATS, PARENTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -213,7 +213,7 @@ def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subproces
             sys.executable,
             "-P",
             "-m",
-            "otzyv.flows.guard",
+            "otzyv.flows.server.guard",
         ],  # -P: whatever lies in the folder that the command is called in
         env=environment,
         stdin=listening.fileno(),

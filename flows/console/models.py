@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from otzyv.flows.console import learned, screen
+from otzyv.flows.console.all import learned, screen
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, unavailable
 from otzyv.tasks.lake import Lake

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from otzyv.flows import kept
+from otzyv.flows.server import kept
 
 SERVER, CLIENT = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 """What Prefect's server asks for, and what its clients say: other users see a process's arguments, not these."""

@@ -14,7 +14,7 @@ from prefect.context import refresh_global_settings_context
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
-from otzyv.flows import guard, login
+from otzyv.flows.server import guard, login
 
 
 class OwnServer(SubprocessASGIServer):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
 
-from otzyv.flows import login
+from otzyv.flows.server import login
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -65,7 +65,7 @@ def start() -> float:
 
     clock = time.perf_counter()
     if not PREFECT_API_URL.value():  # nor does one of Prefect's profiles name a server
-        from otzyv.flows import own_server
+        from otzyv.flows.server import own_server
 
         _check_home()
         own_server.prepare()

@@ -28,8 +28,8 @@ from otzyv.flows.features import features
 from otzyv.flows.fit import fit
 from otzyv.flows.ingest import ingest
 from otzyv.flows.maintain import maintain
-from otzyv.flows.pools import DAYS, HEARTBEATS, PARENTS
 from otzyv.flows.quality import quality
+from otzyv.flows.server.pools import DAYS, HEARTBEATS, PARENTS
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 

@@ -14,8 +14,8 @@ from uuid import UUID
 
 import httpx
 
-from otzyv.flows import guard, login
-from otzyv.flows.prefect_server import shown
+from otzyv.flows.server import guard, login
+from otzyv.flows.server.prefect_server import shown
 from otzyv.flows.settings import Settings
 
 NO_LOGIN = (
@@ -156,7 +156,7 @@ def serve(
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from otzyv.flows.deployments import deploy
+    from otzyv.flows.serving.deployments import deploy
 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with (
@@ -200,8 +200,8 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
-    from otzyv.flows.pools import DAYS, PARENTS
-    from otzyv.flows.worker import Worker
+    from otzyv.flows.server.pools import DAYS, PARENTS
+    from otzyv.flows.serving.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.
     os.environ["PYTHONSAFEPATH"] = "1"

@@ -13,7 +13,8 @@ from rich.table import Column
 from rich.table import Table as Grid
 
 from otzyv.flows.backfill import BackfillReport
-from otzyv.flows.console.all import fits, held_notes, screen
+from otzyv.flows.console.report import held_notes
+from otzyv.flows.console.screen import fits, screen
 from otzyv.tasks.plan import Plan
 
 _FIGURES = ("new", "changed", "reused", "gone")

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from otzyv.flows.console.all import learned, screen
+from otzyv.flows.console.learned import learned
+from otzyv.flows.console.screen import screen
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, unavailable
 from otzyv.tasks.lake import Lake

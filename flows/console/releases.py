@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Column
 from rich.table import Table as Grid
 
-from otzyv.flows.console.all import screen
+from otzyv.flows.console.screen import screen
 from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.releases import SHOWN, Release
 

@@ -1,0 +1,1 @@
+"""``otzyv serve``: deployments, and the workers that run them."""

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from otzyv.flows.command.main import _vectors
+from otzyv.flows.command.read import vectors_of
 from otzyv.tasks.extractors import registry
 from tests.flows.command import Otzyv, command, review
 from tests.oracle.source import CONTENTS
@@ -81,9 +81,9 @@ def test_words_are_said_to_lie_in_vectors_of_texts_alone() -> None:
     for name in registry.names():
         card = registry.get(name).card
         of_text = (card.reads or card).modality in ("plain", "text")
-        assert _vectors(card.table) == (("text" if of_text else "other") if card.dim else None)
+        assert vectors_of(card.table) == (("text" if of_text else "other") if card.dim else None)
         if card.dim:
-            assert _vectors(registry.get(f"pca_{name}").card.table) == ("text" if of_text else "other")
+            assert vectors_of(registry.get(f"pca_{name}").card.table) == ("text" if of_text else "other")
 
 
 def _read_csv(path: str) -> pd.DataFrame:

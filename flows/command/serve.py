@@ -1,0 +1,39 @@
+"""``otzyv serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from otzyv.flows.command.base import Command
+from otzyv.flows.command.options import lake_or_setting, settings_now
+from otzyv.flows.server import prefect_server
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command(cls=Command, epilog="otzyv serve --lake demo-lake")
+@click.option("--lake", metavar="URI", callback=lake_or_setting, help="The lake; else the setting's (OTZYV_LAKE).")
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Of Prefect's pages.")
+@click.option("--check", is_flag=True, help="Start, see that the scheduler plans runs, and stop.")
+@click.option(
+    "--no-login",
+    is_flag=True,
+    help="Let everyone with an account on this machine start, change and stop runs: for a machine of one's own.",
+)
+def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
+    """Serve the daily run and backfills with Prefect's pages, on this machine alone.
+
+    Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
+    Its pages ask for a login: it is shown once, when it is made, and kept for later starts and for commands beside it.
+    """
+    from otzyv.flows.serving.serve import serve as start_serving
+    from otzyv.tasks.lake import Lake
+
+    uri = Lake(lake).uri
+    prefect_server.configure(serving=True)
+    start_serving(
+        uri, settings_now(), port, lambda line: click.echo(line, err=True), check=check, with_login=not no_login
+    )

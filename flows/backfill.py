@@ -27,7 +27,7 @@ from otzyv.flows.settings import load
 from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
-from otzyv.tasks.extractors.model_cache import loaded
+from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
 from otzyv.tasks.outcomes import Outcome, outcomes
@@ -164,7 +164,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
     unknown, unpriced = 0.0, 0
-    with spending(_decimal(request.budget)), loaded():  # shared by all children that run right here
+    with spending(_decimal(request.budget)), keep_models():  # shared by all children that run right here
         for number in count():
             show_progress(1 - len(left) / len(planned.work))
             spent = sum(outcome.money for outcome in made) + unknown
@@ -241,7 +241,7 @@ def backfill_days(
 
     paid = spending(_decimal(budget), Decimal(str(spent)))
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
-    with without_heartbeats(), paid, loaded(), ours, ThreadPoolExecutor(days_at_once) as pool:
+    with without_heartbeats(), paid, keep_models(), ours, ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, span) for span in _spans(orders, days_at_once)]
         for span in begun:
             span.result()

@@ -16,7 +16,7 @@ from otzyv.flows.settings import Settings, load
 from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
-from otzyv.tasks.extractors.model_cache import loaded
+from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
@@ -58,7 +58,7 @@ def daily(
     last = day or start.astimezone(zone).date() - timedelta(days=1)
     window = until(last, catch_up)
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
-    with spending(), loaded(), ours:  # one budget for all days, and every model once
+    with spending(), keep_models(), ours:  # one budget for all days, and every model once
         failed = _bring_in(lake, settings, window)
         if last not in opened.snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook)

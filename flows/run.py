@@ -17,9 +17,9 @@ from otzyv.flows.settings import load
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.budget import spending
-from otzyv.tasks.extractors.model_cache import loaded
+from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.models.store import WeightsError
 from otzyv.tasks.pipeline.ingest import Accounting, Source, check_source
 from otzyv.tasks.pipeline.inventory import Inventory
@@ -86,7 +86,7 @@ def run(
     server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
-    with prefect_server.without_heartbeats(), spending(), loaded():
+    with prefect_server.without_heartbeats(), spending(), keep_models():
         if source is not None and author_key is not None:
             accounting = _ingested(uri, source, author_key, days)
         known = Lake(lake).snapshot(REVIEWS).days
@@ -108,7 +108,7 @@ def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) 
         opened.check_sources()
         return opened.uri
     key = author_key.get_secret_value()
-    lake = Lake.create(uri, Constants(**constants, author_key_check=key_check(key)))
+    lake = Lake.create(uri, LakeConfig(**constants, author_key_check=key_check(key)))
     lake.constants.check(constants)
     lake.constants.check_author_key(key)
     return lake.uri

@@ -21,7 +21,7 @@ from otzyv.tasks.extractors.custom.adapted import ADAPTED, read
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.features.corpus import texts
 from otzyv.tasks.models import store
-from otzyv.tasks.pipeline.progress import tell
+from otzyv.tasks.pipeline.progress import report_progress
 from otzyv.tasks.training.masked_language import FILES, Curve, Point, Training, plot, save, train
 
 _NAME = re.compile(r"text_[a-z0-9_]{1,50}")
@@ -88,7 +88,7 @@ def adapt(
         shorter = min(training.max_tokens, dict(card.settings)["max_tokens"])
 
         def progress(done: int, total: int) -> None:
-            tell(name, days[-1:], done, total)
+            report_progress(name, days[-1:], done, total)
 
         model, curve = train(card, files, learned, work, replace(training, max_tokens=shorter), progress)
         part = work / "part"

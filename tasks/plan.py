@@ -24,7 +24,7 @@ from otzyv.tasks.lake.features.artefacts import identity
 from otzyv.tasks.lake.features.contents import DayContents, day_contents, source, text_contents
 from otzyv.tasks.lake.features.journal import Journal
 from otzyv.tasks.lake.releases import waiting
-from otzyv.tasks.models.store import cure, present
+from otzyv.tasks.models.store import how_to_fix, present
 from otzyv.tasks.pipeline.inventory import Inventory, Made, Standing
 from otzyv.tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
 from otzyv.tasks.pipeline.rates import FIGURES, rates
@@ -130,7 +130,7 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know beside the figures: days that the lake has not, and weights that are not here."""
-        weights = [f"{name}: its weights are not here. {cure}" for name, cure in self.missing_weights]
+        weights = [f"{name}: its weights are not here. {how_to_fix}" for name, how_to_fix in self.missing_weights]
         return (*([self._days_note] if self.missing or not self.known else []), *weights)
 
     @property
@@ -203,7 +203,7 @@ class _Planner:
         for made in self.there.extractors:
             name, weights = made.card.name, made.weights
             if name in computing and weights and not made.card.fitted and not present(name, weights):
-                yield name, cure(name, weights, [file.name for file in weights.files])
+                yield name, how_to_fix(name, weights, [file.name for file in weights.files])
 
     def plan(self, days: Sequence[date], what: What, seconds: float) -> Iterator[DayPlan]:
         """The days, in their order, as they would be made: span after span."""

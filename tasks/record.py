@@ -15,7 +15,7 @@ from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import append, commit_days, write_file
 from otzyv.tasks.lake.delta.snapshot import read_table
-from otzyv.tasks.lake.releases import standing
+from otzyv.tasks.lake.releases import current_files
 from otzyv.tasks.pipeline.make import TableRun
 from otzyv.tasks.pipeline.measure import figures
 from otzyv.tasks.pipeline.spans import spans
@@ -69,7 +69,7 @@ def _measured(lake: Lake, runs: Sequence[TableRun], there: pa.Table) -> pa.Table
 def _figures(lake: Lake, run: TableRun) -> list[dict[str, object]]:
     """Rows of ``quality`` for what a run published."""
     table = CLEAN_TEXT if run.table == CLEAN_TEXT.name else get(run.table).card.table
-    found = dict(figures(lake.storage, table, standing(table, lake.snapshot(table).of(run.day)).files))
+    found = dict(figures(lake.storage, table, current_files(table, lake.snapshot(table).of(run.day)).files))
     if run.state == "published":  # what an earlier run published, that one has checked
         found |= {"checks.passed": float(run.checks_passed)}
         found |= {f"checks.failed.{name}": 1.0 for name in run.checks_failed}

@@ -127,7 +127,7 @@ def pull(cards: Sequence[Card], to: Path | None, *, agreed: bool, unpinned: Coll
 def _pulled(name: str, weights: Weights | None, to: Path | None) -> dict[str, Any]:
     if weights is None:
         return {"name": name, "source": None, "revision": None, "licence": None, "files": {}}
-    files = {file: str(path) for file, path in store.places(name, weights, to).items()}
+    files = {file: str(path) for file, path in store.weight_paths(name, weights, to).items()}
     told = {"source": weights.source, "revision": weights.revision, "licence": weights.licence}
     return {"name": name, **told, "files": files}
 
@@ -149,7 +149,7 @@ def verify(cards: Sequence[Card], *, as_json: bool, all_of_them: bool) -> bool:
 def where(card: Card, *, as_json: bool) -> None:
     """The path of each file, whether it is there or not."""
     weights = store.choose(card)
-    paths = store.places(card.name, weights) if weights else {}
+    paths = store.weight_paths(card.name, weights) if weights else {}
     if as_json:
         click.echo(json.dumps({file: {"path": str(path), "here": path.is_file()} for file, path in paths.items()}))
         return

@@ -40,7 +40,7 @@ def progress(*, quiet: bool) -> Iterator[None]:
     """Progress bars on standard error, one for each table and span of days that has something to compute."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from otzyv.tasks.pipeline.progress import listening
+    from otzyv.tasks.pipeline.progress import progress_listener
 
     if quiet:
         yield
@@ -55,7 +55,7 @@ def progress(*, quiet: bool) -> Iterator[None]:
                 bars[key] = shown.add_task(f"{table} {days_in_words(days)}", total=total)
             shown.update(bars[key], completed=done)
 
-        with listening(listen):
+        with progress_listener(listen):
             yield
 
 

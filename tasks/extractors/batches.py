@@ -16,14 +16,14 @@ from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
 from otzyv.tasks.extractors.extractor import Extractor
-from otzyv.tasks.extractors.model_cache import waiting
+from otzyv.tasks.extractors.model_cache import current_cache
 from otzyv.tasks.inference.once import LOADING
 from otzyv.tasks.models.weights import Weights
 
 _OUT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)  # how torch and OpenVINO word it, as a RuntimeError
 
 
-class Model:
+class BatchRunner:
     """An extractor that is loaded when its first batch comes, or taken where one waits that an earlier day loaded."""
 
     def __init__(self, extractor: Extractor, weights: Weights | None) -> None:
@@ -33,19 +33,19 @@ class Model:
 
     def leave(self) -> None:
         """Let the loaded model wait for the next day, where anybody keeps models."""
-        place = waiting()
+        place = current_cache()
         if place is not None and self._run is not None and self._extractor.card.backend != "api":
             place.give(self._extractor.card, self._weights, self._run)
             self._run = None
 
     def _short_of_memory(self) -> None:
         """What waits for other days gives way, before anything is tried again."""
-        place = waiting()
+        place = current_cache()
         if place is not None:
             place.clear()
 
     def _load(self) -> Run:
-        place, card = waiting(), self._extractor.card
+        place, card = current_cache(), self._extractor.card
         run = place.take(card, self._weights) if place is not None else None
         if run is None:
             with LOADING:
@@ -131,7 +131,7 @@ def schema(card: Card) -> pa.Schema:
     return pa.schema([pa.field(column.name, column.type) for column in card.value_columns])
 
 
-def sound_rows(values: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def valid_rows(values: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which rows have no null and no number that is not finite, in any column: bool (rows,)."""
     good = np.ones(values.num_rows, np.bool_)
     for column in values.columns:
@@ -184,7 +184,7 @@ def _checked(card: Card, output: Any, rows: int) -> pa.RecordBatch:
 
 
 def _with_status(values: pa.RecordBatch, said: Sequence[str] | None) -> pa.RecordBatch:
-    judged = ["ok" if sound else "invalid" for sound in sound_rows(values)]
+    judged = ["ok" if sound else "invalid" for sound in valid_rows(values)]
     if said is not None:
         judged = [own if own != "ok" else found for own, found in zip(said, judged, strict=True)]
     return values.append_column("status", pa.array(judged, pa.string()))

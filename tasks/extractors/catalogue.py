@@ -50,7 +50,7 @@ def entry(card: Card) -> Entry:
     here = card.backend != "api" and (weights is None or (there and pins.endswith(("whole", "recorded"))))
     size, exact = _bytes(weights)
     if weights and there:
-        size, exact = sum(path.stat().st_size for path in store.places(card.name, weights).values()), True
+        size, exact = sum(path.stat().st_size for path in store.weight_paths(card.name, weights).values()), True
     return Entry(
         name=card.name,
         modality=modality(card),
@@ -75,7 +75,7 @@ def _pins(name: str, weights: Weights) -> str:
     known = "whole" if digits == store.DIGITS else f"{digits} digits" if digits else "none"
     if known == "whole" or not store.stored(weights) or not store.present(name, weights):
         return known
-    places = store.places(name, weights)
+    places = store.weight_paths(name, weights)
     return f"{known}, recorded" if all(store.pinned(file, places[file.name]) for file in weights.files) else known
 
 

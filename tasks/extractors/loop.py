@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from otzyv.tasks.extractors.batches import Model, schema
+from otzyv.tasks.extractors.batches import BatchRunner, schema
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.extractor import Extractor
@@ -70,7 +70,7 @@ def extract(
             chunks.append(chunk)
             yield from (taken[row] for row in chunk.order)
 
-    model = Model(extractor, weights)
+    model = BatchRunner(extractor, weights)
     with closing(_prepare(card, ordered(), workers)) as prepared:
         for first in prepared:  # whatever is prepared belongs to the oldest chunk
             chunk = chunks.popleft()
@@ -95,7 +95,7 @@ class _Chunk:
         self._values: list[pa.RecordBatch] = []
         self._computed = 0
 
-    def settle(self, model: Model, batch: Sequence[tuple[int, Prepared]]) -> None:
+    def settle(self, model: BatchRunner, batch: Sequence[tuple[int, Prepared]]) -> None:
         for row, (status, _) in batch:
             self.statuses[row] = status
         good = [(row, content) for row, (status, content) in batch if status == "ok"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.models.store import places
+from otzyv.tasks.models.store import weight_paths
 from otzyv.tasks.models.weights import Weights
 
 ROOM = 1 << 29
@@ -18,7 +18,7 @@ Models that find no room are loaded again.
 """
 
 
-class Loaded:
+class ModelCache:
     """Models that wait for their next day. Threads may share it: a model that one has taken, no other has."""
 
     def __init__(self, room: int = ROOM) -> None:
@@ -28,10 +28,10 @@ class Loaded:
 
     def take(self, card: Card, weights: Weights | None) -> Run | None:
         with self._lock:
-            waiting = self._waiting.get(card.fingerprint(weights))
-            if not waiting:
+            current_cache = self._waiting.get(card.fingerprint(weights))
+            if not current_cache:
                 return None
-            size, run = waiting.pop()
+            size, run = current_cache.pop()
             self._room += size
             return run
 
@@ -50,13 +50,13 @@ class Loaded:
             self._waiting.clear()
 
 
-_LOADED: ContextVar[Loaded | None] = ContextVar("loaded", default=None)
+_LOADED: ContextVar[ModelCache | None] = ContextVar("loaded", default=None)
 
 
 @contextmanager
-def loaded() -> Iterator[Loaded]:
+def keep_models() -> Iterator[ModelCache]:
     """Models loaded inside wait for those who load them again inside. Within such a block it is that one's."""
-    opened = _LOADED.get() or Loaded()
+    opened = _LOADED.get() or ModelCache()
     token = _LOADED.set(opened)
     try:
         yield opened
@@ -64,11 +64,11 @@ def loaded() -> Iterator[Loaded]:
         _LOADED.reset(token)
 
 
-def waiting() -> Loaded | None:
+def current_cache() -> ModelCache | None:
     """Where models wait; None where nobody keeps any."""
     return _LOADED.get()
 
 
 def _size(card: Card, weights: Weights | None) -> int:
-    paths = places(card.name, weights).values() if weights is not None else ()
+    paths = weight_paths(card.name, weights).values() if weights is not None else ()
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -11,7 +11,7 @@ DRAWS = frozenset({"uniform_", "normal_", "kaiming_uniform_"})
 
 
 @contextmanager
-def undrawn() -> Iterator[None]:
+def skip_init() -> Iterator[None]:
     """Within it parameters are not drawn, in this thread alone: every one must then be loaded.
 
     Drawing takes most of the time it takes to load a small network. Constants are set as ever, and so is what is no

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.skip_init import skip_init
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.models.store import WrongWeights
 
@@ -41,7 +41,7 @@ def encoder(card: NamedSettings, files: Mapping[str, Path], dim: int | None) -> 
     config = configuration(card, files)
     if config.hidden_size != dim:
         raise WrongWeights(f"{card.name}: config.json gives {config.hidden_size} dimensions, the card {dim}")
-    with undrawn():
+    with skip_init():
         model = transformers.MODEL_MAPPING[type(config)](config)
     model.pooler = None
     # Saved with its pre-training heads, the encoder's names begin with "bert."; the heads are not read.

@@ -38,7 +38,7 @@ class WrongKey(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class LakeConfig:
     """A lake's time zone, the precision its networks run in, and the check of its author key."""
 
     timezone: str = "UTC"
@@ -73,7 +73,7 @@ def key_check(key: str) -> str:
     return hmac.new(key.encode(), b"otzyv author key check", hashlib.sha256).hexdigest()
 
 
-def create(storage: Storage, constants: Constants) -> Constants:
+def create(storage: Storage, constants: LakeConfig) -> LakeConfig:
     """Write the constants of a new lake, or read those it has. Of two makers at once one wins, both read the same."""
     try:
         ZoneInfo(constants.timezone)
@@ -83,7 +83,7 @@ def create(storage: Storage, constants: Constants) -> Constants:
     return read(storage)
 
 
-def read(storage: Storage) -> Constants:
+def read(storage: Storage) -> LakeConfig:
     """Raises NoLake where there is none, DamagedConstants and FormerFormat."""
     if not storage.exists(FILE):
         raise NoLake(f"no lake at {storage.uri}: `otzyv run --source PATH --lake {storage.uri}` makes one")
@@ -98,7 +98,7 @@ def read(storage: Storage) -> Constants:
         )
     if known["format"] != FORMAT:
         raise NoLake(f"the lake at {storage.uri} has format {known['format']!r}, this otzyv reads {FORMAT}")
-    return Constants(**known)
+    return LakeConfig(**known)
 
 
 def checked(data: bytes) -> dict[str, Any] | None:
@@ -120,7 +120,7 @@ def bring_to_format(storage: Storage) -> None:
 
 
 CHECKSUM = "checksum"
-_FIELDS = Constants.__dataclass_fields__.keys()
+_FIELDS = LakeConfig.__dataclass_fields__.keys()
 
 
 def _written(known: Mapping[str, Any]) -> bytes:

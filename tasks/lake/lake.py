@@ -14,7 +14,7 @@ from deltalake import Schema
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS, TABLES
 from otzyv.tasks.lake import config, releases
-from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.config import LakeConfig
 from otzyv.tasks.lake.delta.snapshot import DataFile, Snapshot, open_snapshot, open_state, read_batches, read_table
 from otzyv.tasks.lake.delta.storage import Storage
 from otzyv.tasks.lake.frame import Pool, attached, joined, per_review
@@ -48,8 +48,8 @@ class Lake:
         self.constants = config.read(self.storage)
 
     @classmethod
-    def create(cls, uri: str | Path, wanted: Constants | None = None) -> Lake:
-        config.create(Storage(uri), wanted or Constants())
+    def create(cls, uri: str | Path, wanted: LakeConfig | None = None) -> Lake:
+        config.create(Storage(uri), wanted or LakeConfig())
         return cls(uri)
 
     def __repr__(self) -> str:

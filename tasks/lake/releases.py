@@ -228,7 +228,7 @@ def release_days(
         ended: dict[date, Release | MixedDay | None] = {}
         new: dict[date, Release] = {}
         for day in sorted(days):
-            stand = {each.table.name: _told(standing(each.table, each.of(day)), day, told) for each in snapshots}
+            stand = {each.table.name: _told(current_files(each.table, each.of(day)), day, told) for each in snapshots}
             found = _next_release(day, known.get(day, ()), stand, new, held, mixed)
             ended[day] = None if isinstance(found, _Repeated) else found
             if isinstance(found, _Repeated):
@@ -392,7 +392,7 @@ def _append(storage: Storage, snapshot: Snapshot, rows: pa.Table, new: Sequence[
     return file is not None and commit(storage, snapshot, [None], [file]) == "published"
 
 
-def standing(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
+def current_files(table: Table, files: Sequence[DataFile]) -> ReleasedTable:
     """A table's day as a release would name it."""
     prints = {file.fingerprint for file in files}
     keys = {file.run_key for file in files}

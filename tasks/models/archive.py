@@ -84,7 +84,7 @@ def write(cards: Sequence[NamesWeights], archive: Path, progress: Progress = lam
         with tarfile.open(part, "x", format=tarfile.PAX_FORMAT) as tar:
             tar.addfile(_header(MANIFEST, len(manifest)), io.BytesIO(manifest))
             for file in _once(files):
-                with store.places(file.name, file.weights)[file.file.name].open("rb") as stream:
+                with store.weight_paths(file.name, file.weights)[file.file.name].open("rb") as stream:
                     tar.addfile(_header(file.member, file.bytes), stream)
                 progress(file.member, file.bytes, file.bytes)
         part.replace(archive)
@@ -115,14 +115,14 @@ def read(
         ):
             files = list(_manifest(tar, card))
             for name, weights in {file.name: file.weights for file in files if file.name not in unpinned}.items():
-                places = store.places(name, weights)
+                places = store.weight_paths(name, weights)
                 store.check_pinned(name, weights, places, f"otzyv models import {archive}")
             for file in _once(files):
                 _copy(tar, file, Path(folder) / file.member, progress)
             if (more := tar.next()) is not None:
                 raise BadArchive(f"it holds {more.name!r}, which its manifest does not list")
             for file in _once(files):
-                path = store.places(file.name, file.weights)[file.file.name]
+                path = store.weight_paths(file.name, file.weights)[file.file.name]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(path.with_name(f".{path.name}.lock")):
                     (Path(folder) / file.member).replace(path)
@@ -206,5 +206,5 @@ def _copy(tar: tarfile.TarFile, file: _Expected, to: Path, progress: Progress) -
         os.fsync(stream.fileno())
     if digest.hexdigest() != file.sha256:
         raise BadArchive(f"{file.member!r} has sha256 {digest.hexdigest()}, not {file.sha256}")
-    path = store.places(file.name, file.weights)[file.file.name]
+    path = store.weight_paths(file.name, file.weights)[file.file.name]
     store.check(file.name, file.weights, file.file, path, digest.hexdigest())

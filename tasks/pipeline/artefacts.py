@@ -9,7 +9,7 @@ from otzyv.tasks.extractors.extractor import Loader
 from otzyv.tasks.extractors.fitted import NeverFitted
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.features.artefacts import artefact, artefact_path, current
-from otzyv.tasks.models.store import MissingWeights, fits, places
+from otzyv.tasks.models.store import MissingWeights, fits, weight_paths
 from otzyv.tasks.models.weights import File
 
 
@@ -38,7 +38,7 @@ def brought(lake: Lake, load: Loader) -> Loader:
 
 
 def _bring(lake: Lake, card: Card, weights: Weights) -> None:
-    paths = places(card.name, weights)
+    paths = weight_paths(card.name, weights)
     for file in weights.files:
         path = paths[file.name]
         if fits(card.name, weights, file, path):

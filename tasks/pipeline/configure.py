@@ -7,7 +7,7 @@ from dataclasses import replace
 from otzyv.tasks.extractors import Card, Extractor, Weights, get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.artefacts import brought, learned
-from otzyv.tasks.pipeline.weights import pinned
+from otzyv.tasks.pipeline.weights import resolve_weights
 
 
 def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | None]:
@@ -18,7 +18,7 @@ def configured(lake: Lake, extractor: Extractor) -> tuple[Extractor, Weights | N
     card = in_lake(lake, extractor.card)
     if card.fitted:
         return replace(extractor, card=card, load=brought(lake, extractor.load)), learned(lake, card)
-    return replace(extractor, card=card), pinned(lake, card)
+    return replace(extractor, card=card), resolve_weights(lake, card)
 
 
 def in_lake(lake: Lake, card: Card) -> Card:

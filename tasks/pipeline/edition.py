@@ -20,7 +20,7 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, Snapshot, TornLog, read_table
 from otzyv.tasks.lake.features.artefacts import identity
 from otzyv.tasks.lake.features.contents import DayContents, Reads, day_contents, run_key, source, vector_contents
-from otzyv.tasks.lake.releases import Release, ReleasedTable, made_of, standing
+from otzyv.tasks.lake.releases import Release, ReleasedTable, current_files, made_of
 from otzyv.tasks.lake.upkeep.doctor import Finding
 from otzyv.tasks.pipeline.make import TableRun
 
@@ -122,7 +122,7 @@ class Edition:
                 definition = self.lake.table(name)
             except LookupError:  # it is gone
                 return None
-            base = standing(definition, self.lake.snapshot(definition).of(self.day))
+            base = current_files(definition, self.lake.snapshot(definition).of(self.day))
         return base if self.fits(base) and self._read_by(table, base) else None
 
     def _read_by(self, table: ReleasedTable, base: ReleasedTable) -> bool:
@@ -185,7 +185,9 @@ def _source(name: str) -> str | None:
 
 def stands(lake: Lake, day: date) -> Edition:
     """The day's tables as they stand now, which a run or a release is about to read."""
-    named = {table.name: standing(table, lake.snapshot(table).of(day)) for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT)}
+    named = {
+        table.name: current_files(table, lake.snapshot(table).of(day)) for table in (REVIEWS, ATTACHMENTS, CLEAN_TEXT)
+    }
     return Edition(lake, day, named)
 
 

@@ -82,7 +82,7 @@ class Forgotten:
 class _Asked:
     """Who is to be forgotten, and what the lake has under their names."""
 
-    who: erase.Theirs
+    who: erase.ErasureTarget
     tables: list[Table]
     held: dict[str, dict[str, DataFile]]
     barred: bool
@@ -185,7 +185,7 @@ def _checked(lake_uri: str, author_key: str, review: str | None, author: str | N
 
 
 def _look(lake: Lake, author_key: str, review: str | None, author: str | None) -> _Asked:
-    who = erase.theirs(lake, review, author, author_key)
+    who = erase.erasure_target(lake, review, author, author_key)
     tables = erase.tables(lake)
     held = {table.name: erase.holding(lake, table, who) for table in tables}
     known = suppressed(lake.storage)
@@ -193,7 +193,7 @@ def _look(lake: Lake, author_key: str, review: str | None, author: str | None) -
     return _Asked(who, tables, held, barred)
 
 
-def _bar(lake: Lake, author_key: str, who: erase.Theirs, review: str | None, author: str | None) -> bool:
+def _bar(lake: Lake, author_key: str, who: erase.ErasureTarget, review: str | None, author: str | None) -> bool:
     """Note whose records are not to come in; False if those that were asked for were noted before."""
     new = False
     if author:
@@ -204,7 +204,7 @@ def _bar(lake: Lake, author_key: str, who: erase.Theirs, review: str | None, aut
     return new
 
 
-def _remove_blobs(lake: Lake, who: erase.Theirs) -> tuple[int, bool]:
+def _remove_blobs(lake: Lake, who: erase.ErasureTarget) -> tuple[int, bool]:
     """Remove the attached files that are theirs or nobody's; none while an ingest goes on. How many, and whether."""
     with nobody_attaching(lake.storage) as quiet:
         if not (quiet or lake.storage.remote):

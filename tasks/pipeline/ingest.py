@@ -24,7 +24,7 @@ from otzyv.tasks.sources import (
     Notes,
     Reason,
     Record,
-    Refusal,
+    RejectedRecord,
     SourceError,
     SourceFile,
     Tally,
@@ -140,7 +140,7 @@ def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | 
     for file, item in _records(source, sound, lake, notes):
         counts["records_in"] += 1
         held.add(file.name)
-        if isinstance(item, Refusal):
+        if isinstance(item, RejectedRecord):
             if forgotten.covers_refused(author_key, item.raw, item.review_id):
                 counts["suppressed"] += 1
                 continue
@@ -241,7 +241,7 @@ def _parted(
 
 def _records(
     source: Source, chosen: Sequence[SourceFile], lake: Lake, notes: Notes
-) -> Iterator[tuple[SourceFile, Record | Refusal]]:
+) -> Iterator[tuple[SourceFile, Record | RejectedRecord]]:
     mapping, zone = source.mapping or {}, lake.constants.zone
     for file in chosen:
         for item in read(
@@ -306,7 +306,7 @@ def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
     return quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
 
 
-def _refused(refusal: Refusal, source: Source, arrival: date) -> dict[str, Any]:
+def _refused(refusal: RejectedRecord, source: Source, arrival: date) -> dict[str, Any]:
     return {
         "source": file_of(source.name, refusal.source_file),
         "offset": refusal.offset,

@@ -13,7 +13,7 @@ from otzyv.tasks.extractors.registry import in_order
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import Snapshot
 from otzyv.tasks.lake.features.contents import run_key
-from otzyv.tasks.lake.releases import Release, standing
+from otzyv.tasks.lake.releases import Release, current_files
 from otzyv.tasks.lake.releases import made as last_made
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
@@ -91,7 +91,7 @@ class Inventory:
         """
         release = last_made(self.releases.get(day, ()))
         snapshots = (self.sources[REVIEWS.name], self.sources[ATTACHMENTS.name], *(made.snapshot for made in self.made))
-        now = [standing(snapshot.table, snapshot.of(day)) for snapshot in snapshots]
+        now = [current_files(snapshot.table, snapshot.of(day)) for snapshot in snapshots]
         if release is None:
             return not any(table.files for table in now)
         then = release.by_name

@@ -28,13 +28,13 @@ from otzyv.tasks.lake.delta.storage import DamagedFile
 from otzyv.tasks.lake.features.artefacts import identity_path
 from otzyv.tasks.lake.features.contents import DayContents, day_contents, run_key, source, vector_contents
 from otzyv.tasks.lake.features.journal import Journal
-from otzyv.tasks.lake.features.row_cache import ChunkGone, Shelf, sweep
+from otzyv.tasks.lake.features.row_cache import ChunkGone, RowCache, sweep
 from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.releases import released_files
 from otzyv.tasks.pipeline.configure import configured
 from otzyv.tasks.pipeline.inventory import Standing
-from otzyv.tasks.pipeline.progress import tell
-from otzyv.tasks.pipeline.weights import hold
+from otzyv.tasks.pipeline.progress import report_progress
+from otzyv.tasks.pipeline.weights import pin
 
 ATTEMPTS = 5
 """How often a day is made while other runs make it too."""
@@ -78,7 +78,7 @@ class Decision:
 
     keys: Mapping[date, str]
     days: tuple[date, ...]
-    shelf: Shelf
+    shelf: RowCache
     missing: tuple[tuple[date, str, int], ...]
 
 
@@ -101,7 +101,7 @@ def decide(
     """
     keys = {day: run_key(card.name, day, each.digest, fingerprint) for day, each in contents.items()}
     days = tuple(day for day in contents if _to_do(snapshot, day, contents[day], keys[day], again=again))
-    shelf = Shelf(lake.storage, card.table, min(contents), fingerprint)
+    shelf = RowCache(lake.storage, card.table, min(contents), fingerprint)
     places: set[date] = set()
     if not again:
         places = {place for day in days for place in former.get(day, ())}
@@ -203,14 +203,14 @@ def _make(lake: Lake, extractor: Extractor, days: Sequence[date], *, again: bool
     shelf.resume()
     missing = [each for each in decided.missing if each[1] not in shelf]
     if weights is not None and (missing or any(contents[day].keys.num_rows for day in decided.days)):
-        hold(lake, card, weights, unread=not missing)
+        pin(lake, card, weights, unread=not missing)
     done = 0
     journal = Journal(lake.storage, card.name, fingerprint) if card.backend == "api" else None
     with charged((card.name, min(days)), journal):
         for batch in extract(extractor, weights, contents_of(contents, missing)):
             shelf.add(batch)
             done += batch.num_rows
-            tell(card.name, decided.days, done, len(missing))
+            report_progress(card.name, decided.days, done, len(missing))
     for day in decided.days:
         if not shelf.passing.isdisjoint(sha for sha, _ in contents[day].distinct()):
             keys[day] = run_key(card.name, day, contents[day].digest, fingerprint, whole=False)
@@ -357,7 +357,7 @@ def contents_of(contents: Mapping[date, DayContents], missing: Sequence[tuple[da
         yield Content(sha, contents[day].sizes[row], partial(contents[day].read, row))
 
 
-def _computed(contents: DayContents, shelf: Shelf, *, first: bool) -> int:
+def _computed(contents: DayContents, shelf: RowCache, *, first: bool) -> int:
     """Rows whose content was computed now; a row without content was made now if the day was not there before."""
     pairs = zip(contents.keys["content_sha256"].to_pylist(), contents.keys["status"].to_pylist(), strict=True)
     return sum(sha in shelf.computed if status == "ok" else first for sha, status in pairs)

@@ -12,7 +12,7 @@ from otzyv.schemas.table import Table
 from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile, read_batches, read_table
 from otzyv.tasks.lake.delta.storage import Stamp, Storage
 from otzyv.tasks.quality.measures import flat_columns, measure
-from otzyv.tasks.quality.verdict import Cloud, Metrics
+from otzyv.tasks.quality.verdict import Metrics, VectorStats
 
 KEPT = 4096
 """Of how many tables' days a process remembers the figures: a run records them, and judges by them."""
@@ -35,7 +35,7 @@ def _figures(storage: Storage, table: Table, files: tuple[str, ...], stamps: tup
     return measure(table, read_table(storage, table, _data(files), flat_columns(table)))
 
 
-def cloud(storage: Storage, table: Table, files: tuple[str, ...]) -> Cloud | None:
+def vector_stats(storage: Storage, table: Table, files: tuple[str, ...]) -> VectorStats | None:
     """The vectors in these files, of the first column that has some; None if there are none.
 
     Sums are kept, a batch at a time, so that memory does not grow with the day.
@@ -44,7 +44,7 @@ def cloud(storage: Storage, table: Table, files: tuple[str, ...]) -> Cloud | Non
     return next(filter(None, clouds), None)
 
 
-def _cloud(storage: Storage, table: Table, files: tuple[str, ...], column: str) -> Cloud | None:
+def _cloud(storage: Storage, table: Table, files: tuple[str, ...], column: str) -> VectorStats | None:
     rows, total, squares = 0, np.zeros(1), 0.0
     for batch in read_batches(storage, table, _data(files), ["status", column]):
         vectors = batch.column(column).filter(pc.equal(batch.column("status"), "ok"))
@@ -54,7 +54,7 @@ def _cloud(storage: Storage, table: Table, files: tuple[str, ...], column: str) 
     if not rows:
         return None
     mean = total / rows
-    return Cloud(rows, mean, float(np.sqrt(max(squares / rows - float(mean @ mean), 0.0))))
+    return VectorStats(rows, mean, float(np.sqrt(max(squares / rows - float(mean @ mean), 0.0))))
 
 
 def _data(files: tuple[str, ...]) -> list[DataFile]:

@@ -13,7 +13,7 @@ _listeners: list[Listener] = []
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def progress_listener(listener: Listener) -> Iterator[None]:
     _listeners.append(listener)
     try:
         yield
@@ -21,6 +21,6 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def tell(table: str, days: Sequence[date], done: int, total: int) -> None:
+def report_progress(table: str, days: Sequence[date], done: int, total: int) -> None:
     for listener in _listeners:
         listener(table, days, done, total)

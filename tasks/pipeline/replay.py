@@ -18,7 +18,7 @@ from otzyv.tasks.lake.records.suppression import Suppressed, suppressed
 from otzyv.tasks.lake.records.upsert import upsert
 from otzyv.tasks.pipeline.incoming import Incoming
 from otzyv.tasks.pipeline.ingest import Accounting, Source
-from otzyv.tasks.sources import Refusal, SourceError, SourceFile, Tally
+from otzyv.tasks.sources import RejectedRecord, SourceError, SourceFile, Tally
 from otzyv.tasks.sources.again import Kept, NotReplayable, again
 from otzyv.tasks.sources.listing import root_of
 from otzyv.tasks.sources.web import Web
@@ -125,15 +125,17 @@ def _read_again(
     except SourceError:
         counts.update(records_in=1, quarantined=1)
         tally.refuse(
-            Refusal(file, row["offset"], row["rule"], row["reason"], row["raw"], row["raw_sha256"], row["record_id"])
+            RejectedRecord(
+                file, row["offset"], row["rule"], row["reason"], row["raw"], row["raw_sha256"], row["record_id"]
+            )
         )
         return False
-    if not source.path and any(not isinstance(item, Refusal) and item.attachments for item in found):
+    if not source.path and any(not isinstance(item, RejectedRecord) and item.attachments for item in found):
         raise NotReplayable("it names attached files; say by --files where its source lies")
     refusals = 0
     for item in found:
         counts["records_in"] += 1
-        if isinstance(item, Refusal):
+        if isinstance(item, RejectedRecord):
             refusals += 1
             counts["quarantined"] += 1
             tally.refuse(item)

@@ -12,7 +12,7 @@ from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import CorruptFile
 from otzyv.tasks.lake.releases import Release, ReleasedTable
-from otzyv.tasks.pipeline.measure import cloud, figures
+from otzyv.tasks.pipeline.measure import figures, vector_stats
 from otzyv.tasks.quality.verdict import Limits, Measured, critical
 
 DAYS = 14
@@ -56,7 +56,7 @@ class Judge:
 def _measured(lake: Lake, tables: Sequence[ReleasedTable], others: Collection[ReleasedTable]) -> Measured:
     """Tables as the verdict sees them; vectors only of those that are not among the ``others``: they have not moved."""
     seen = [(table, released) for released in tables if (table := definition(released.table))]
-    clouds = {table.name: cloud(lake.storage, table, each.files) for table, each in seen if each not in others}
+    clouds = {table.name: vector_stats(lake.storage, table, each.files) for table, each in seen if each not in others}
     return Measured(
         {table.name: figures(lake.storage, table, released.files) for table, released in seen},
         {name: found for name, found in clouds.items() if found},

@@ -14,7 +14,7 @@ from otzyv.tasks.lake.features.weights import LakeWeights, record, recorded
 from otzyv.tasks.models.store import WeightsError, choose, digest, locate
 
 
-def pinned(lake: Lake, card: Card) -> Weights | None:
+def resolve_weights(lake: Lake, card: Card) -> Weights | None:
     """The weights on the lake's record, else those in the model store; as in the card where they are not there.
 
     Writes nothing. No file is read where the card or the record says all.
@@ -32,7 +32,7 @@ def pinned(lake: Lake, card: Card) -> Weights | None:
     return _of_card(card, LakeWeights(chosen.source, chosen.revision, digests))
 
 
-def hold(lake: Lake, card: Card, weights: Weights, *, unread: bool) -> None:
+def pin(lake: Lake, card: Card, weights: Weights, *, unread: bool) -> None:
     """Before the first row: see that the weights at hand are those on the lake's record, made now if there is none.
 
     ``unread``: no content is to be computed, so that weights already on record need not be there. Raises

@@ -30,7 +30,7 @@ class Limits(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Cloud:
+class VectorStats:
     """Vectors of a table's day: how many, their mean (dim,), and their spread: the root of the summed variances."""
 
     rows: int
@@ -46,7 +46,7 @@ class Measured:
     """
 
     figures: Mapping[str, Metrics]
-    clouds: Mapping[str, Cloud] = field(default_factory=dict)
+    clouds: Mapping[str, VectorStats] = field(default_factory=dict)
     models: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -137,7 +137,7 @@ def _vectors(limits: Limits, table: str, day: Measured, before: Measured) -> Ite
         yield f"{table}: the mean vector has moved by {moved:.2f} of the vectors' spread"
 
 
-def shift(one: Cloud, other: Cloud) -> float:
+def shift(one: VectorStats, other: VectorStats) -> float:
     """How far apart two means lie, in spreads, less what chance alone puts between samples of that size.
 
     Of two samples of one distribution the squared distance of the means is, on average, the summed variances times

@@ -14,13 +14,13 @@ from otzyv.tasks.sources.names import Names
 from otzyv.tasks.sources.notes import Notes
 from otzyv.tasks.sources.reading import check, read
 from otzyv.tasks.sources.reasons import COLUMNS, REASONS, REMEDIES, NothingThereError, SourceError, remedy
-from otzyv.tasks.sources.record import Record, Refusal
+from otzyv.tasks.sources.record import Record, RejectedRecord
 from otzyv.tasks.sources.tally import Reason, Tally
 from otzyv.tasks.sources.times import DATES, Dates
 from otzyv.tasks.sources.values import AttachmentRef
 
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
-    "Names", "Notes", "NothingThereError", "Reason", "Record", "Refusal", "SourceError", "SourceFile", "Tally",
+    "Names", "Notes", "NothingThereError", "Reason", "Record", "RejectedRecord", "SourceError", "SourceFile", "Tally",
     "as_told", "check", "fetch", "files", "find", "note_aside", "read", "remedy", "sniff",
 ]  # fmt: skip

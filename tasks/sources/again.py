@@ -18,7 +18,7 @@ from otzyv.tasks.sources.listing import SourceFile, ending_of
 from otzyv.tasks.sources.notes import Notes
 from otzyv.tasks.sources.reading import given_of, parsed
 from otzyv.tasks.sources.reasons import COLUMNS, SourceError
-from otzyv.tasks.sources.record import Record, Refusal
+from otzyv.tasks.sources.record import Record, RejectedRecord
 from otzyv.tasks.sources.times import Dates
 
 JSON = BY_ENDING[".jsonl"]
@@ -30,7 +30,7 @@ class NotReplayable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A refused record as quarantine keeps it. ``file``: its name in the source; ``context``: as in ``Refusal``."""
+    """A refused record as quarantine keeps it. ``file``: its name there; ``context``: see ``RejectedRecord``."""
 
     file: str
     offset: int
@@ -41,7 +41,7 @@ class Kept:
 
 def again(
     kept: Kept, *, mapping: Mapping[str, str], timezone: ZoneInfo, encoding: str | None = None, dates: Dates = "iso"
-) -> list[Record | Refusal]:
+) -> list[Record | RejectedRecord]:
     """What the record is read as now: mostly one record or refusal; of a line that is taken for an array, its elements.
 
     The options are those of ``read``. Raises NotReplayable, and SourceError as ``read`` does.

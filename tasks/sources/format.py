@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from otzyv.tasks.sources.notes import Notes
-from otzyv.tasks.sources.reasons import COLUMNS, Fault, SourceError
+from otzyv.tasks.sources.reasons import COLUMNS, InvalidRecord, SourceError
 
 
 class Row(NamedTuple):
@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
     offset: int
     raw: bytes
-    values: Mapping[str, object] | Fault
+    values: Mapping[str, object] | InvalidRecord
     sha256: str | None = None
     layout: Mapping[str, object] | None = None
 

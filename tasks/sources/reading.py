@@ -20,8 +20,8 @@ from otzyv.tasks.sources.formats import BY_ENDING
 from otzyv.tasks.sources.listing import SourceFile
 from otzyv.tasks.sources.notes import Notes
 from otzyv.tasks.sources.packing import PACKED, Unpacked
-from otzyv.tasks.sources.reasons import COLUMNS, Fault, SourceError
-from otzyv.tasks.sources.record import Record, Refusal, parse, refuse
+from otzyv.tasks.sources.reasons import COLUMNS, InvalidRecord, SourceError
+from otzyv.tasks.sources.record import Record, RejectedRecord, parse, refuse
 from otzyv.tasks.sources.times import Dates
 from otzyv.tasks.sources.values import present
 
@@ -36,7 +36,7 @@ def read(
     encoding: str | None = None,
     dates: Dates = "iso",
     notes: Notes | None = None,
-) -> Iterator[Record | Refusal]:
+) -> Iterator[Record | RejectedRecord]:
     """Every record of ``file`` in its order, each either taken or refused; blank lines and empty rows are none.
 
     ``mapping`` gives our columns the names they have in the source. ``timezone`` is that of times without a zone,
@@ -81,11 +81,11 @@ def given_of(file: SourceFile, mapping: Mapping[str, str]) -> dict[str, str]:
 
 def parsed(
     rows: Iterable[Row], file: SourceFile, asked: Asked, *, timezone: ZoneInfo, dates: Dates
-) -> Iterator[Record | Refusal]:
+) -> Iterator[Record | RejectedRecord]:
     """The rows of a file, each as a record or a refusal."""
     for row in rows:
         try:
-            if isinstance(row.values, Fault):
+            if isinstance(row.values, InvalidRecord):
                 raise row.values
             values = dict(row.values)
             values |= {ours: value for ours, value in asked.given.items() if present(values.get(ours)) is None}
@@ -97,7 +97,7 @@ def parsed(
             if record.damaged:
                 asked.notes.add("texts that a wrong encoding has damaged and are kept as they are: {n}", file.name)
             yield record
-        except Fault as fault:
+        except InvalidRecord as fault:
             context = {**(row.layout or {}), **({"given": dict(file.given)} if file.given else {})}
             context |= {"log": file.log} if file.log else {}
             yield refuse(file.name, row.offset, fault, row.raw, row.sha256, context)

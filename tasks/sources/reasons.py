@@ -86,7 +86,7 @@ class NothingThereError(SourceError):
     """A source where nothing lies, or nothing to read: it may be that it has not come yet."""
 
 
-class Fault(Exception):
+class InvalidRecord(Exception):
     """Why one record is refused. ``what`` is one of the phrases above, said of ``column`` or of the whole record.
 
     ``review_id``: whose record it is, where that could be read.

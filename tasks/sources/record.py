@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from otzyv.tasks.sources import values as column
 from otzyv.tasks.sources.mojibake import mended
-from otzyv.tasks.sources.reasons import RAW_BYTES, RECORD_BYTES, Fault
+from otzyv.tasks.sources.reasons import RAW_BYTES, RECORD_BYTES, InvalidRecord
 from otzyv.tasks.sources.times import Dates
 from otzyv.tasks.sources.values import AttachmentRef
 
@@ -49,7 +49,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedRecord:
     """A record that was not taken: where it lies, the rule and reason (a key of ``REASONS``), and its bytes.
 
     ``raw`` holds at most ``RAW_BYTES`` of them; ``raw_sha256`` is of all of them. ``review_id``: whose record it is,
@@ -69,15 +69,17 @@ class Refusal:
 def refuse(
     source_file: str,
     offset: int,
-    fault: Fault,
+    fault: InvalidRecord,
     raw: bytes,
     raw_sha256: str | None = None,
     context: Mapping[str, object] | None = None,
-) -> Refusal:
+) -> RejectedRecord:
     """``raw_sha256`` is given where ``raw`` is only the beginning of the record."""
     digest = raw_sha256 or hashlib.sha256(raw).hexdigest()
     beside = _canonical(context) if context else None
-    return Refusal(source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest, fault.review_id, beside)
+    return RejectedRecord(
+        source_file, offset, fault.rule, fault.reason, raw[:RAW_BYTES], digest, fault.review_id, beside
+    )
 
 
 def parse(
@@ -90,10 +92,10 @@ def parse(
     """
     review_id = column.string(values, "review_id")
     if review_id is None or not review_id.strip():
-        raise Fault("is missing", "review_id")
+        raise InvalidRecord("is missing", "review_id")
     try:
         return _record(review_id, values, timezone, dates, source_file, offset, raw)
-    except Fault as fault:
+    except InvalidRecord as fault:
         fault.review_id = review_id
         raise
 
@@ -103,10 +105,10 @@ def _record(
     raw: bytes,
 ) -> Record:  # fmt: skip
     if len(raw) > RECORD_BYTES:
-        raise Fault("the record is larger than 16 MiB")
+        raise InvalidRecord("the record is larger than 16 MiB")
     created_at = column.time(values, "created_at", timezone, dates)
     if created_at is None:
-        raise Fault("is missing", "created_at")
+        raise InvalidRecord("is missing", "created_at")
     updated_at = column.time(values, "updated_at", timezone, dates)
     said, author = mended(column.string(values, "text") or ""), column.string(values, "author")
     course_id, title = column.string(values, "course_id"), mended(column.string(values, "course_title") or "")

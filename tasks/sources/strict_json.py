@@ -7,7 +7,7 @@ import re
 from itertools import accumulate
 from typing import Any
 
-from otzyv.tasks.sources.reasons import Fault
+from otzyv.tasks.sources.reasons import InvalidRecord
 
 MAX_DEPTH = 32
 """A record needs three levels. The interpreter's own limit depends on who calls, and must not decide about a record."""
@@ -18,21 +18,21 @@ def loads(line: bytes) -> object:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise Fault("the bytes are not UTF-8") from None
+        raise InvalidRecord("the bytes are not UTF-8") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise Fault("nested too deep")
+        raise InvalidRecord("nested too deep")
     try:
         return _decode(text)
     except json.JSONDecodeError:
-        raise Fault("the record holds a NUL byte" if "\0" in text else "the record is not JSON") from None
+        raise InvalidRecord("the record holds a NUL byte" if "\0" in text else "the record is not JSON") from None
     except ValueError:
-        raise Fault("a number has too many digits") from None
+        raise InvalidRecord("a number has too many digits") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Fault("an object names a key twice")
+        raise InvalidRecord("an object names a key twice")
     return found
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from otzyv.tasks.sources.formats import BY_ENDING
 from otzyv.tasks.sources.listing import ending_of
-from otzyv.tasks.sources.record import Refusal
+from otzyv.tasks.sources.record import RejectedRecord
 
 COMMONEST = 3
 """So many reasons stand in the line that says why an ingest failed."""
@@ -40,7 +40,7 @@ class Tally:
     """Of how many it could not."""
     _reasons: dict[str, Reason] = field(default_factory=dict)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: RejectedRecord) -> None:
         self.refused[refusal.source_file] += 1
         known = self._reasons.get(refusal.reason)
         self._reasons[refusal.reason] = Reason(

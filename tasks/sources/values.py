@@ -16,7 +16,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from otzyv.tasks.sources import times
-from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault
+from otzyv.tasks.sources.reasons import RECORD_BYTES, InvalidRecord
 from otzyv.tasks.sources.strict_json import loads
 
 MISSING = frozenset(
@@ -71,7 +71,7 @@ def string(values: Mapping[str, object], column: str) -> str | None:
 def _digits(value: object, column: str) -> object:
     if isinstance(value, str):
         if "+" in value and _ROUNDED.fullmatch(value):
-            raise Fault("is a number that has lost digits", column)
+            raise InvalidRecord("is a number that has lost digits", column)
         whole = _WHOLE.fullmatch(value) if value.endswith("0") else None
         return whole[1] if whole else value
     if type(value) is int:  # type(): True is an int too
@@ -80,7 +80,7 @@ def _digits(value: object, column: str) -> object:
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
         if abs(value) > _EXACT:
-            raise Fault("is a number that has lost digits", column)
+            raise InvalidRecord("is a number that has lost digits", column)
         return str(int(value))
     return value
 
@@ -88,15 +88,15 @@ def _digits(value: object, column: str) -> object:
 def _checked(value: object, column: str, *, longest: int, strict: bool) -> str:
     """``value`` if it is text that every later step can hold: no NUL, no lone surrogate, of bounded length."""
     if not isinstance(value, str):
-        raise Fault("is not text", column)
+        raise InvalidRecord("is not text", column)
     if len(value) > longest:
-        raise Fault("is too long", column)
+        raise InvalidRecord("is too long", column)
     if "\0" in value or (strict and _CONTROL.search(value)):
-        raise Fault("holds a NUL or control character", column)
+        raise InvalidRecord("holds a NUL or control character", column)
     try:
         value.encode()
     except UnicodeEncodeError:  # a lone surrogate: legal in a JSON escape, but no character
-        raise Fault("is not valid Unicode", column) from None
+        raise InvalidRecord("is not valid Unicode", column) from None
     return value
 
 
@@ -108,9 +108,9 @@ def time(values: Mapping[str, object], column: str, timezone: ZoneInfo, dates: t
     try:
         return times.moment(value, timezone, dates)
     except ValueError:
-        raise Fault("is no date or time that can be read", column) from None
+        raise InvalidRecord("is no date or time that can be read", column) from None
     except OverflowError:
-        raise Fault("lies outside the years 1990 to 2099", column) from None
+        raise InvalidRecord("lies outside the years 1990 to 2099", column) from None
 
 
 def rating(values: Mapping[str, object]) -> float | None:
@@ -124,9 +124,9 @@ def rating(values: Mapping[str, object]) -> float | None:
     if value is None:
         return None
     if type(value) is not int and not isinstance(value, float | Decimal):
-        raise Fault("is not a number", "rating")
+        raise InvalidRecord("is not a number", "rating")
     if not 1 <= value <= 5:
-        raise Fault("is not from 1 to 5", "rating")
+        raise InvalidRecord("is not from 1 to 5", "rating")
     rounded: float = struct.unpack("f", struct.pack("f", value))[0]
     return rounded
 
@@ -141,16 +141,16 @@ def attachments(values: Mapping[str, object]) -> tuple[AttachmentRef, ...]:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
-        raise Fault("is no list of files", "attachments")
+        raise InvalidRecord("is no list of files", "attachments")
     if len(value) > MAX_ATTACHMENTS:
-        raise Fault("is too long", "attachments")
+        raise InvalidRecord("is too long", "attachments")
     return tuple(_attachment(item) for item in value)
 
 
 def _written(text: str) -> object:
     try:
         return loads(text.encode("utf-8", "surrogatepass"))
-    except Fault as fault:
+    except InvalidRecord as fault:
         if len(text) <= _PYTHON:
             try:
                 with warnings.catch_warnings(action="ignore"):  # of "\d" within a text
@@ -158,12 +158,12 @@ def _written(text: str) -> object:
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 pass
         what = "is not valid Unicode" if fault.rule == "encoding" else "is no list of files"
-        raise Fault(what, "attachments") from None
+        raise InvalidRecord(what, "attachments") from None
 
 
 def _attachment(item: object) -> AttachmentRef:
     kind, uri = (item.get("kind"), item.get("uri")) if isinstance(item, dict) else (None, item)
     if not isinstance(kind, str | None) or not isinstance(uri, str) or not uri:
-        raise Fault("is no list of files", "attachments")
+        raise InvalidRecord("is no list of files", "attachments")
     uri = _checked(uri, "attachments", longest=MAX_URI, strict=True)
     return AttachmentRef(kind if kind in ("image", "audio") else "other", uri)

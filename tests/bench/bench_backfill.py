@@ -21,7 +21,7 @@ from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.schemas.tables import ATTACHMENTS
 from otzyv.tasks import features as making
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.outcomes import Outcome
 from otzyv.tasks.pipeline.ingest import Source
 from tests.bench.bench_day import DAY, KEY, PROFILE, random_networks, write_photographs, write_reviews
@@ -64,7 +64,7 @@ def sourced(place: Path, name: str, wanted: Sequence[date], reviews: int, images
         shutil.copytree(place / "images", folder / "images", copy_function=os.link)
     for day in wanted:
         write_reviews(folder / f"{day}.jsonl", reviews, images=images, day=day, edited=edited)
-    lake = Lake.create(place / name, Constants(author_key_check=key_check(KEY.get_secret_value())))
+    lake = Lake.create(place / name, LakeConfig(author_key_check=key_check(KEY.get_secret_value())))
     ingest(lake.uri, Source(str(folder)), KEY)
     return lake
 

@@ -17,7 +17,7 @@ from otzyv.schemas.tables import feature_table
 from otzyv.tasks.lake.delta.publish import FileWriter, commit
 from otzyv.tasks.lake.delta.snapshot import open_snapshot
 from otzyv.tasks.lake.delta.storage import Storage
-from otzyv.tasks.lake.features.row_cache import Shelf
+from otzyv.tasks.lake.features.row_cache import RowCache
 from tests.bench.figure import Figure, alternate
 
 ROWS, DIM, CHUNK = 200_000, 312, 1024
@@ -38,14 +38,14 @@ def figures() -> Iterator[Figure]:
     keys = pa.table({"review_id": hashes, "content_sha256": hashes, "status": ok})
     root = Path(tempfile.mkdtemp())
     try:
-        whole = Shelf(Storage(root / "whole"), TABLE, DAY, "f" * 64)
+        whole = RowCache(Storage(root / "whole"), TABLE, DAY, "f" * 64)
         for chunk in chunks:
             whole.add(chunk)
         plain = pa.Table.from_batches(whole.rows(DAY, keys, "k" * 64))
 
         def ours() -> None:
             storage = Storage(root / "lake")
-            shelf = Shelf(storage, TABLE, DAY, "f" * 64)
+            shelf = RowCache(storage, TABLE, DAY, "f" * 64)
             for chunk in chunks:
                 shelf.add(chunk)
             with FileWriter(storage, TABLE, DAY) as writer:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import Storage
 from tests.faults.counts import turns
 
@@ -32,7 +32,7 @@ def test_makers_of_a_lake_at_once_agree_on_its_author_key(place: str) -> None:
             def make(maker: int, uri: str = uri, ready: threading.Barrier = ready) -> str:
                 ready.wait(60)
                 return Lake.create(
-                    uri, Constants(author_key_check=key_check(f"key {maker}"))
+                    uri, LakeConfig(author_key_check=key_check(f"key {maker}"))
                 ).constants.author_key_check
 
             seen = set(pool.map(make, range(MAKERS)))

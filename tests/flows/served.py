@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from tests.tasks.reviews import bring
 
 KEY = "a key made up for tests"
@@ -98,7 +98,7 @@ class Served:
 @contextmanager
 def serving(folder: Path, days: Sequence[date], *options: str, **environment: str) -> Iterator[Served]:
     """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it was killed."""
-    lake = Lake.create(folder / "lake", Constants(author_key_check=key_check(KEY)))
+    lake = Lake.create(folder / "lake", LakeConfig(author_key_check=key_check(KEY)))
     bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ import pytest
 from otzyv.flows.daily import DailyFailed, daily
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
 
@@ -29,7 +29,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     (tmp_path / "incoming").mkdir()
     monkeypatch.setenv("OTZYV_SOURCE", str(tmp_path / "incoming" / "{day}.jsonl"))
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
-    return Lake.create(tmp_path / "lake", Constants(author_key_check=key_check(KEY)))
+    return Lake.create(tmp_path / "lake", LakeConfig(author_key_check=key_check(KEY)))
 
 
 def arrive(tmp_path: Path, day: date, *ids: str) -> None:

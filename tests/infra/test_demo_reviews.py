@@ -22,7 +22,7 @@ from otzyv.tasks.media.audio import decode_audio
 from otzyv.tasks.media.image import MAX_PIXELS
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.media.refused import Refused
-from otzyv.tasks.sources import Record, Refusal, fetch, files, read
+from otzyv.tasks.sources import Record, RejectedRecord, fetch, files, read
 from otzyv.tasks.text.clean import clean
 from otzyv.tasks.text.redact import MAIL, PHONE, redact
 from tests.tasks.text.cases_file import cases
@@ -31,7 +31,7 @@ REVIEWS = make.HERE / "reviews"
 
 
 @cache
-def found() -> tuple[Record | Refusal, ...]:
+def found() -> tuple[Record | RejectedRecord, ...]:
     return tuple(item for file in files(REVIEWS) for item in read(file, mapping={}, timezone=ZoneInfo("UTC")))
 
 
@@ -104,7 +104,7 @@ def test_a_voice_note_can_be_spoken_anew(name: str) -> None:
 
 
 def test_every_source_shows_its_kind_of_refusals() -> None:
-    refused = Counter((item.source_file, item.rule) for item in found() if isinstance(item, Refusal))
+    refused = Counter((item.source_file, item.rule) for item in found() if isinstance(item, RejectedRecord))
     assert refused == {
         ("2026-03-01.jsonl", "json"): 1,
         ("2026-03-01.jsonl", "missing_field"): 1,

@@ -24,7 +24,7 @@ from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.loop import Content, extract
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.config import LakeConfig
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.lake import NotReleased
 from otzyv.tasks.lake.releases import NoSuchRelease
@@ -66,7 +66,7 @@ class Both:
         self.source.mkdir()
         self.out = folder
         self.done = True
-        self.lake = Lake.create(folder / "lake", Constants(timezone=timezone))
+        self.lake = Lake.create(folder / "lake", LakeConfig(timezone=timezone))
         self.model = model.Lake(timezone, KEY, compute, source.BY_SHA256.__getitem__, source.author_of)
 
     def ingest(self, given: Sequence[Record], mode: Any, *, allow_empty: bool) -> frozenset[date]:

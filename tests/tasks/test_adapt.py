@@ -139,7 +139,7 @@ def test_killed_half_way_it_goes_on_from_its_checkpoint_to_the_same_end(
     from otzyv.tasks import adapt as module
 
     begun: list[int] = []
-    monkeypatch.setattr(module, "tell", lambda name, day, done, total: begun.append(done))
+    monkeypatch.setattr(module, "report_progress", lambda name, day, done, total: begun.append(done))
     resumed = adapt(lake.uri, "text_tiny", "text_reviews", training=TRAINING)
     assert begun[0] > 16
     whole = adapt(lake.uri, "text_tiny", "text_whole", training=TRAINING)

@@ -14,7 +14,7 @@ from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.fitted import NeverFitted, OutOfDate, TooLittle
 from otzyv.tasks.fit import Fitted, NothingToFit, fit, promote
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants
+from otzyv.tasks.lake.config import LakeConfig
 from otzyv.tasks.lake.features.artefacts import NoModel, artefact_path, identity_path
 from otzyv.tasks.lake.features.corpus import texts
 from otzyv.tasks.lake.releases import release_day
@@ -37,7 +37,7 @@ WORDS = ["курс", "лекция", "задача", "видео", "препод
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """Two days, the first with 40 reviews of words in common and one without text."""
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "models"))
-    made = Lake.create(tmp_path / "lake", Constants(precision="f32"))
+    made = Lake.create(tmp_path / "lake", LakeConfig(precision="f32"))
     first = {f"r{n:02}": f"{WORDS[n % 10]} {WORDS[n * 7 // 10 % 10]} {WORDS[(n + 3) % 10]} {n}" for n in range(40)}
     bring(made, {FIRST: {**first, "silent": None}, SECOND: dict(zip("abcd", TEXTS, strict=True))})
     for day in (FIRST, SECOND):

@@ -20,13 +20,13 @@ from deltalake import write_deltalake
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.config import Constants, key_check
+from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.publish import commit, write_file
 from otzyv.tasks.lake.records.quarantine import Wanted, first, key_of, quarantine, refused, remove
 from otzyv.tasks.lake.records.suppression import keyed, suppress
 from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.replay import Replayed, replay
-from otzyv.tasks.sources import REASONS, Refusal, find, read
+from otzyv.tasks.sources import REASONS, RejectedRecord, find, read
 from otzyv.tasks.sources.again import Kept
 from otzyv.tasks.sources.faults import parts
 from tests.flows.command import Otzyv, command, review
@@ -42,7 +42,7 @@ APRIL, MAY = "2026-04-01", "2026-05-01"
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Otzyv:
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
     (tmp_path / "source").mkdir()
-    Lake.create(tmp_path / "lake", Constants(author_key_check=key_check(KEY)))
+    Lake.create(tmp_path / "lake", LakeConfig(author_key_check=key_check(KEY)))
     return Otzyv(tmp_path / "lake", tmp_path / "source")
 
 
@@ -173,7 +173,7 @@ def test_any_mixture_replayed_is_what_the_source_would_have_brought(tmp_path: Pa
         folder.mkdir()
         lakes = [Otzyv(tmp_path / f"{turn}{name}", folder) for name in ("mended", "right")]
         for each in lakes:
-            Lake.create(each.lake, Constants(author_key_check=key_check(KEY)))
+            Lake.create(each.lake, LakeConfig(author_key_check=key_check(KEY)))
         stars = [chance.randint(0, 6) for _ in range(12)]
         rows = [
             (f"r{n}", f'Он сказал "{n}", да', "2026-03-01", star, chance.choice([star, 9]))
@@ -239,7 +239,7 @@ def test_the_place_of_the_fault_is_found(
     head = b"review_id,text,created_at,rating\n" if ending == "csv" else b""
     (tmp_path / f"a.{ending}").write_bytes(head + raw + b"\n")
     (refusal,) = read(find(tmp_path).files[0], mapping=mapping, timezone=UTC)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RejectedRecord)
     kept = Kept(f"a.{ending}", refusal.offset, refusal.raw, refusal.raw_sha256, refusal.context)
     found = parts(kept, refusal.reason, mapping)
     assert found[0].endswith(before)

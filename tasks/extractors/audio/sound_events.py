@@ -14,7 +14,7 @@ from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.inference.attention import register_attention
 from otzyv.tasks.inference.network import network
-from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.skip_init import skip_init
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.models.store import WrongWeights, locate
@@ -141,7 +141,7 @@ def _module(card: Card, files: dict[str, Path]) -> tuple[ASTConfig, torch.nn.Mod
     config = ASTConfig.from_pretrained(files["config.json"], attn_implementation=register_attention())
     if config.model_type != ASTConfig.model_type or config.hidden_size != card.dim:
         raise WrongWeights(f"{card.name}: config.json is not of an AST with {card.dim} dimensions")
-    with undrawn():
+    with skip_init():
         model = ASTModel(config).requires_grad_(False).eval()
     try:
         model.load_state_dict(_named_as_today(load_file(files["model.safetensors"]), f"{model.base_model_prefix}."))

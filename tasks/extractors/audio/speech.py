@@ -14,7 +14,7 @@ from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.inference.attention import register_attention
 from otzyv.tasks.inference.network import network
-from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.skip_init import skip_init
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import AudioInput
 from otzyv.tasks.models.store import WrongWeights, locate
@@ -133,7 +133,7 @@ def _module(card: Card, files: Mapping[str, Path]) -> torch.nn.Module:
     config = AutoConfig.from_pretrained(files["config.json"], attn_implementation=register_attention())
     if config.model_type not in ("wav2vec2", "hubert") or config.hidden_size != card.dim:
         raise WrongWeights(f"{card.name}: config.json is not of a wav2vec2 or hubert with {card.dim} dimensions")
-    with undrawn():
+    with skip_init():
         model = AutoModel.from_config(config).requires_grad_(False).eval()
     _fill(model, card.name, next(path for name, path in files.items() if name != "config.json"))
     shortest = 1

@@ -109,4 +109,4 @@ def _card(folder: Path) -> Card:
         notes=f"Learned from reviews of {record.days[0]} to {record.days[1]}.",
     )
     model = OwnModel(kind="transformers", model=str(folder), pooling=record.pooling, max_tokens=record.max_tokens)
-    return cards.text(card, model, store.places(folder.name, weights))
+    return cards.text(card, model, store.weight_paths(folder.name, weights))

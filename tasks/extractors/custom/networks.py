@@ -82,7 +82,7 @@ def _extractor(name: str, model: OwnModel) -> Extractor:
         profiles=frozenset(),
         notes="Named in the settings.",
     )
-    paths = store.places(name, weights)
+    paths = store.weight_paths(name, weights)
     if not all(path.is_file() for path in paths.values()):  # of a model on the hub, not pulled yet
         # The same Arrow type as when its length is known, so that the table is the same before and after.
         embedding = Column(name="embedding", type=pa.list_(pa.float32()), required=False, value=True, doc=card.doc)

@@ -14,7 +14,7 @@ from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.text.bert import rows
 from otzyv.tasks.inference.network import network
-from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.skip_init import skip_init
 from otzyv.tasks.inference.tokenizer import INPUTS, tokenizer
 from otzyv.tasks.inference.transformer import configuration, fill
 from otzyv.tasks.models.store import WrongWeights, locate
@@ -108,7 +108,7 @@ def _module(card: Card, files: Mapping[str, Path], labels: Sequence[str]) -> tor
         said = ", ".join(map(str, config.id2label.values()))
         raise WrongWeights(f"{card.name}: config.json is of a {config.model_type!r} that tells {said}, not a bert that "
                            f"tells {', '.join(labels)}")  # fmt: skip
-    with undrawn():
+    with skip_init():
         model: Any = transformers.BertForSequenceClassification(config)
     fill(model, card.name, files["model.safetensors"])
     order = [config.label2id[label] for label in labels]

@@ -19,7 +19,7 @@ from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.lake.delta.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from otzyv.tasks.lake.delta.storage import Storage
-from otzyv.tasks.lake.features.row_cache import SLICE, Shelf
+from otzyv.tasks.lake.features.row_cache import SLICE, RowCache
 from otzyv.tasks.lake.records.blobs import read_blob
 
 Reads = Literal["raw", "plain", "text", "image", "audio"]
@@ -99,7 +99,7 @@ def vector_contents(storage: Storage, table: Table, files: Sequence[DataFile], d
     """The vectors in a day of a table, as its files hold them; rows without one keep their status."""
     rows = _sorted(read_table(storage, table, files, [*table.keys, "content_sha256", "status"]), list(table.keys))
     hashes = rows["content_sha256"].to_pylist()
-    shelf = Shelf(storage, table, day, str(files[0].fingerprint) if files else "")
+    shelf = RowCache(storage, table, day, str(files[0].fingerprint) if files else "")
     shelf.take_over(files)
     dim = table.column("embedding").dim or 0
     return DayContents(rows, [dim] * rows.num_rows, lambda row: shelf.vector(hashes[row]), _paths(files))

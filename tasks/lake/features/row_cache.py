@@ -37,7 +37,7 @@ class ChunkGone(RuntimeError):
     """Another run of the same day, which had taken up this run's staged chunks, has ended: begin again."""
 
 
-class Shelf:
+class RowCache:
     """The computed contents of one table, by their sha256. ``day``: the first of those that are made of them."""
 
     def __init__(self, storage: Storage, table: Table, day: date, fingerprint: str) -> None:

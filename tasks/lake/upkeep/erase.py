@@ -29,7 +29,7 @@ from otzyv.tasks.lake.lake import Lake
 from otzyv.tasks.lake.records.blobs import BLOBS, blob_path
 from otzyv.tasks.lake.records.suppression import keyed_author
 from otzyv.tasks.lake.records.whose import Refused, caseless, has_id, has_words
-from otzyv.tasks.lake.releases import MadeOf, Release, ReleasedTable, retire, standing
+from otzyv.tasks.lake.releases import MadeOf, Release, ReleasedTable, current_files, retire
 
 REMOVED = "removed: it spoke of a review that was forgotten"
 _NOBODYS = tuple(f"{table.name}/" for table in (RELEASES, QUALITY, MODELS))
@@ -44,7 +44,7 @@ NewKey = Callable[[Table, date, Sequence[DataFile], pa.Array, Release | None], s
 
 
 @dataclass(frozen=True, slots=True)
-class Theirs:
+class ErasureTarget:
     """What is to be erased: reviews by id, and an author's by the hashes of the name, and by the name in any case."""
 
     reviews: pa.Array
@@ -74,7 +74,7 @@ class Theirs:
         return has_id(text, self.ids) or has_words(text, self.names | self.hashes)
 
 
-def theirs(lake: Lake, review: str | None, author: str | None, key: str) -> Theirs:
+def erasure_target(lake: Lake, review: str | None, author: str | None, key: str) -> ErasureTarget:
     """A review, or all that an author ever wrote, as far as any file still tells.
 
     An author's refused records tell of reviews as well, unless the lake has them of somebody else.
@@ -90,7 +90,7 @@ def theirs(lake: Lake, review: str | None, author: str | None, key: str) -> Thei
             record = Refused(raw, review_id)
             if record.of_author(names):
                 found |= record.ids - others
-    return Theirs(pa.array(sorted(found), pa.string()), hashes, names, frozenset(found))
+    return ErasureTarget(pa.array(sorted(found), pa.string()), hashes, names, frozenset(found))
 
 
 def _pairs(lake: Lake, table: Table) -> Iterator[tuple[Any, ...]]:
@@ -122,7 +122,7 @@ def data_files(lake: Lake, table: Table) -> list[DataFile]:
     return [active.get(path) or DataFile(path, 0, 0, _day(path)) for path in sorted(data)]
 
 
-def holding(lake: Lake, table: Table, who: Theirs) -> dict[str, DataFile]:
+def holding(lake: Lake, table: Table, who: ErasureTarget) -> dict[str, DataFile]:
     """Path -> file of every data file with rows of theirs. One that can't be read counts, unless it is in use."""
     read = _read(lake, table)
     return {file.path: file for file, rows in read if rows is None or pc.any(who.rows(table, rows)).as_py()}
@@ -141,7 +141,7 @@ def _read(lake: Lake, table: Table) -> Iterator[tuple[DataFile, pa.Table | None]
         yield file, rows
 
 
-def reviews(lake: Lake, who: Theirs) -> int:
+def reviews(lake: Lake, who: ErasureTarget) -> int:
     """How many reviews of theirs any data file holds."""
     found = set[str]()
     for _, rows in _read(lake, REVIEWS):
@@ -150,14 +150,14 @@ def reviews(lake: Lake, who: Theirs) -> int:
     return len(found)
 
 
-def count(lake: Lake, table: Table, who: Theirs) -> int:
+def count(lake: Lake, table: Table, who: ErasureTarget) -> int:
     """Rows of theirs in the newest version of a table."""
     names = _TELLING.get(table.name, ["review_id"])
     batches = read_batches(lake.storage, table, lake.snapshot(table).files, names)
     return sum(pc.sum(who.rows(table, batch)).as_py() or 0 for batch in batches)
 
 
-def rewrite(lake: Lake, table: Table, who: Theirs, new_key: NewKey) -> None:
+def rewrite(lake: Lake, table: Table, who: ErasureTarget, new_key: NewKey) -> None:
     """Publish every day of the table that holds rows of theirs anew, without them, in one commit."""
     while True:
         snapshot = lake.snapshot(table)
@@ -175,7 +175,7 @@ def rewrite(lake: Lake, table: Table, who: Theirs, new_key: NewKey) -> None:
 
 
 def _copy(
-    storage: Storage, table: Table, day: date | None, files: Sequence[DataFile], who: Theirs, key: str | None
+    storage: Storage, table: Table, day: date | None, files: Sequence[DataFile], who: ErasureTarget, key: str | None
 ) -> list[DataFile]:
     with FileWriter(storage, table, day) as writer:
         for batch in _without(storage, table, files, who):
@@ -188,7 +188,7 @@ def _copy(
 
 
 def _without(
-    storage: Storage, table: Table, files: Sequence[DataFile], who: Theirs, columns: Sequence[str] | None = None
+    storage: Storage, table: Table, files: Sequence[DataFile], who: ErasureTarget, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The rows that are not theirs. Of a run, which is nobody's, only the error's text goes."""
     for batch in read_batches(storage, table, files, columns):
@@ -201,7 +201,7 @@ def _without(
             yield batch.filter(pc.invert(mask))
 
 
-def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey, told: Told) -> int:
+def retire_releases(lake: Lake, held: set[str], who: ErasureTarget, new_key: NewKey, told: Told) -> int:
     """Retire the releases that name these files; what readers see of a day goes on without what is theirs."""
 
     def without(release: Release, released: ReleasedTable) -> ReleasedTable:
@@ -213,7 +213,7 @@ def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey, to
         now = lake.snapshot(table).of(day)
         # Where the table stands as it was released, the day without them is there already; else it is written.
         if _same(lake.storage, table, files, now, who):
-            stands = standing(table, now)
+            stands = current_files(table, now)
             return replace(stands, made=told(table, day, stands))
         named = [DataFile("", 0, 0, day, released.run_key, released.fingerprint)]
         key = new_key(table, day, named, who.reviews, release)
@@ -223,7 +223,9 @@ def retire_releases(lake: Lake, held: set[str], who: Theirs, new_key: NewKey, to
     return retire(lake.storage, held.__contains__, without)
 
 
-def _same(storage: Storage, table: Table, before: Sequence[DataFile], now: Sequence[DataFile], who: Theirs) -> bool:
+def _same(
+    storage: Storage, table: Table, before: Sequence[DataFile], now: Sequence[DataFile], who: ErasureTarget
+) -> bool:
     """Whether what stands now is what there was without theirs. Equal contents and fingerprints give equal values."""
     if not all(storage.exists(file.path) for file in before):
         return True
@@ -234,7 +236,7 @@ def _same(storage: Storage, table: Table, before: Sequence[DataFile], now: Seque
     return bool(kept.sort_by(order).equals(read_table(storage, table, now, names).sort_by(order)))
 
 
-def blobs(lake: Lake, who: Theirs, *, quiet: bool) -> list[str]:
+def blobs(lake: Lake, who: ErasureTarget, *, quiet: bool) -> list[str]:
     """Paths of the attached files that only their reviews ever had, and of those that no row names.
 
     An ingest that died left those: nobody can tell whose they are. ``quiet``: no ingest goes on, which may be about to
@@ -252,7 +254,7 @@ def blobs(lake: Lake, who: Theirs, *, quiet: bool) -> list[str]:
     return sorted(nobodys | {blob_path(sha) for sha in mine - others})
 
 
-def _attached(lake: Lake, who: Theirs) -> tuple[set[str], set[str]]:
+def _attached(lake: Lake, who: ErasureTarget) -> tuple[set[str], set[str]]:
     """sha256 of the attached files of their reviews, and of all others."""
     mine, others = set(), set()
     for file in data_files(lake, ATTACHMENTS):
@@ -263,7 +265,7 @@ def _attached(lake: Lake, who: Theirs) -> tuple[set[str], set[str]]:
     return mine - {None}, others - {None}
 
 
-def aside(lake: Lake, who: Theirs) -> list[str]:
+def aside(lake: Lake, who: ErasureTarget) -> list[str]:
     """The damaged files that lie aside and are not empty, but for those that can't be theirs.
 
     Whose rows a damaged file holds nobody can tell, so all count: but for tables that hold nothing of anybody, logs,
@@ -290,7 +292,7 @@ def empty(storage: Storage, paths: Iterable[str]) -> None:
             storage.write(path, b"")
 
 
-def loose_ends(lake: Lake, who: Theirs) -> list[str]:
+def loose_ends(lake: Lake, who: ErasureTarget) -> list[str]:
     """Files that belong to no table and may hold what is theirs: staged chunks, temporary files, pages."""
     everything = lake.storage.files("", recursive=True)
     found = [p for p in everything if p.startswith(f"{STAGING}/") or TEMPORARY.search(p)]
@@ -300,7 +302,7 @@ def loose_ends(lake: Lake, who: Theirs) -> list[str]:
     return found + [p for p in pages if who.spoken_of(lake.storage.read(p).decode("utf-8", "replace"))]
 
 
-def _texts(lake: Lake, who: Theirs) -> set[str]:
+def _texts(lake: Lake, who: ErasureTarget) -> set[str]:
     """sha256 of their texts, both ways that they were cleaned."""
     found: set[str] = set()
     for file in data_files(lake, CLEAN_TEXT):

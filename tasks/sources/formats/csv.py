@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from otzyv.tasks.sources.format import Asked, Format, Row
 from otzyv.tasks.sources.lines import PIECE, hold, unmarked
-from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources.reasons import RECORD_BYTES, InvalidRecord, SourceError
 
 csv.field_size_limit(max(csv.field_size_limit(), RECORD_BYTES))  # rows are bounded here, before csv sees them
 
@@ -34,12 +34,12 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
     layout = {"columns": names, "delimiter": delimiter}
     number = 0
     for raw, sha256, cells in _rows(stream, delimiter):
-        if isinstance(cells, Fault):
-            values: dict[str, object] | Fault = cells
+        if isinstance(cells, InvalidRecord):
+            values: dict[str, object] | InvalidRecord = cells
         elif not any(cell.strip(_BLANK) for cell in cells):
             continue
         elif len(cells) < len(names) or any(cells[len(names) :]):
-            values = Fault("the row has more or fewer cells than the header")
+            values = InvalidRecord("the row has more or fewer cells than the header")
         else:
             values = {ours: cells[i] for ours, i in at.items()}
         yield Row(number, raw, values, sha256, layout)
@@ -88,8 +88,8 @@ def _names(stream: BinaryIO, name: str, delimiter: str) -> list[str]:
         if not raw.strip():
             start = end
             continue
-        names = _cells(raw, delimiter) if closed and end - start <= PIECE else Fault(_QUOTES)
-        if isinstance(names, Fault):
+        names = _cells(raw, delimiter) if closed and end - start <= PIECE else InvalidRecord(_QUOTES)
+        if isinstance(names, InvalidRecord):
             raise SourceError(f"{name}: the first line must name the columns, but {names.reason}")
         names = [name.strip() for name in names]
         while names and not names[-1]:  # a separator at the line's end
@@ -97,7 +97,7 @@ def _names(stream: BinaryIO, name: str, delimiter: str) -> list[str]:
         return names
 
 
-def _rows(stream: BinaryIO, delimiter: str) -> Iterator[tuple[bytes, str | None, list[str] | Fault]]:
+def _rows(stream: BinaryIO, delimiter: str) -> Iterator[tuple[bytes, str | None, list[str] | InvalidRecord]]:
     """Every row from where ``stream`` stands that is not blank: its bytes without the line feed (of one that is too
     large the first, and the sha256 of them all), and its cells, or why they can't be read.
 
@@ -111,8 +111,10 @@ def _rows(stream: BinaryIO, delimiter: str) -> Iterator[tuple[bytes, str | None,
             return
         stream.seek(start)
         raw, sha256 = hold(stream, end - start, RECORD_BYTES)
-        found = Fault(_QUOTES) if not closed else Fault(_TOO_LARGE) if sha256 else _cells(raw, delimiter)
-        if isinstance(found, Fault) and found.rule == "row_format" and line_end < end:
+        found = (
+            InvalidRecord(_QUOTES) if not closed else InvalidRecord(_TOO_LARGE) if sha256 else _cells(raw, delimiter)
+        )
+        if isinstance(found, InvalidRecord) and found.rule == "row_format" and line_end < end:
             end = line_end
             stream.seek(start)
             raw, sha256 = hold(stream, end - start, RECORD_BYTES)
@@ -142,17 +144,17 @@ def _extent(stream: BinaryIO, delimiter: str) -> tuple[int, int, bool]:
     return line_end, end, closed
 
 
-def _cells(raw: bytes, delimiter: str) -> list[str] | Fault:
+def _cells(raw: bytes, delimiter: str) -> list[str] | InvalidRecord:
     try:
         text = unmarked(raw.removesuffix(b"\r")).decode()
     except UnicodeDecodeError:
-        return Fault("the bytes are not UTF-8")
+        return InvalidRecord("the bytes are not UTF-8")
     # Writers that end lines with \n leave a lone \r unquoted; the reader would take it for the end of the row.
     stand_in = next((mark for mark in map(chr, range(0xE000, 0xF900)) if mark not in text), "\r")
     try:
         (row,) = csv.reader([text.replace("\r", stand_in)], delimiter=delimiter, strict=True)
     except csv.Error:
-        return Fault(_QUOTES)
+        return InvalidRecord(_QUOTES)
     return [cell.replace(stand_in, "\r") for cell in row]
 
 

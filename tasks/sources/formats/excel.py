@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from otzyv.tasks.sources import workbook
 from otzyv.tasks.sources.format import Asked, Format, Row
-from otzyv.tasks.sources.reasons import RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources.reasons import RECORD_BYTES, InvalidRecord, SourceError
 
 _TEXTS = frozenset({"text", "course_title", "source"})
 """Columns of text, where a number was typed as one: 5 is the text 5."""
@@ -58,7 +58,7 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
 def _row(number: int, received: dict[str, Any], found: dict[str, Any]) -> Row:
     raw = _canonical(received).encode("utf-8", "surrogatepass")
     if len(raw) > RECORD_BYTES:
-        return Row(number, raw, Fault("the record is larger than 16 MiB"))
+        return Row(number, raw, InvalidRecord("the record is larger than 16 MiB"))
     return Row(number, raw, found)
 
 

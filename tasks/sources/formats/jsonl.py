@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from otzyv.tasks.sources.format import Asked, Format, Row
 from otzyv.tasks.sources.lines import PIECE, unmarked
-from otzyv.tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, Fault, SourceError
+from otzyv.tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, InvalidRecord, SourceError
 from otzyv.tasks.sources.strict_json import loads
 
 Found = tuple[int, bytes, str | None]
@@ -34,8 +34,8 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
             yield only
             only = None
         try:
-            found = loads(unmarked(raw)) if sha256 is None else Fault(_TOO_LARGE)
-        except Fault as fault:
+            found = loads(unmarked(raw)) if sha256 is None else InvalidRecord(_TOO_LARGE)
+        except InvalidRecord as fault:
             found = fault
         if isinstance(found, dict):
             unseen, records = unseen and unseen - found.keys(), records + 1
@@ -44,7 +44,12 @@ def rows(stream: BinaryIO, asked: Asked) -> Iterator[Row]:
                 only = row
                 continue
         else:
-            row = Row(offset, raw, found if isinstance(found, Fault) else Fault("the record is not an object"), sha256)
+            row = Row(
+                offset,
+                raw,
+                found if isinstance(found, InvalidRecord) else InvalidRecord("the record is not an object"),
+                sha256,
+            )
         yield row
     if only and records == 1:
         raise SourceError(

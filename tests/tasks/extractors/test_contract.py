@@ -22,7 +22,7 @@ import pytest
 
 from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors import get, names, registry
-from otzyv.tasks.extractors.batches import sound_rows
+from otzyv.tasks.extractors.batches import valid_rows
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import extract
@@ -183,7 +183,7 @@ def test_the_output_is_what_the_card_promises(extractor: Extractor, together: pa
     card, found = extractor.card, together
     assert found["status"].to_pylist() == ["ok"] * len(found)
     assert found.column_names == ["content_sha256", "status", *[column.name for column in card.value_columns]]
-    assert sound_rows(found.select([c.name for c in card.value_columns]).combine_chunks().to_batches()[0]).all()
+    assert valid_rows(found.select([c.name for c in card.value_columns]).combine_chunks().to_batches()[0]).all()
     for column in card.value_columns:
         values = found[column.name].to_pylist()
         if column.dim:

@@ -13,7 +13,7 @@ import pytest
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import ExtractorFailed, extract
-from otzyv.tasks.extractors.model_cache import ROOM, loaded
+from otzyv.tasks.extractors.model_cache import ROOM, keep_models
 from otzyv.tasks.models.weights import File, Weights
 from tests.tasks.extractors.contents import contents
 
@@ -45,9 +45,9 @@ class Counted:
 def test_days_of_one_run_load_a_model_once_and_runs_share_none() -> None:
     made = Counted()
     for _ in range(2):
-        with loaded():
+        with keep_models():
             for text in "абв":
-                with loaded():
+                with keep_models():
                     made.day(text)
     assert made.loads == 2
     made.day("а")
@@ -57,7 +57,7 @@ def test_days_of_one_run_load_a_model_once_and_runs_share_none() -> None:
 
 def test_another_version_is_another_model() -> None:
     old, new = Counted(), Counted(version=2)
-    with loaded():
+    with keep_models():
         old.day("а")
         new.day("а")
     assert (old.loads, new.loads) == (1, 1)
@@ -65,7 +65,7 @@ def test_another_version_is_another_model() -> None:
 
 def test_a_model_that_failed_is_not_used_again() -> None:
     made = Counted()
-    with loaded():
+    with keep_models():
         made.day("а")
         with pytest.raises(ExtractorFailed):
             made.day("беда")
@@ -76,7 +76,7 @@ def test_a_model_that_failed_is_not_used_again() -> None:
 
 def test_two_days_at_once_never_share_a_model() -> None:
     made = Counted(batch_rows=1)
-    with loaded():
+    with keep_models():
         made.day("а")
         both = [extract(made.extractor, None, contents(texts), chunk_rows=1) for texts in ("аб", "вг")]
         for one in (*both, *both):
@@ -96,7 +96,7 @@ def test_models_beyond_the_room_are_loaded_again(tmp_path: Path, monkeypatch: py
         (tmp_path / name).mkdir()
         with (tmp_path / name / "m.bin").open("wb") as file:
             file.truncate(ROOM // 2 + 1)
-    with loaded():
+    with keep_models():
         for _ in range(3):
             for model in models:
                 model.day("а", weights=weights)
@@ -105,7 +105,7 @@ def test_models_beyond_the_room_are_loaded_again(tmp_path: Path, monkeypatch: py
 
 def test_models_that_wait_give_way_where_memory_is_short() -> None:
     waits, needs = Counted(), Counted(name="another")
-    with loaded():
+    with keep_models():
         waits.day("а")
         needs.day("много")
         waits.day("а")
@@ -114,7 +114,7 @@ def test_models_that_wait_give_way_where_memory_is_short() -> None:
 
 def test_threads_may_share_the_place() -> None:
     made = Counted()
-    with loaded() as place:
+    with keep_models() as place:
         made.day("а")
 
         def churn() -> None:

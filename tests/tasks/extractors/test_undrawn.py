@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import Linear, init
 
-from otzyv.tasks.inference.skip_init import undrawn
+from otzyv.tasks.inference.skip_init import skip_init
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 
 load_torchvision()
@@ -19,7 +19,7 @@ SHAPE = BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, in
 
 def test_nothing_is_drawn_and_constants_are_set_as_ever() -> None:
     before = torch.get_rng_state()
-    with undrawn():
+    with skip_init():
         model = BertModel(SHAPE)
         assert torch.equal(init.constant_(torch.zeros(3), 2.0), torch.full((3,), 2.0))
     assert torch.equal(torch.get_rng_state(), before)
@@ -40,7 +40,7 @@ def test_numbers_drawn_within_bounds_are_drawn_until_they_lie_there(monkeypatch:
 
     monkeypatch.setattr(torch, "empty_like", used_memory)
     weight = torch.nn.Parameter(torch.full((64, 64), 1e9))
-    with undrawn():
+    with skip_init():
         init.trunc_normal_(weight, std=0.02)
     assert weight.abs().max() <= 2
 
@@ -58,7 +58,7 @@ def test_who_makes_a_network_at_the_same_time_has_it_drawn() -> None:
 
     thread = Thread(target=draw)
     thread.start()
-    with undrawn():
+    with skip_init():
         begun.wait()
         made.wait()
     thread.join()

@@ -14,7 +14,7 @@ from otzyv.schemas.sample import sample
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import MODELS, QUARANTINE, RELEASES, REVIEWS, RUNS, feature_table
 from otzyv.tasks.lake import Lake, releases
-from otzyv.tasks.lake.config import Constants, NoLake, WrongKey, key_check
+from otzyv.tasks.lake.config import LakeConfig, NoLake, WrongKey, key_check
 from otzyv.tasks.lake.delta.publish import append, commit, write_file
 from otzyv.tasks.lake.delta.storage import Storage, StorageError
 from otzyv.tasks.lake.lake import MixedFingerprints, NotReleased
@@ -136,8 +136,8 @@ def test_two_vector_spaces_are_never_put_into_one_column(tmp_path: Path) -> None
 
 
 def test_what_is_fixed_when_a_lake_is_made_stays(tmp_path: Path) -> None:
-    made = Lake.create(tmp_path, Constants("Asia/Tokyo", "f32", key_check("one key")))
-    assert Lake.create(tmp_path, Constants("UTC")).constants == made.constants
+    made = Lake.create(tmp_path, LakeConfig("Asia/Tokyo", "f32", key_check("one key")))
+    assert Lake.create(tmp_path, LakeConfig("UTC")).constants == made.constants
     made.constants.check_author_key("one key")
     with pytest.raises(WrongKey, match="OTZYV_AUTHOR_KEY"):
         made.constants.check_author_key("another key")
@@ -149,7 +149,7 @@ def test_errors_say_what_would_have_worked(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="s3://bucket/path"):
         Lake("ftp://place")
     with pytest.raises(ValueError, match="Europe/Moscow"):
-        Lake.create(tmp_path, Constants("Mars/Olympus"))
+        Lake.create(tmp_path, LakeConfig("Mars/Olympus"))
     for write in (Storage("/sys").write, Storage("/sys").write_new):  # where not even root may
         with pytest.raises(StorageError, match=r"can't write to /sys/kernel: .* let this user write there"):
             write("kernel/file", b"")

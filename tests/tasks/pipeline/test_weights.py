@@ -120,16 +120,16 @@ def test_weights_that_nobody_allowed_make_no_row_but_those_on_the_lakes_record_d
 def test_of_two_workers_that_meet_the_lake_at_once_one_wins_and_the_other_holds_to_it(
     lake: Lake, stores: Sequence[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold = weights.hold
+    hold = weights.pin
 
     def faster_worker(*given: object, **named: object) -> None:
-        monkeypatch.setattr("otzyv.tasks.pipeline.make.hold", hold)
+        monkeypatch.setattr("otzyv.tasks.pipeline.make.pin", hold)
         monkeypatch.setenv("OTZYV_MODELS", str(stores[1]))
         make(lake, toy(), DAYS[0])
         monkeypatch.setenv("OTZYV_MODELS", str(stores[0]))
         hold(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("otzyv.tasks.pipeline.make.hold", faster_worker)
+    monkeypatch.setattr("otzyv.tasks.pipeline.make.pin", faster_worker)
     with pytest.raises(WrongWeights, match="made with these weights alone"):
         make(lake, toy(), DAYS[0])
     assert bytes_read(lake, DAYS[0]) == {float(OTHER[0])}

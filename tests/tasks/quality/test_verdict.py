@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otzyv.tasks.quality.verdict import Cloud, Limits, Measured, critical, shift
+from otzyv.tasks.quality.verdict import Limits, Measured, VectorStats, critical, shift
 from otzyv.tasks.sources.tally import Tally
 
 GOOD = {"rows": 200.0, "status.ok": 190.0, "status.empty": 10.0, "label.good": 150.0, "label.bad": 50.0}
@@ -88,17 +88,17 @@ def test_a_day_that_shrinks_is_held_although_the_days_before_were_small() -> Non
     assert "1 rows, where the days before have 174" in said({"rows": 1.0}, None, (174,)), "however few are left"
 
 
-def cloud(seed: int, rows: int, moved: float = 0.0) -> Cloud:
+def cloud(seed: int, rows: int, moved: float = 0.0) -> VectorStats:
     vectors = np.random.default_rng(seed).standard_normal((rows, 32)) + moved
-    return Cloud(rows, vectors.mean(0), float(np.sqrt(vectors.var(0).sum())))
+    return VectorStats(rows, vectors.mean(0), float(np.sqrt(vectors.var(0).sum())))
 
 
 def test_the_shift_of_a_mean_is_measured_in_spreads_and_chance_moves_it_little() -> None:
     chance = [shift(cloud(seed, 50), cloud(seed + 100, 60)) for seed in range(50)]
     assert max(chance) < 0.2
     assert shift(cloud(1, 50, 0.7), cloud(2, 60)) == pytest.approx(0.7, abs=0.05)
-    still = Cloud(50, np.ones(3), 0.0)
-    assert (shift(still, still), shift(still, Cloud(50, np.zeros(3), 0.0))) == (0.0, float("inf"))
+    still = VectorStats(50, np.ones(3), 0.0)
+    assert (shift(still, still), shift(still, VectorStats(50, np.zeros(3), 0.0))) == (0.0, float("inf"))
 
 
 def test_vectors_of_another_model_are_not_compared() -> None:

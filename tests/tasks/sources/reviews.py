@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from otzyv.schemas.tables import RULES
-from otzyv.tasks.sources import REASONS, Record, Refusal, files, read
+from otzyv.tasks.sources import REASONS, Record, RejectedRecord, files, read
 
 UTC = ZoneInfo("UTC")
 
@@ -50,13 +50,13 @@ def read_bytes(
     timezone: ZoneInfo = UTC,
     mapping: Mapping[str, str] | None = None,
     **how: Any,
-) -> list[Record | Refusal]:
+) -> list[Record | RejectedRecord]:
     """``data`` read as a file of a source; everything refused is checked to say why, and to hold its bytes."""
     path = folder / f"reviews{ending}"
     path.write_bytes(gzip.compress(data) if ending == ".jsonl.gz" else data)
     found = list(read(files(path)[0], mapping=mapping or {}, timezone=timezone, **how))
     for one in found:
-        if isinstance(one, Refusal):
+        if isinstance(one, RejectedRecord):
             assert one.rule in RULES
             assert REASONS[one.reason] == one.rule
             assert len(one.raw) <= 2**20
@@ -64,5 +64,5 @@ def read_bytes(
     return found
 
 
-def outcome(found: Record | Refusal) -> str:
+def outcome(found: Record | RejectedRecord) -> str:
     return found.review_id if isinstance(found, Record) else found.rule

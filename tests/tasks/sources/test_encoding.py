@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.sources import Notes, Record, Refusal
+from otzyv.tasks.sources import Notes, Record, RejectedRecord
 from tests.tasks.sources.reviews import outcome, read_bytes
 
 SENTENCES = (
@@ -26,7 +26,7 @@ def table(texts: list[str]) -> str:
     return "review_id;created_at;text\r\n" + "".join(f'r{n};2026-03-01;"{text}"\r\n' for n, text in enumerate(texts))
 
 
-def texts_of(found: list[Record | Refusal]) -> list[str | None]:
+def texts_of(found: list[Record | RejectedRecord]) -> list[str | None]:
     return [one.text if isinstance(one, Record) else None for one in found]
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otzyv.schemas.tables import RULES
-from otzyv.tasks.sources import REASONS, REMEDIES, Record, Refusal
+from otzyv.tasks.sources import REASONS, REMEDIES, Record, RejectedRecord
 from tests.tasks.sources.reviews import GOOD, line, outcome, read_bytes
 
 REFUSED: list[tuple[str, str, Any]] = [
@@ -57,7 +57,7 @@ def test_a_value_that_is_not_what_its_column_holds_is_refused(
     bad = json.dumps({k: v for k, v in (GOOD | {column: value}).items() if v is not ...}).encode()
     found = read_bytes(tmp_path, bad + b"\n" + line(review_id="next"))
     assert [outcome(one) for one in found] == [rule, "next"]
-    assert isinstance(found[0], Refusal)
+    assert isinstance(found[0], RejectedRecord)
     assert found[0].review_id == (None if column == "review_id" else "r1"), "whose record it is can be told"
     assert found[0].reason.startswith(column)
     assert found[0].raw == bad
@@ -68,7 +68,7 @@ def test_every_reason_has_a_rule_of_the_lake_and_a_remedy() -> None:
     assert set(REASONS.values()) == set(REMEDIES)
 
 
-def only(found: list[Record | Refusal]) -> Record:
+def only(found: list[Record | RejectedRecord]) -> Record:
     (record,) = found
     assert isinstance(record, Record), record
     return record

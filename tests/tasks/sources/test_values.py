@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.sources import AttachmentRef, Record, Refusal, remedy
-from otzyv.tasks.sources.reasons import Fault
+from otzyv.tasks.sources import AttachmentRef, Record, RejectedRecord, remedy
+from otzyv.tasks.sources.reasons import InvalidRecord
 from otzyv.tasks.sources.values import attachments, rating, string
 from tests.tasks.sources.reviews import MISSING, line, read_bytes
 
@@ -43,7 +43,10 @@ def test_missing_words_in_a_table(tmp_path: Path, missing: str) -> None:
     first, *rest = found
     assert isinstance(first, Record)
     assert (first.text, first.rating, first.updated_at, first.attachments) == (None, None, None, ())
-    assert [one.reason for one in rest if isinstance(one, Refusal)] == ["review_id is missing", "created_at is missing"]
+    assert [one.reason for one in rest if isinstance(one, RejectedRecord)] == [
+        "review_id is missing",
+        "created_at is missing",
+    ]
 
 
 IDS: list[tuple[Any, str]] = [
@@ -63,7 +66,7 @@ def test_whole_numbers_are_ids_by_their_digits(column: str, written: Any, meant:
 @pytest.mark.parametrize("written", ["1,23457E+12", "1.23457E+12", "1e+16", "-1,2E+05", 2.0**53 * 2, 1e300])
 @pytest.mark.parametrize("column", ["review_id", "course_id", "author"])
 def test_numbers_that_have_lost_digits_are_refused_with_the_cure(column: str, written: Any) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(InvalidRecord) as fault:
         string({column: written}, column)
     assert fault.value.reason == f"{column} {LOST}"
     assert "make the column text" in remedy(fault.value.reason)
@@ -71,9 +74,9 @@ def test_numbers_that_have_lost_digits_are_refused_with_the_cure(column: str, wr
 
 @pytest.mark.parametrize("written", [1.5, True, [1], {"a": 1}, Decimal("1.5"), math.inf])
 def test_what_is_no_whole_number_is_no_id(written: Any) -> None:
-    with pytest.raises(Fault, match="is not text"):
+    with pytest.raises(InvalidRecord, match="is not text"):
         string({"course_id": written}, "course_id")
-    with pytest.raises(Fault, match="is not text"):
+    with pytest.raises(InvalidRecord, match="is not text"):
         string({"text": written}, "text")
 
 
@@ -95,13 +98,13 @@ def test_a_rating_may_be_text(written: Any, meant: float) -> None:
 
 @pytest.mark.parametrize("written", ["0", "5.1", "6", 0, math.inf, -math.inf, "50", Decimal("Infinity")])
 def test_a_rating_is_from_one_to_five(written: Any) -> None:
-    with pytest.raises(Fault, match="is not from 1 to 5"):
+    with pytest.raises(InvalidRecord, match="is not from 1 to 5"):
         rating({"rating": written})
 
 
 @pytest.mark.parametrize("written", ["five", "5/5", "1e0", "٥", True, [5], "5 5", "inf", "0x5"])
 def test_what_is_no_number_is_no_rating(written: Any) -> None:
-    with pytest.raises(Fault, match="is not a number"):
+    with pytest.raises(InvalidRecord, match="is not a number"):
         rating({"rating": written})
 
 
@@ -117,7 +120,7 @@ def test_what_is_no_number_is_no_rating(written: Any) -> None:
 )  # fmt: skip
 def test_attached_files(written: Any, meant: list[tuple[str, str]] | None) -> None:
     if meant is None:
-        with pytest.raises(Fault, match=r"attachments is (no list of files|too long)"):
+        with pytest.raises(InvalidRecord, match=r"attachments is (no list of files|too long)"):
             attachments({"attachments": written})
     else:
         assert attachments({"attachments": written}) == tuple(AttachmentRef(*one) for one in meant)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import xlsxwriter
 
-from otzyv.tasks.sources import Notes, Record, Refusal, SourceError
+from otzyv.tasks.sources import Notes, Record, RejectedRecord, SourceError
 from otzyv.tasks.sources.again import Kept, again
 from tests.tasks.sources.reviews import outcome, read_bytes
 
@@ -130,13 +130,13 @@ def test_open_documents_are_read(tmp_path: Path) -> None:
 def test_a_refused_row_is_read_again_as_it_was_read_first(tmp_path: Path) -> None:
     head = ["review_id", "text", "created_at", "rating"]
 
-    def found(rating: int) -> list[Record | Refusal]:
+    def found(rating: int) -> list[Record | RejectedRecord]:
         rows: list[list[Any]] = [head, [17, 5, "2026-03-01", rating], ["b", 2.5, "2026-03-01", rating]]
         return read_bytes(tmp_path, workbook({"s": rows}), ending=".xlsx")
 
     for right, refusal in zip(found(4), found(9), strict=True):
         assert isinstance(right, Record)
-        assert isinstance(refusal, Refusal)
+        assert isinstance(refusal, RejectedRecord)
         raw = json.dumps({**json.loads(refusal.raw), "rating": 4}).encode()  # as if the rule had been fixed
         kept = Kept("a.xlsx", refusal.offset, raw, hashlib.sha256(raw).hexdigest(), refusal.context)
         (replayed,) = again(kept, mapping={}, timezone=ZoneInfo("UTC"))

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.sources import Notes, Record, Refusal, SourceError, files, read
+from otzyv.tasks.sources import Notes, Record, RejectedRecord, SourceError, files, read
 from tests.tasks.sources.reviews import UTC, line, outcome, read_bytes
 
 MARKS = re.compile(rb"\A(\xef\xbb\xbf)+")
 
 
-def accounted(data: bytes, found: list[Record | Refusal]) -> None:
+def accounted(data: bytes, found: list[Record | RejectedRecord]) -> None:
     """Every line of ``data`` that is not blank is in ``found``, at its offset, byte for byte."""
     assert [one.raw for one in found] == [part for part in data.split(b"\n") if MARKS.sub(b"", part).strip(b" \t\r")]
     assert all(data[one.offset : one.offset + len(one.raw)] == one.raw for one in found)
@@ -67,7 +67,7 @@ def test_two_thousand_damaged_lines_are_each_accounted_for(tmp_path: Path) -> No
     data = b"\n".join(damaged)
     found = read_bytes(tmp_path, data)
     accounted(data, found)
-    assert {"json", "encoding"} <= {one.rule for one in found if isinstance(one, Refusal)}
+    assert {"json", "encoding"} <= {one.rule for one in found if isinstance(one, RejectedRecord)}
     assert any(isinstance(one, Record) for one in found)
 
 
@@ -187,7 +187,7 @@ def test_damaged_gzip_is_one_error_and_never_wrong_records(tmp_path: Path) -> No
         else:
             del damaged[chance.randrange(len(damaged)) :]
         path.write_bytes(damaged)
-        seen: list[Record | Refusal] = []
+        seen: list[Record | RejectedRecord] = []
         try:
             seen.extend(read(files(path)[0], mapping={}, timezone=UTC))
         except SourceError:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otzyv.tasks.sources import AttachmentRef, Record, Refusal, SourceError, files, read
+from otzyv.tasks.sources import AttachmentRef, Record, RejectedRecord, SourceError, files, read
 from tests.tasks.sources.reviews import UTC, outcome, parquet, read_bytes
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -45,7 +45,7 @@ def jsonl(rows: list[dict[str, Any]]) -> bytes:
     return b"\n".join(json.dumps(row, default=datetime.isoformat).encode() for row in rows)
 
 
-def digests(found: list[Record | Refusal]) -> list[str]:
+def digests(found: list[Record | RejectedRecord]) -> list[str]:
     return [one.sha256 for one in found if isinstance(one, Record)]
 
 
@@ -239,7 +239,7 @@ def test_other_ways_to_type_a_column_mean_the_same(tmp_path: Path) -> None:
         assert getattr(found, name) == wanted
     pq.write_table(pa.table({"review_id": [1e17], "created_at": ["2024-05-01"], "text": ["a"]}), tmp_path / "x.parquet")
     (lost,) = read(files(tmp_path / "x.parquet")[0], mapping={}, timezone=UTC)
-    assert isinstance(lost, Refusal)
+    assert isinstance(lost, RejectedRecord)
     assert lost.reason == "review_id is a number that has lost digits"
     pq.write_table(pa.table({"review_id": ["a"], "created_at": [1772355600123], "text": ["a"]}), tmp_path / "y.parquet")
     (epoch,) = read(files(tmp_path / "y.parquet")[0], mapping={}, timezone=UTC, dates="epoch")

@@ -24,6 +24,7 @@ from otzyv.flows.days import between
 from otzyv.flows.features import DaysFailed, features
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
+from otzyv.schemas.errors import WorkFailed
 from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
@@ -126,7 +127,7 @@ class BackfillReport:
         return tuple(f"{o.table} {o.day}: {o.error}" for o in self.outcomes if o.state == "failed")
 
 
-class BackfillIncomplete(RuntimeError):
+class BackfillIncomplete(WorkFailed):
     """Some days failed or were not begun. The same backfill, started again, makes just those."""
 
     def __init__(self, report: BackfillReport) -> None:

@@ -13,6 +13,7 @@ from otzyv.flows.days import Count, until
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, chosen, ingest
 from otzyv.flows.settings import Settings, load
+from otzyv.schemas.errors import WorkFailed
 from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
@@ -27,7 +28,7 @@ from otzyv.tasks.sources import NothingThereError, SourceError, files
 from otzyv.tasks.sources.web import FetchFailed
 
 
-class DailyFailed(RuntimeError):
+class DailyFailed(WorkFailed):
     """Days whose tables could not all be made; the other days were."""
 
 

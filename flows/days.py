@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from otzyv.schemas.errors import InvalidInput
+
 MOST = 36_525
 """Days of a hundred years."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -16,10 +18,10 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 def between(first: date, last: date) -> list[date]:
     """The days from one to another, both included. Raises ValueError where they are too many, or none."""
     if last < first:
-        raise ValueError(f"{first} comes after {last}")
+        raise InvalidInput(f"{first} comes after {last}")
     count = (last - first).days + 1
     if count > MOST:
-        raise ValueError(f"{first} to {last} are {count:,} days; give at most {MOST:,}, which are a hundred years")
+        raise InvalidInput(f"{first} to {last} are {count:,} days; give at most {MOST:,}, which are a hundred years")
     return [first + timedelta(days=n) for n in range(count)]
 
 

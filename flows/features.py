@@ -9,6 +9,7 @@ from datetime import date
 from prefect import State, flow, get_run_logger, runtime
 
 from otzyv.flows.settings import load
+from otzyv.schemas.errors import WorkFailed
 from otzyv.tasks.artifact import artifact
 from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.registry import in_order
@@ -32,7 +33,7 @@ class DayReport:
     verdict: Verdict
 
 
-class DaysFailed(RuntimeError):
+class DaysFailed(WorkFailed):
     """Some tables of some days could not be made; the reports, of all the days, tell how each ended."""
 
     def __init__(self, reports: Sequence[DayReport]) -> None:

@@ -9,12 +9,13 @@ from prefect import flow
 from pydantic import SecretStr
 
 from otzyv.flows.settings import Settings
+from otzyv.schemas.errors import WorkFailed
 from otzyv.tasks.ingest import ingest as bring_in
 from otzyv.tasks.ingest_artifact import ingest_artifact
 from otzyv.tasks.pipeline.ingest import Accounting, Source
 
 
-class IngestFailed(RuntimeError):
+class IngestFailed(WorkFailed):
     """Files of a source are damaged, or too much was refused; what was accepted is in, as the accounting tells."""
 
     def __init__(self, accounting: Accounting) -> None:

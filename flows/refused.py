@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from otzyv.schemas.errors import InputError
 
-class Refused(Exception):
+
+class Refused(InputError):
     """A run asks for what none through Prefect's API may have."""
 
 

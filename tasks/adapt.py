@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 from prefect import task
 
+from otzyv.schemas.errors import ModelError
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import Card, Weights, get, names
 from otzyv.tasks.extractors.custom.adapted import ADAPTED, read
@@ -30,7 +31,7 @@ MOST = 100_000
 PLOT = "perplexity.svg"
 
 
-class NotAdaptable(LookupError):
+class NotAdaptable(ModelError, LookupError):
     """What was named can't be trained on, or the new name can't be had."""
 
 

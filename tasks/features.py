@@ -7,6 +7,7 @@ from datetime import date
 
 from prefect import runtime, task
 
+from otzyv.schemas.errors import WorkFailed
 from otzyv.tasks.extractors import Extractor, get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
@@ -15,7 +16,7 @@ from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 
-class TablesFailed(RuntimeError):
+class TablesFailed(WorkFailed):
     """Days of a table that could not be made; ``runs`` tells of each day of the pass how it ended."""
 
     def __init__(self, runs: Sequence[TableRun]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import task
 
+from otzyv.schemas.errors import ModelError
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import Card, Extractor, get, names
 from otzyv.tasks.extractors.fitted import TooLittle, pack
@@ -27,7 +28,7 @@ MOST = 100_000
 """Contents that are learned from at most: those whose sha256 comes first, which is as good as drawn by lot."""
 
 
-class NothingToFit(LookupError):
+class NothingToFit(ModelError, LookupError):
     """The extractor does not learn from a lake."""
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
+from otzyv.schemas.errors import InputError
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import Card
@@ -90,7 +91,7 @@ class DayPlan:
         return _sum(table.money for table in self.tables)
 
 
-class NoSuchDays(LookupError):
+class NoSuchDays(InputError, LookupError):
     """The lake has none of the days that were asked for."""
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
+from otzyv.schemas.errors import NotFound
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUALITY, QUARANTINE, RUNS
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import read_table
@@ -77,7 +78,7 @@ def quality_page_of_days(lake_uri: str, first: date | None = None, last: date | 
             there = f"`otzyv releases --lake {lake.uri}` lists the days that are made"
         else:
             asked, there = "a day", f"`otzyv features --lake {lake.uri}` makes them"
-        raise LookupError(f"no run has made {asked} in {lake.uri}; {there}")
+        raise NotFound(f"no run has made {asked} in {lake.uri}; {there}")
     days = sorted({day for day, _ in newest})
     measured = _measured(lake, days)
     lines = [_line_of(row, _metrics(measured[day], table)) for (day, table), row in sorted(newest.items())]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from otzyv.flows.server import prefect_server
-
-if TYPE_CHECKING:
-    pass
+from otzyv.schemas.errors import OtzyvError, SettingsError
 
 
 class Command(click.Command):
@@ -37,21 +35,16 @@ class Group(Command, click.Group):
                 raise  # nobody reads on, as after `head`: click ends quietly
             if ctx.find_root().params.get("debug"):
                 traceback.print_exc()
-            from otzyv.tasks.extractors.settings import WrongSettings
-
             error = prefect_server.named(error)
-            failure = click.UsageError if isinstance(error, WrongSettings) else click.ClickException
+            failure = click.UsageError if isinstance(error, SettingsError) else click.ClickException
             raise failure(_told(error)) from error
-
-
-_OURS = "otzyv."
 
 
 MOST_SAID = 300
 
 
 def _told(error: Exception) -> str:
-    if _worded(error):
+    if isinstance(error, OtzyvError):
         return str(error)
     if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
@@ -59,12 +52,6 @@ def _told(error: Exception) -> str:
     if type(error).__module__ == "_internal":  # deltalake's go on with their own stack
         said = said.partition("\n")[0][:MOST_SAID]
     return f"{type(error).__name__}: {said}"
-
-
-def _worded(error: Exception) -> bool:
-    """Whether its text is a sentence of this project's, which needs no name of a class before it."""
-    plain = type(error) in (LookupError, ValueError, RuntimeError) and _raised_in(error).startswith(_OURS)
-    return plain or type(error).__module__.startswith(_OURS)
 
 
 def _raised_in(error: Exception) -> str:

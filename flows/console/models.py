@@ -17,6 +17,7 @@ from rich.table import Table as Grid
 
 from otzyv.flows.console.learned import learned
 from otzyv.flows.console.screen import screen
+from otzyv.schemas.errors import NotFound
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, unavailable
 from otzyv.tasks.lake import Lake
@@ -37,7 +38,7 @@ def chosen(name: str) -> tuple[Card, ...]:
     try:
         return tuple(get(each).card for each in names(name))
     except LookupError as error:
-        raise LookupError(f"{error.args[0]}; and no extractor of that name among {', '.join(known)}") from None
+        raise NotFound(f"{error.args[0]}; and no extractor of that name among {', '.join(known)}") from None
 
 
 def show(lake: Lake | None, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty
 
 from otzyv.flows.server import login
+from otzyv.schemas.errors import EnvironmentFault
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -31,7 +32,7 @@ DEFAULTS = {
 }
 
 
-class NoServer(RuntimeError):
+class NoServer(EnvironmentFault):
     """Prefect's server can't be used: the one that PREFECT_API_URL names, or its own."""
 
 

@@ -17,6 +17,7 @@ import httpx
 from otzyv.flows.server import guard, login
 from otzyv.flows.server.prefect_server import shown
 from otzyv.flows.settings import Settings
+from otzyv.schemas.errors import EnvironmentFault
 
 NO_LOGIN = (
     "no login: everyone with an account on this machine may start, change and stop runs, and see what they were given"
@@ -25,7 +26,7 @@ START_SECONDS = 120
 SCHEDULE_SECONDS = 90
 
 
-class ServerFailed(RuntimeError):
+class ServerFailed(EnvironmentFault):
     """Prefect's server did not start."""
 
 

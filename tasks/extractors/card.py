@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from otzyv.schemas.errors import NotFound
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import feature_table
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
@@ -77,7 +78,7 @@ class Card:
             outermost = sorted(self.layers, key=lambda name: name.count("."))
             known = ", ".join(outermost[:40]) or "none but the last"
             more = f" and {len(outermost) - 40} within them" if len(outermost) > 40 else ""
-            raise LookupError(f"{self.name} has no layer {layer!r}; there are: {known}{more}")
+            raise NotFound(f"{self.name} has no layer {layer!r}; there are: {known}{more}")
         return dataclasses.replace(
             self,
             name=f"{self.name}@{layer}",

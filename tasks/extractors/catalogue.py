@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from otzyv.schemas.errors import InvalidInput
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.models import store
@@ -133,7 +134,7 @@ def inserted(document: str, cards: Iterable[Card]) -> str:
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"it needs the lines {BEGIN} and {END}: the table is put between them")
+        raise InvalidInput(f"it needs the lines {BEGIN} and {END}: the table is put between them")
     return f"{before}{BEGIN}\n{markdown(cards)}{END}{after}"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from otzyv.schemas.errors import EnvironmentFault, ModelError
 
-class ExtractorFailed(RuntimeError):
+
+class ExtractorFailed(ModelError):
     """An extractor broke its contract, or failed for another reason than memory. Holds nothing of the contents."""
 
 
-class Unavailable(OSError):
+class Unavailable(EnvironmentFault, OSError):
     """What an extractor asks elsewhere can't be had now; later it may. Holds nothing of the contents."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from otzyv.schemas.errors import ModelError
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.models.store import WeightsError, locate
 from otzyv.tasks.models.weights import Weights
@@ -29,7 +30,7 @@ class OutOfDate(WeightsError):
     """An artefact was fitted by other code or settings than the card's."""
 
 
-class TooLittle(ValueError):
+class TooLittle(ModelError, ValueError):
     """There are too few contents to learn from."""
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from otzyv.schemas.errors import NotFound
 from otzyv.tasks.extractors.extractor import REGISTERED, SETTINGS, Configured, Extractor
 from otzyv.tasks.extractors.vector.pca import PCA, of
 
@@ -58,7 +59,7 @@ def names(profile: str | None = None) -> tuple[str, ...]:
     chosen = tuple(name for name, extractor in known.items() if profile in extractor.card.profiles)
     if not chosen:
         profiles = sorted({p for e in known.values() for p in e.card.profiles})
-        raise LookupError(f"no profile {profile!r}; there are: {', '.join(profiles)}")
+        raise NotFound(f"no profile {profile!r}; there are: {', '.join(profiles)}")
     return chosen
 
 
@@ -82,5 +83,5 @@ def get(name: str) -> Extractor:
         for part in (whole, SETTINGS):
             if part in found.unavailable:
                 raise found.unavailable[part]
-        raise LookupError(f"no extractor {whole!r}; there are: {', '.join(known)}")
+        raise NotFound(f"no extractor {whole!r}; there are: {', '.join(known)}")
     return replace(known[whole], card=known[whole].card.at(layer)) if at else known[whole]

@@ -22,6 +22,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from otzyv.schemas import errors
+
 _NAME = re.compile(r"(text|image|audio)_[a-z0-9_]{1,50}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,7 +39,7 @@ _MOST_BYTES = 1 << 20
 _DEEPEST = 32
 
 
-class WrongSettings(ValueError):
+class WrongSettings(errors.SettingsError, ValueError):
     """Settings say something that can't be; the message names the setting and what would do."""
 
 

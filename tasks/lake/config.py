@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from otzyv.schemas.errors import InvalidInput, LakeError
 from otzyv.tasks.lake.delta.storage import Storage
 
 FILE = "otzyv.json"
@@ -17,23 +18,23 @@ FORMAT = 2
 """1: logs bore no seals, and this file no checksum."""
 
 
-class NoLake(RuntimeError):
+class NoLake(LakeError):
     """There is no lake at the place."""
 
 
-class FormerFormat(RuntimeError):
+class FormerFormat(LakeError):
     """A former otzyv made the lake; the doctor brings it to this one's format."""
 
 
-class DamagedConstants(RuntimeError):
+class DamagedConstants(LakeError):
     """The file of a lake's constants is not as it was written."""
 
 
-class OtherConstants(RuntimeError):
+class OtherConstants(LakeError):
     """The settings ask for something else than what was fixed when the lake was made."""
 
 
-class WrongKey(RuntimeError):
+class WrongKey(LakeError):
     """The secret that hashes authors is not the one this lake was made with."""
 
 
@@ -78,7 +79,7 @@ def create(storage: Storage, constants: LakeConfig) -> LakeConfig:
     try:
         ZoneInfo(constants.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"no time zone {constants.timezone!r}; give an IANA name such as Europe/Moscow") from error
+        raise InvalidInput(f"no time zone {constants.timezone!r}; give an IANA name such as Europe/Moscow") from error
     storage.write_new(FILE, _written(asdict(constants)))
     return read(storage)
 

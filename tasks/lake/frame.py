@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import InvalidInput
 from otzyv.schemas.table import Table
 
 Pool = Literal["mean"]
@@ -86,7 +87,7 @@ def _means(column: pa.Array, bounds: np.ndarray) -> pa.Array:
     if vectors:
         lengths = set(np.diff(good.offsets.to_numpy()).tolist())
         if len(lengths) > 1:
-            raise ValueError(f"vectors of {sorted(lengths)} numbers have no mean; leave pool out for this table")
+            raise InvalidInput(f"vectors of {sorted(lengths)} numbers have no mean; leave pool out for this table")
     matrix = numbers.reshape(len(good), -1) if len(good) else np.zeros((0, 1))
     owners = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[valid]
     counts = np.bincount(owners, minlength=len(bounds) - 1)
@@ -117,7 +118,7 @@ def _matched(sides: Sequence[pa.Table]) -> tuple[pa.ChunkedArray, list[pa.Array]
     rows = np.full((len(sides), len(starts)), -1)
     rows[together["side"].to_numpy(), review] = together["row"].to_numpy()
     if np.count_nonzero(rows >= 0) < together.num_rows:
-        raise ValueError(
+        raise InvalidInput(
             "a table holds a review twice in one day; make that day again: otzyv backfill --what again --day DAY"
         )
     return together["review_id"].take(starts), [pa.array(each, mask=each < 0) for each in rows]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import Schema
 
+from otzyv.schemas.errors import InvalidInput, LakeError, NotFound
 from otzyv.schemas.table import Column, Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS, TABLES
 from otzyv.tasks.lake import config, releases
@@ -28,15 +29,15 @@ Kind = Literal["pandas", "arrow"]
 """What a frame comes as."""
 
 
-class MixedFingerprints(RuntimeError):
+class MixedFingerprints(LakeError):
     """Days of one table were made by different models or code: their vectors can't stand in one column."""
 
 
-class NotReleased(LookupError):
+class NotReleased(LakeError, LookupError):
     """A day was asked for that no release makes visible."""
 
 
-class LostTable(RuntimeError):
+class LostTable(LakeError):
     """A table's log is gone, although readers see rows of it."""
 
 
@@ -68,7 +69,7 @@ class Lake:
             return TABLES[name]
         state = open_state(self.storage, name)
         if state is None:
-            raise LookupError(f"no table {name!r} in {self.uri}; there are: {', '.join(self.tables())}")
+            raise NotFound(f"no table {name!r} in {self.uri}; there are: {', '.join(self.tables())}")
         fields = pa.schema(Schema.from_json(state.definition).to_arrow())
         columns = tuple(Column(name=f.name, type=f.type, doc="", required=not f.nullable) for f in fields)
         keys = tuple(key for key in ("review_id", "position") if key in fields.names)
@@ -164,7 +165,7 @@ class Lake:
         """
         for name, said, known in (("kind", kind, get_args(Kind)), ("pool", pool, (None, *get_args(Pool)))):
             if said not in known:  # a notebook has no type checker
-                raise ValueError(f"no {name} {said!r}; there are: {', '.join(map(repr, known))}")
+                raise InvalidInput(f"no {name} {said!r}; there are: {', '.join(map(repr, known))}")
         tables = [tables] if isinstance(tables, str) else tables
         chosen = self._chosen(_dates(days), tables, release)
         whole = self._frame([self.table(name) for name in tables], chosen, pool)
@@ -185,7 +186,7 @@ class Lake:
     def _chosen(self, days: Sequence[date] | None, tables: Sequence[str], release: str) -> list[Release]:
         """The releases to read, in the order of their days, once it is known that they can be read together."""
         if not tables:
-            raise ValueError("name at least one table")
+            raise InvalidInput("name at least one table")
         if release == "latest":
             seen = self.releases(days)
         else:
@@ -198,7 +199,9 @@ class Lake:
             raise NotReleased(f"no release of {named}; released days: {_span(there)}")
         for name in tables:
             if "review_id" not in self.table(name).keys:
-                raise ValueError(f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it")
+                raise InvalidInput(
+                    f"table {name!r} has no rows of reviews, so it is in no release; `Lake.read` reads it"
+                )
         for name in tables if days is not None or release != "latest" else ():
             without = sorted(day for day, each in seen.items() if name not in each.by_name)
             if without:
@@ -241,7 +244,7 @@ def _dates(days: Sequence[date | str] | date | str | None) -> list[date] | None:
         try:
             found.append(day if type(day) is date else date.fromisoformat(day))  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            raise ValueError(f"{day!r} is not a day; give date(2026, 3, 1) or '2026-03-01'") from None
+            raise InvalidInput(f"{day!r} is not a day; give date(2026, 3, 1) or '2026-03-01'") from None
     return found
 
 

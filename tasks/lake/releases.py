@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import LakeError, NotFound
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import RELEASES
 from otzyv.tasks.lake.delta.publish import commit, commit_rows, write_file
@@ -78,14 +79,14 @@ class Release:
     def table(self, name: str) -> ReleasedTable:
         if name in self.by_name:
             return self.by_name[name]
-        raise LookupError(f"the release of {self.day} has no table {name!r}; it has: {', '.join(sorted(self.by_name))}")
+        raise NotFound(f"the release of {self.day} has no table {name!r}; it has: {', '.join(sorted(self.by_name))}")
 
 
-class NoSuchRelease(LookupError):
+class NoSuchRelease(LakeError, LookupError):
     """No release, or none that can be made current, is what was asked for."""
 
 
-class MixedDay(RuntimeError):
+class MixedDay(LakeError):
     """Tables of a day stand that were not made of the same inputs: readers would join two editions of a review."""
 
     def __init__(self, day: date, tables: Collection[str]) -> None:
@@ -95,7 +96,7 @@ class MixedDay(RuntimeError):
         )
 
 
-class ReleasesLost(RuntimeError):
+class ReleasesLost(LakeError):
     """Rows of ``releases`` were damaged: nobody can tell which files they named, so none may go."""
 
 

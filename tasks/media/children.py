@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from otzyv.schemas.errors import EnvironmentFault
 from otzyv.tasks.media.child import DTYPES, MEMORY_EXIT, ROOM
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.media.refused import Reason
@@ -74,7 +75,7 @@ class Limits:
     wall: float = 120.0
 
 
-class ChildFailed(RuntimeError):
+class ChildFailed(EnvironmentFault):
     """A child can't be started or lacks a library: the environment is broken, not a content."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from otzyv.schemas.errors import InputError
 from otzyv.tasks.models import store
 from otzyv.tasks.models.fetch import Progress
 from otzyv.tasks.models.weights import File, NamesWeights, Weights
@@ -31,7 +32,7 @@ _FOREIGN = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_
 _CHUNK = 1 << 20
 
 
-class BadArchive(ValueError):
+class BadArchive(InputError, ValueError):
     """The archive can't be used; the message says what is wrong with it."""
 
 

@@ -18,13 +18,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from otzyv.schemas.errors import ModelError
 from otzyv.tasks.models.weights import File, NamesWeights, Weights
 
 _PACKAGE = "package:"
 DIGITS = 64
 
 
-class WeightsError(RuntimeError):
+class WeightsError(ModelError):
     """Weights can't be used; the message names the extractor, the file, its place and what mends it."""
 
 

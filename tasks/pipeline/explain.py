@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from otzyv.schemas.derived import rules
+from otzyv.schemas.errors import NotFound
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS, RUNS, WHY
 from otzyv.tasks.extractors import Card, Extractor, get
@@ -109,7 +110,7 @@ def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: b
         )
     reviews = read_table(lake.storage, REVIEWS, _files(release, REVIEWS.name), ["review_id"])
     if review_id not in reviews["review_id"].to_pylist():
-        raise LookupError(f"no review {review_id!r} in the release of {day}")
+        raise NotFound(f"no review {review_id!r} in the release of {day}")
     runs = lake.read(RUNS)
     names = [field.name for field in fields(AttachedFile)]
     attached = _rows(lake, ATTACHMENTS, _files(release, ATTACHMENTS.name), review_id)
@@ -157,7 +158,7 @@ def _day(lake: Lake, review_id: str) -> date:
         if found.num_rows:
             day: date = found["day"][0].as_py()
             return day
-    raise LookupError(f"no review {review_id!r} in {lake.uri}; `otzyv show reviews --lake {lake.uri}` shows some")
+    raise NotFound(f"no review {review_id!r} in {lake.uri}; `otzyv show reviews --lake {lake.uri}` shows some")
 
 
 def _files(release: Release, table: str) -> list[DataFile]:

@@ -11,6 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import InvalidInput
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import QUARANTINE
 from otzyv.tasks.extractors.custom.adapted import learned_from
@@ -178,7 +179,7 @@ def forget(
 def _checked(lake_uri: str, author_key: str, review: str | None, author: str | None) -> tuple[Lake, str | None]:
     author = as_shown(author) if author else None
     if not review and not author:
-        raise ValueError("name a review or an author: an empty name is nobody's")
+        raise InvalidInput("name a review or an author: an empty name is nobody's")
     lake = Lake(lake_uri)
     lake.constants.check_author_key(author_key)
     return lake, author

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import InputError
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, get
 from otzyv.tasks.extractors.budget import charged, spending
@@ -284,7 +285,7 @@ def inputs(lake: Lake, card: Card, days: Sequence[date]) -> dict[date, DayConten
     return {day: vector_contents(lake.storage, read.card.table, snapshot.of(day), day) for day in days}
 
 
-class NotMade(LookupError):
+class NotMade(InputError, LookupError):
     """The table that an extractor reads is not made yet, or of what is no more."""
 
     def __init__(self, name: str, source: str, lake: str, first: date, last: date) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from otzyv.schemas.errors import InputError
 from otzyv.tasks.sources.format import Asked, Format
 from otzyv.tasks.sources.formats import BY_ENDING
 from otzyv.tasks.sources.listing import SourceFile, ending_of
@@ -24,7 +25,7 @@ from otzyv.tasks.sources.times import Dates
 JSON = BY_ENDING[".jsonl"]
 
 
-class NotReplayable(Exception):
+class NotReplayable(InputError):
     """A refused record can't be read again by what was kept of it; says why."""
 
 

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
+from otzyv.schemas.errors import InvalidInput
 from otzyv.tasks.sources import encoding as encodings
 from otzyv.tasks.sources.beneath import NotPlainError, open_beneath
 from otzyv.tasks.sources.format import Asked, Format, Row
@@ -66,7 +67,7 @@ def _rows(
 ) -> Iterator[tuple[Iterator[Row], Asked]]:
     unknown = sorted(mapping.keys() - set(COLUMNS))
     if unknown:
-        raise ValueError(f"the mapping names {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
+        raise InvalidInput(f"the mapping names {', '.join(unknown)}; there are: {', '.join(COLUMNS)}")
     asked = Asked(file.name, mapping, notes, given_of(file, mapping))
     form = BY_ENDING[file.ending]
     with _opened(file, form, encoding, notes) as (stream, first):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from otzyv.schemas.errors import InputError
+
 COLUMNS = (
     "review_id", "text", "created_at", "rating", "author", "course_id", "course_title", "updated_at", "source",
     "attachments",
@@ -78,7 +80,7 @@ def remedy(reason: str) -> str:
     return _ROUNDED if reason.endswith("is a number that has lost digits") else REMEDIES[REASONS[reason]]
 
 
-class SourceError(Exception):
+class SourceError(InputError):
     """A source that can't be read as what it claims to be: says which file, what is wrong and what would work."""
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
+from otzyv.schemas.errors import EnvironmentFault
 from otzyv.tasks.sources.attachments import LIMITS, Attachment, take, without
 from otzyv.tasks.sources.values import AttachmentRef
 
@@ -45,7 +46,7 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is routed to everybody: what maps, translates or embeds IPv4 lies outside of it, or in the above."""
 
 
-class FetchFailed(OSError):
+class FetchFailed(EnvironmentFault, OSError):
     """A host that may be asked did not answer as a host does: it may the next time."""
 
 

@@ -38,6 +38,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from otzyv.schemas.errors import InvalidInput
+
 LABELS = ("negative", "neutral", "positive", "skip", "speech")
 LARGEST = 3_000_000
 """Bytes that the shipped model may have."""
@@ -212,7 +214,7 @@ def train(
     tried = tuple(_try(known, settings) for settings in candidates)
     fits = [trial for trial in tried if trial.settings.loss == "ova" and trial.bytes <= LARGEST]
     if not fits:
-        raise ValueError(f"no candidate has loss 'ova' and at most {LARGEST:,} bytes")
+        raise InvalidInput(f"no candidate has loss 'ova' and at most {LARGEST:,} bytes")
     chosen = max(fits, key=lambda trial: trial.worth)
     model = _fit(known, chosen.settings)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +248,7 @@ def _written() -> Iterator[tuple[str, str, bool]]:
 def _files(data: Sequence[Path]) -> list[Path]:
     files = [file for path in data for file in (sorted(path.glob("*.csv")) if path.is_dir() else [path])]
     if not files:
-        raise ValueError(f"no .csv file of ru-goemotions in {', '.join(map(str, data)) or 'the data given'}")
+        raise InvalidInput(f"no .csv file of ru-goemotions in {', '.join(map(str, data)) or 'the data given'}")
     return files
 
 
@@ -255,7 +257,7 @@ def _ru_goemotions(data: Sequence[Path]) -> Iterator[tuple[str, str, bool]]:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream)
             if not {"ru_text", "labels"} <= set(rows.fieldnames or ()):
-                raise ValueError(f"{path}: ru-goemotions has the columns ru_text and labels, not {rows.fieldnames}")
+                raise InvalidInput(f"{path}: ru-goemotions has the columns ru_text and labels, not {rows.fieldnames}")
             for row in rows:
                 label = polarity(_EMOTIONS[int(number)] for number in re.findall(r"\d+", row["labels"]))
                 if label is not None:

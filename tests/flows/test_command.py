@@ -215,7 +215,7 @@ def test_the_dictionary_has_the_tables_of_principal_components_too() -> None:
 def test_a_reader_who_reads_no_further_ends_the_command_without_a_word(options: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    ran = [sys.executable, "-m", "otzyv.flows.command.main", "schema", *options]
+    ran = [sys.executable, "-m", "otzyv", "schema", *options]
     done = subprocess.run(ran, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")

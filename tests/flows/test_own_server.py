@@ -21,7 +21,7 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
     environment |= {"HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake), "--extractors", "sentiment_mini")
     homeless = subprocess.run(
-        [sys.executable, "-m", "otzyv.flows.command.main", "run", *where],
+        [sys.executable, "-m", "otzyv", "run", *where],
         env=environment | {"PREFECT_HOME": str(otzyv.source / "reviews.jsonl" / "prefect")},
         capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
@@ -31,7 +31,7 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
     assert said.startswith("Error: Prefect can't keep its database in ")
     assert said.endswith("(Not a directory): set PREFECT_HOME elsewhere")
     subprocess.run(
-        [sys.executable, "-m", "otzyv.flows.command.main", "run", *where],
+        [sys.executable, "-m", "otzyv", "run", *where],
         env=environment,
         capture_output=True,
         check=True,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from otzyv.schemas.errors import OtzyvError
     from otzyv.tasks.lake import Lake
 
-__all__ = ["Lake"]
+__all__ = ["Lake", "OtzyvError"]
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "infra" / "src" / "otzyv" / "__init__.py").is_file():
@@ -27,4 +28,8 @@ def __getattr__(name: str) -> object:
         from otzyv.tasks.lake import Lake
 
         return Lake
+    if name == "OtzyvError":
+        from otzyv.schemas.errors import OtzyvError
+
+        return OtzyvError
     raise AttributeError(f"module 'otzyv' has no attribute {name!r}; what it offers: {', '.join(__all__)}")

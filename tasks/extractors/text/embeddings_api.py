@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 
+from otzyv.schemas.errors import ModelError
 from otzyv.tasks.extractors.budget import Account, Spending, account
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
@@ -69,7 +70,7 @@ _PATTERN = (
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
-class MissingKey(RuntimeError):
+class MissingKey(ModelError):
     """The environment holds no key for the API."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from otzyv.schemas.errors import NotFound
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.fitted import Artefact, TooLittle, unpack
@@ -23,7 +24,7 @@ tracking" (IJCV 2008), as scikit-learn has it."""
 def of(source: Card) -> Extractor:
     """The extractor that reduces the vectors of another one. LookupError where that has none."""
     if source.dim is None:
-        raise LookupError(f"{source.name} has no vector to reduce: its columns are {_columns(source)}")
+        raise NotFound(f"{source.name} has no vector to reduce: its columns are {_columns(source)}")
     card = Card(
         name=PCA + source.name,
         version=1,

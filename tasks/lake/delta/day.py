@@ -10,6 +10,7 @@ from datetime import date
 import pyarrow as pa
 
 from otzyv.schemas.checks import check
+from otzyv.schemas.errors import LakeError
 from otzyv.schemas.report import Report
 from otzyv.schemas.table import Table
 from otzyv.tasks.lake.delta.publish import FileWriter, Outcome, commit_days, discard
@@ -24,7 +25,7 @@ MOST_INVALID = 0.05
 """Share of rows that may fail a row check before the whole day is refused."""
 
 
-class CheckFailed(RuntimeError):
+class CheckFailed(LakeError):
     """The day did not pass its checks: nothing of it was published, it is as it was."""
 
     def __init__(self, day: date, report: Report, why: str) -> None:

@@ -21,6 +21,7 @@ from deltalake import CommitProperties, Field, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from otzyv.schemas.errors import LakeError
 from otzyv.schemas.table import Table
 from otzyv.tasks.lake.delta.snapshot import (
     ACTIONS,
@@ -47,11 +48,11 @@ ATTEMPTS = 50
 """How often a commit is tried while other writers commit *other* days of the table."""
 
 
-class EmptyDay(RuntimeError):
+class EmptyDay(LakeError):
     """Publishing would empty a day that has rows, and nobody said that this is meant."""
 
 
-class OtherColumns(RuntimeError):
+class OtherColumns(LakeError):
     """The table in the lake has other columns than those to be written, by more than columns that may be added."""
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from otzyv.schemas.errors import EnvironmentFault, LakeError
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.lake.delta.storage import Storage
@@ -25,7 +26,7 @@ from otzyv.tasks.lake.delta.storage import Storage
 T = TypeVar("T")
 
 
-class TornLog(RuntimeError):
+class TornLog(LakeError):
     """An entry of a table's log is empty, cut off or gone: rows would be missing without a word."""
 
 
@@ -33,7 +34,7 @@ class BrokenSeal(TornLog):
     """What a table's log tells is not what was written: a bit was flipped, or another program has written to it."""
 
 
-class CorruptFile(RuntimeError):
+class CorruptFile(LakeError):
     """A data file is missing, has the wrong size or fails its checksums."""
 
     def __init__(self, storage: Storage, path: str, error: Exception) -> None:
@@ -52,7 +53,7 @@ class CorruptFile(RuntimeError):
 _OF_A_DAY = re.compile(r"(?!quarantine/|quality/)([^/]+)/day=(\d{4}-\d\d-\d\d)/[^/]+")
 
 
-class WriteFailed(OSError):
+class WriteFailed(EnvironmentFault, OSError):
     """The environment refused a commit; the table is as it was. deltalake's own message in one line, with the place."""
 
     def __init__(self, storage: Storage, table: Table, error: Exception) -> None:

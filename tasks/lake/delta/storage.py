@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 from pyarrow import fs
 
+from otzyv.schemas.errors import EnvironmentFault, LakeError
 from otzyv.tasks.lake.delta.entry import Entry
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ TEMPORARY = re.compile(r"(?:^|/)(?:\.part-[^/]*|\.[^/]+\.part|[^/]+#\d+|[^/]+\.t
 """Files that are not finished yet, or never will be: ours, and those of deltalake."""
 
 
-class StorageError(RuntimeError):
+class StorageError(EnvironmentFault):
     """The lake's place can't be used as asked: names the place and what would work."""
 
 
@@ -338,7 +339,7 @@ def _objects(uri: str, endpoint: str | None) -> ObjectStore:
         raise StorageError(f"can't open the lake at {uri}: {error}") from error
 
 
-class DamagedFile(OSError):
+class DamagedFile(LakeError, OSError):
     """A file's bytes are not those that were written."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
+from otzyv.schemas.errors import ModelError
 from otzyv.schemas.tables import MODELS
 from otzyv.tasks.lake.delta.publish import commit, write_file
 from otzyv.tasks.lake.delta.snapshot import Snapshot, open_snapshot, read_table
@@ -29,7 +30,7 @@ STALE = "reviews_forgotten_since"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class NoModel(LookupError):
+class NoModel(ModelError, LookupError):
     """No such version was ever fitted, or what it learned is gone."""
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import LakeError
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import FINAL, TRANSIENT
 from otzyv.tasks.lake.delta.snapshot import CorruptFile, DataFile
@@ -33,7 +34,7 @@ KEPT = 2 * 24 * 3600.0
 _OPEN_GROUPS = 6
 
 
-class ChunkGone(RuntimeError):
+class ChunkGone(LakeError):
     """Another run of the same day, which had taken up this run's staged chunks, has ended: begin again."""
 
 

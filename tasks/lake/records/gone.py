@@ -10,6 +10,8 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from otzyv.schemas.errors import InputError
+
 SHARE, FEW = 0.5, 50
 """A snapshot from which more than this share of so many reviews would go is refused."""
 UNALIKE = 3
@@ -17,7 +19,7 @@ UNALIKE = 3
 _NAMED = 5
 
 
-class SourceNotWhole(RuntimeError):
+class SourceNotWhole(InputError):
     """A snapshot lacks reviews that the lake has, and it may be that the source was not read whole."""
 
 

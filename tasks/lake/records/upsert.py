@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from otzyv.schemas.checks import check
+from otzyv.schemas.errors import LakeError
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.lake.delta.day import CheckFailed
@@ -187,7 +188,7 @@ def upsert(
                 files_kept=files_kept,
                 files_lost=files_lost,
             )
-    raise RuntimeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
+    raise LakeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
 
 def _best(incoming: pa.Table) -> tuple[dict[str, tuple[Rank, int]], set[str]]:

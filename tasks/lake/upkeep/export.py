@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
+from otzyv.schemas.errors import InvalidInput, NotFound
 from otzyv.tasks.lake.lake import Lake
 
 KINDS = (".parquet", ".csv")
@@ -29,11 +30,11 @@ def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: 
     folder that is not there, or one of the lake itself.
     """
     if out.suffix not in KINDS:
-        raise ValueError(f"can't write {out.name}: its name has to end in {' or '.join(KINDS)}")
+        raise InvalidInput(f"can't write {out.name}: its name has to end in {' or '.join(KINDS)}")
     if not out.parent.is_dir():
-        raise ValueError(f"can't write {out}: there is no folder {out.parent}")
+        raise InvalidInput(f"can't write {out}: there is no folder {out.parent}")
     if not lake.storage.remote and out.resolve().is_relative_to(lake.storage.root.resolve()):
-        raise ValueError(
+        raise InvalidInput(
             f"can't write {out}: it would lie in the lake, where otzyv keeps its own files; name one outside"
         )
     frames = lake.frames(days, tables)  # a lake that may not be read is no fault of the file's folder
@@ -42,7 +43,7 @@ def export(lake: Lake, days: Sequence[date] | None, tables: Sequence[str], out: 
         rows = _write(frames, part, plain if out.suffix == ".csv" else lambda rows: rows, out.suffix)
         part.replace(out)
     except PermissionError as error:
-        raise ValueError(f"can't write {out}: this user may not write in {out.parent}") from error
+        raise InvalidInput(f"can't write {out}: this user may not write in {out.parent}") from error
     finally:
         part.unlink(missing_ok=True)
     return rows
@@ -59,7 +60,7 @@ def _write(frames: Iterable[pa.Table], path: Path, shape: Callable[[pa.Table], p
             writer.write_table(frame)
             rows += frame.num_rows
         if writer is None:
-            raise LookupError("no day of those asked for is released; `otzyv releases` lists the days that are")
+            raise NotFound("no day of those asked for is released; `otzyv releases` lists the days that are")
     return rows
 
 

@@ -45,10 +45,14 @@ def modules() -> tuple[str, ...]:
     return tuple(f"{folder.__name__}.{one.name}" for folder in folders for one in pkgutil.iter_modules(folder.__path__))
 
 
-def _place(item: tuple[str, Extractor]) -> int:
-    """The place of an extractor's module in the list, whichever module was imported first."""
-    module = item[1].load.__module__
-    return modules().index(module) if module in modules() else len(modules())
+def _place(item: tuple[str, Extractor]) -> tuple[int, int, int]:
+    """Where people find an extractor in a list: by modality, what every machine has first, then by module."""
+    card, module = item[1].card, item[1].load.__module__
+    if module not in modules():
+        return len(FOLDERS), 0, 0
+    folder = FOLDERS.index(module.split(".")[-2])
+    profile = next((rank for rank, name in enumerate(("embedded", "standard")) if name in card.profiles), 2)
+    return folder, profile, modules().index(module)
 
 
 def names(profile: str | None = None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.days import Count, until
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, chosen, ingest
+from otzyv.flows.quality import page_of
 from otzyv.flows.settings import Settings, load
 from otzyv.schemas.errors import WorkFailed
 from otzyv.schemas.tables import REVIEWS
@@ -23,7 +24,6 @@ from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
 from otzyv.tasks.plan import passes, plan
-from otzyv.tasks.quality_page import quality_page
 from otzyv.tasks.sources import NothingThereError, SourceError, files
 from otzyv.tasks.sources.web import FetchFailed
 
@@ -77,7 +77,7 @@ def daily(
             except DaysFailed as failure:
                 made += failure.reports
                 failed.append(str(failure))
-        quality_page(lake, None, {day.day: day.verdict for day in made}, [run for day in made for run in day.tables])
+        page_of(lake, None, made)
     if failed:
         raise DailyFailed("; ".join(failed))
     return [work.day for work in planned.work]

@@ -19,6 +19,7 @@ from otzyv.tasks.pipeline.make import TableRun, failed
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.record import record
 from otzyv.tasks.release import Verdict, release
+from otzyv.tasks.unvisited import unvisited
 
 ATTEMPTS = 3
 """How often a day is made while its reviews keep changing."""
@@ -73,15 +74,15 @@ def features(
             for run in made:
                 if run.state != "unchanged" or run.table not in runs[run.day]:
                     runs[run.day][run.table] = run
-            record(lake, made)
-            verdicts |= release(lake, left, made, limits)
+            record(lake, unvisited(made))
+            verdicts |= release(lake, left, unvisited(made), limits)
             left = [day for day in left if verdicts[day] == "superseded"]
             if not left:
                 break
             get_run_logger().warning("reviews of %s came in while its tables were made of those before", spans(left))
     reports = tuple(DayReport(day, tuple(runs[day].values()), verdicts[day]) for day in days)
     tables = [run for report in reports for run in report.tables]
-    artifact(tables)
+    artifact(unvisited(tables))
     if any(run.state == "failed" for run in tables):
         raise DaysFailed(reports)
     return reports

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from prefect import flow
 
 from otzyv.flows.allowed import check_lake
-from otzyv.tasks.quality_page import quality_page_of_days
+from otzyv.flows.features import DayReport
+from otzyv.tasks.pipeline.ingest import Accounting
+from otzyv.tasks.quality_page import newest_page, quality_page, quality_page_of_days
+from otzyv.tasks.unvisited import unvisited
 
 
 @flow(name="quality")
@@ -23,3 +27,12 @@ def quality(lake: str, from_day: date | None = None, to_day: date | None = None)
     """
     check_lake(lake)
     return quality_page_of_days(lake, from_day, to_day)
+
+
+def page_of(lake: str, accounting: Accounting | None, reports: Sequence[DayReport]) -> str | None:
+    """The page of a run, written if the run changed something; else the newest page there is, None without any."""
+    runs = [run for report in reports for run in report.tables]
+    if all(run.state == "unchanged" for run in runs):
+        return newest_page(lake)
+    verdicts = {report.day: report.verdict for report in reports}
+    return quality_page(lake, accounting, unvisited(verdicts), unvisited(runs))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, ingest
+from otzyv.flows.quality import page_of
 from otzyv.flows.server import prefect_server
 from otzyv.flows.settings import load
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
@@ -25,7 +26,6 @@ from otzyv.tasks.pipeline.ingest import Accounting, Source, check_source
 from otzyv.tasks.pipeline.inventory import Inventory
 from otzyv.tasks.pipeline.make import unchanged
 from otzyv.tasks.pipeline.rates import FIGURES, rates
-from otzyv.tasks.quality_page import quality_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,7 @@ def run(
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
         reports = _made(uri, wanted, extractors) if extractors is not None else ()
-        runs = [run for day in reports for run in day.tables]
-        page = quality_page(lake, accounting, {day.day: day.verdict for day in reports}, runs)
+        page = page_of(lake, accounting, reports)
     empty = tuple(day for day in days or () if day not in known)
     return RunReport(
         lake, accounting, reports, page, time.perf_counter() - clock, server_seconds, empty=empty, known=known

@@ -36,15 +36,19 @@ from otzyv.tasks.quality.pages import (
 from otzyv.tasks.release import Verdict
 
 
+def newest_page(lake_uri: str) -> str | None:
+    """The newest page there is; None without any."""
+    storage = Lake(lake_uri).storage
+    pages = storage.files(PAGES)
+    return storage.at(pages[-1]) if pages else None
+
+
 @task(name="quality page")
 def quality_page(
     lake_uri: str, accounting: Accounting | None, days: Mapping[date, Verdict], runs: Sequence[TableRun]
-) -> str | None:
-    """Write the page of a run that changed something; else give the newest page there is, None without any."""
+) -> str:
+    """Write the page of a run."""
     lake = Lake(lake_uri)
-    if all(run.state == "unchanged" for run in runs):
-        pages = lake.storage.files(PAGES)
-        return lake.storage.at(pages[-1]) if pages else None
     made_at = datetime.now(UTC)
     lines = [_line(run) for run in runs]
     charts = _charts(_measured(lake, sorted(days)), dict.fromkeys(run.table for run in reversed(runs)))

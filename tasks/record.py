@@ -20,11 +20,12 @@ from otzyv.tasks.pipeline.make import TableRun
 from otzyv.tasks.pipeline.measure import figures
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
+from otzyv.tasks.unvisited import visited
 
 
 @task(
     name="record",
-    task_run_name=lambda: f"record {spans(sorted({run.day for run in runtime.task_run.parameters['runs']}))}",
+    task_run_name=lambda: f"record {spans(sorted({run.day for run in visited(runtime.task_run.parameters['runs'])}))}",
     retries=RETRIES,
     retry_delay_seconds=DELAYS,
     retry_condition_fn=environment_fault,

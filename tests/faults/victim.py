@@ -7,6 +7,7 @@ one of their ends.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -28,7 +29,7 @@ STEPS = {
     "a chunk is staged": ("after", "otzyv.tasks.lake.features.row_cache", "RowCache.add"),
     "a file is half written": ("after", "otzyv.tasks.lake.delta.publish", "FileWriter.write"),
     "a file is written": ("after", "otzyv.tasks.lake.delta.publish", "FileWriter.close"),
-    "a day is checked": ("before", "otzyv.tasks.lake.delta.day", "commit"),
+    "a day is checked": ("before", "otzyv.tasks.lake.delta.day", "commit_days"),
     "a commit is to be made": ("before", "otzyv.tasks.lake.delta.publish", "_transact"),
     "a commit is live": ("after", "otzyv.tasks.lake.delta.publish", "_transact"),
     "a commit is on disk": ("after", "otzyv.tasks.lake.delta.publish", "_swap"),
@@ -143,6 +144,7 @@ def _work(job: Job) -> dict[str, Any]:
         at("a commit is to be made", lambda: _meet(Path(folder), number))
     # The alarm is not handled, so it ends the process as abruptly as signal 9.
     signal.setitimer(signal.ITIMER_REAL, job.die_after if job.die_after is not None else LONGEST)
+    faulthandler.dump_traceback_later(LONGEST - 1)  # where a job hangs
     if job.largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from otzyv.tasks.lake.delta.storage import Storage
 from otzyv.tasks.lake.records.gone import Seen, gone, owns
 
 ATTEMPTS = 10
+HELD_ROWS = 50_000
+"""Rows that an upsert keeps from telling what is new, so that telling what a day changes need not read them again."""
 Rank = tuple[dt.datetime, str]
 """What decides between two states of a review: updated_at (none sorts lowest), then the digest of the record.
 
@@ -142,7 +145,8 @@ def upsert(
         # Attachments first: a review that is ours in newer reviews then is ours for all who have changed these since.
         attached_before = open_snapshot(storage, ATTACHMENTS)
         reviews_before = open_snapshot(storage, REVIEWS)
-        plan = _plan(storage, reviews_before, incoming, best, tied, seen, yields)
+        there = _There(storage, reviews_before, _days(incoming))
+        plan = _plan(there, incoming, best, tied, seen, yields)
         if plan.emptied and not allow_empty:
             named = ", ".join(map(str, plan.emptied))
             raise EmptyDay(
@@ -152,13 +156,14 @@ def upsert(
         newest = {best[review_id][1] for review_id in plan.current.to_pylist()}
         rows = attachments.filter(pc.is_in(attachments["record"], pa.array(sorted(newest), pa.int64())))
         if on_the_web is not None:
-            there = read_table(storage, ATTACHMENTS, attached_before.files)
-            known = there.filter(pc.is_in(there["review_id"], value_set=plan.same))
+            known = read_table(storage, ATTACHMENTS, attached_before.files)
+            known = known.filter(pc.is_in(known["review_id"], value_set=plan.same))
             rows = pa.concat_tables([rows, on_the_web(newest, known)])
         rows, files_kept, files_lost = _kept(storage, attached_before, rows, plan.same)
-        reviews = _stage(storage, reviews_before, pa.concat_arrays([plan.current, plan.gone]), plan.reviews)
+        reviews = _stage(storage, there, pa.concat_arrays([plan.current, plan.gone]), plan.reviews)
         try:
-            attached = _stage(storage, attached_before, *_attached(storage, attached_before, plan, rows, put))
+            files = _There(storage, attached_before, _days(rows))
+            attached = _stage(storage, files, *_attached(storage, files, plan, rows, put))
         except BaseException:
             reviews.discard(storage)
             raise
@@ -218,9 +223,38 @@ def _ranks(rows: pa.Table) -> Iterator[tuple[str, Rank]]:
         yield review_id, (updated or _LOWEST, sha)
 
 
+class _There:
+    """What a table held before. Of the days that rows come in of, whole rows are kept, as far as these are few."""
+
+    ABOUT = ("review_id", "updated_at", "source_sha256", "day", "former_day", "source_file")
+
+    def __init__(self, storage: Storage, before: Snapshot, days: Collection[date]) -> None:
+        self.before = before
+        self._storage = storage
+        self._held: dict[date, pa.Table] = {}
+        names = [name for name in self.ABOUT if name in before.table.names]
+        room = HELD_ROWS
+        for day in sorted(days):
+            room -= sum(file.rows for file in before.of(day))
+            if room >= 0:
+                self._held[day] = read_table(storage, before.table, before.of(day))
+        others = [file for file in before.files if file.day not in self._held]
+        held = [rows.select(names) for rows in self._held.values()]
+        self.ids = pa.concat_tables([read_table(storage, before.table, others, names), *held])
+        """A row for each row, with the columns of ``ABOUT`` that the table has."""
+
+    def keeps(self, day: date) -> bool:
+        """Whether whole rows of a day are kept."""
+        return day in self._held
+
+    def of(self, day: date) -> pa.Table:
+        """Whole rows of a day."""
+        held = self._held.get(day)
+        return held if held is not None else read_table(self._storage, self.before.table, self.before.of(day))
+
+
 def _plan(
-    storage: Storage,
-    before: Snapshot,
+    before: _There,
     incoming: pa.Table,
     best: dict[str, tuple[Rank, int]],
     tied: set[str],
@@ -228,11 +262,9 @@ def _plan(
     yields: bool,
 ) -> _Plan:
     ids = pa.array(best.keys(), pa.string())
-    names = ["review_id", "updated_at", "source_sha256", "day", "former_day", "source_file"]
-    there = read_table(storage, REVIEWS, before.files, names)
-    whole = there
-    going, absent = gone(there, ids, seen) if seen else (pa.array([], pa.string()), 0)
-    there = there.filter(pc.is_in(there["review_id"], ids))
+    whole = before.ids
+    going, absent = gone(whole, ids, seen) if seen else (pa.array([], pa.string()), 0)
+    there = whole.filter(pc.is_in(whole["review_id"], ids))
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
     current: list[str] = []
     same: list[str] = []
@@ -354,20 +386,20 @@ def _days(rows: pa.Table) -> set[date]:
 
 
 def _attached(
-    storage: Storage, before: Snapshot, plan: _Plan, rows: pa.Table, put: Sequence[_Staged]
+    storage: Storage, there: _There, plan: _Plan, rows: pa.Table, put: Sequence[_Staged]
 ) -> tuple[pa.Array, pa.Table]:
     """The reviews whose attachments are replaced, and the rows that they get: with ``rows``, what others had put in.
 
     Those are of reviews that were ours when ``put`` replaced their attachments, and are not any more. Whoever has
     brought such a review in may have found its attachments there before, and not know that they were replaced.
     """
-    ids = read_table(storage, ATTACHMENTS, before.files, ["review_id"])["review_id"].combine_chunks()
+    ids = there.ids["review_id"].combine_chunks()
     nobodys = ids.filter(pc.invert(pc.is_in(ids, value_set=plan.holds)))
     replaced = pa.concat_arrays([plan.current, nobodys.unique()])
     for ours in reversed(put):
         held = ours.replaced.filter(pc.is_in(ours.replaced, value_set=plan.holds))
         lost = held.filter(pc.invert(pc.is_in(held, value_set=replaced)))
-        now = _by_review(read_table(storage, ATTACHMENTS, before.files), lost)
+        now = _by_review(read_table(storage, ATTACHMENTS, there.before.files), lost)
         then = _by_review(ours.fresh, lost)
         as_put = [review_id for review_id in lost.to_pylist() if now.get(review_id) == then.get(review_id)]
         former = read_table(storage, ATTACHMENTS, ours.before.files)
@@ -383,22 +415,16 @@ def _by_review(rows: pa.Table, ids: pa.Array) -> dict[str, list[dict[str, object
     return found
 
 
-def _stage(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Table) -> _Staged:
+def _stage(storage: Storage, there: _There, replaced: pa.Array, fresh: pa.Table) -> _Staged:
     """Write what days hold once the replaced reviews' rows are out of all of them, and the fresh ones are in."""
-    table = before.table
-    there = read_table(storage, table, before.files, ["review_id", "day"])
-    touched = _days(there.filter(pc.is_in(there["review_id"], replaced)))
+    table = there.before.table
+    touched = _days(there.ids.filter(pc.is_in(there.ids["review_id"], replaced)))
     staged: list[DataFile] = []
     changed: set[date] = set()
 
     def written() -> Iterator[pa.RecordBatch]:
         """The rows of each day that changes, while they are written."""
-        for day in sorted(touched | _days(fresh)):
-            old = read_table(storage, table, before.of(day))
-            kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
-            new = _sorted(table, pa.concat_tables([kept, fresh.filter(pc.equal(fresh["day"], pa.scalar(day)))]))
-            if new.equals(_sorted(table, old)):
-                continue
+        for day, new in _differing(there, replaced, fresh, sorted(touched | _days(fresh))):
             changed.add(day)
             with FileWriter(storage, table, day) as writer:
                 yield from writer.through(new.to_batches(max_chunksize=4096))
@@ -406,7 +432,11 @@ def _stage(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Tab
             staged.extend([file] if file else [])
 
     try:
-        report = check(table.of_days, written(), expected=None, allow_empty=True)
+        rows = written()
+        first = next(rows, None)
+        if first is None:  # no day has other rows than it had; days without any have nothing to check
+            return _Staged(there.before, replaced, fresh, frozenset(changed), tuple(staged))
+        report = check(table.of_days, itertools.chain([first], rows), expected=None, allow_empty=True)
         if not report.ok:
             named = (key[-1] for failure in report.failed for key in failure.keys)
             day = next(named, min(changed))
@@ -414,7 +444,32 @@ def _stage(storage: Storage, before: Snapshot, replaced: pa.Array, fresh: pa.Tab
     except BaseException:
         discard(storage, staged)
         raise
-    return _Staged(before, replaced, fresh, frozenset(changed), tuple(staged))
+    return _Staged(there.before, replaced, fresh, frozenset(changed), tuple(staged))
+
+
+def _differing(
+    there: _There, replaced: pa.Array, fresh: pa.Table, days: Sequence[date]
+) -> Iterator[tuple[date, pa.Table]]:
+    """The days that get other rows than they have, with these rows.
+
+    Days whose rows are kept are compared many at a time, then halves of those that differ: few of many days change.
+    """
+    held = [day for day in days if there.keeps(day)]
+    for many in (held, *([day] for day in days if not there.keeps(day))):
+        if not many:
+            continue
+        old = pa.concat_tables([there.of(day) for day in many])
+        kept = old.filter(pc.invert(pc.is_in(old["review_id"], replaced)))
+        mine = fresh.filter(pc.is_in(fresh["day"], pa.array(many, pa.date32())))
+        new = _sorted(there.before.table, pa.concat_tables([kept, mine]))
+        if new.equals(_sorted(there.before.table, old)):
+            continue
+        if len(many) == 1:
+            yield many[0], new
+            continue
+        half = len(many) // 2
+        yield from _differing(there, replaced, mine, many[:half])
+        yield from _differing(there, replaced, mine, many[half:])
 
 
 def _sorted(table: Table, rows: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.children import called_off, run_child
-from otzyv.flows.days import between
+from otzyv.flows.days import within
 from otzyv.flows.features import DaysFailed, features
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
@@ -32,7 +32,7 @@ from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
 from otzyv.tasks.outcomes import Outcome, outcomes
-from otzyv.tasks.plan import DayPlan, Plan, plan
+from otzyv.tasks.plan import DayPlan, NoSuchDays, Plan, plan
 from otzyv.tasks.quality_page import quality_page_of_days
 
 ExtractorName = StrEnum("ExtractorName", {name: name for name in names()})  # type: ignore[misc]
@@ -88,15 +88,16 @@ class Backfill(BaseModel):
         if self.days and self.from_day:
             raise ValueError("give either From and To, or single days")
         if self.from_day and self.to_day:
-            between(self.from_day, self.to_day)
+            within(self.from_day, self.to_day, tuple)
         return self
 
-    @property
-    def asked(self) -> list[date] | None:
-        """The days that are asked for; None: all of the lake's."""
-        if self.from_day and self.to_day:
-            return between(self.from_day, self.to_day)
-        return self.days or None
+    def asked(self, lake: Lake) -> list[date] | None:
+        """The days that are asked for; None: all of the lake's. Raises NoSuchDays where a long range has none."""
+        if not self.from_day or not self.to_day:
+            return self.days or None
+        if not (days := within(self.from_day, self.to_day, lambda: lake.days)):
+            raise NoSuchDays(f"{lake.uri} has no day from {self.from_day} to {self.to_day}")
+        return days
 
 
 class DayOrder(BaseModel):
@@ -155,7 +156,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     """
     check_lake(lake)
     extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
-    planned = _planned(lake, request, extractors, request.asked)
+    planned = _planned(lake, request, extractors, request.asked(Lake(lake)))
     planned.check_days()
     show_plan(planned)
     if request.dry_run or not planned.work:

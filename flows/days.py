@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Annotated
 
@@ -23,6 +24,16 @@ def between(first: date, last: date) -> list[date]:
     if count > MOST:
         raise InvalidInput(f"{first} to {last} are {count:,} days; give at most {MOST:,}, which are a hundred years")
     return [first + timedelta(days=n) for n in range(count)]
+
+
+def within(first: date, last: date, known: Callable[[], Iterable[date]]) -> list[date]:
+    """The days from one to another; of more than a hundred years those that are ``known``, in their order.
+
+    Raises InvalidInput where the last comes before the first.
+    """
+    if last < first or (last - first).days < MOST:
+        return between(first, last)
+    return sorted(day for day in known() if first <= day <= last)
 
 
 def until(last: date, count: int) -> list[date]:

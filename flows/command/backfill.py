@@ -46,7 +46,7 @@ def plan(
     from otzyv.tasks.plan import plan as plan_days
 
     names = extractor_names(extractors, profile, settings_now(), lake)
-    planned = plan_days.fn(lake, names, days_between(day, from_day, to_day), what=what)
+    planned = plan_days.fn(lake, names, days_between(day, from_day, to_day, lake), what=what)
     planned.check_days()
     show_plan(planned, as_json=as_json)
 
@@ -89,10 +89,10 @@ def backfill(
 
     names = extractor_names(extractors, profile, settings_now(), lake)
     uri = Lake(lake).uri
-    chosen = days_between(day, from_day, to_day) or []
+    days_between(day, from_day, to_day, lake)
     request = Backfill(
-        from_day=chosen[0] if chosen else None,
-        to_day=chosen[-1] if chosen else None,
+        from_day=day or from_day,
+        to_day=day or to_day,
         extractors=[ExtractorName(name) for name in names if name in set(ExtractorName)],
         others=[name for name in names if name not in set(ExtractorName)],
         what=what,

@@ -33,7 +33,7 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
     from otzyv.tasks.lake import Lake
 
     looked_up(partial(fitted, name), "NAME")
-    days = days_between(day, from_day, to_day)
+    days = days_between(day, from_day, to_day, lake)
     prefect_server.start()
     show_fit(learn(Lake(lake).uri, name, *((days[0], days[-1]) if days else ())), lake, as_json=as_json)
 
@@ -79,7 +79,7 @@ def adapt(
     from otzyv.tasks.lake import Lake
 
     looked_up(partial(adaptable, base), "--base")
-    days = days_between(day, from_day, to_day)
+    days = days_between(day, from_day, to_day, lake)
     prefect_server.start()
     with progress(quiet=as_json):
         made = go_on(Lake(lake).uri, base, name, days[0] if days else None, days[-1] if days else None, epochs)

@@ -138,7 +138,10 @@ def extractor_names(extractors: str | None, profile: str | None, settings: Setti
     return wanted
 
 
-def days_between(day: date | None, from_day: date | None, to_day: date | None) -> list[date] | None:
+def days_between(
+    day: date | None, from_day: date | None, to_day: date | None, lake: str | None = None
+) -> list[date] | None:
+    """The days that the options choose; None without any. Of a range longer than a hundred years the lake's."""
     if day and (from_day or to_day):
         raise click.UsageError("give either --day, or --from and --to")
     if day:
@@ -147,9 +150,16 @@ def days_between(day: date | None, from_day: date | None, to_day: date | None) -
         return None
     if not from_day or not to_day:
         raise click.UsageError("--from and --to go together")
-    from otzyv.flows.days import between
+    from otzyv.flows.days import between, within
+    from otzyv.schemas.errors import InvalidInput
+    from otzyv.tasks.lake import Lake
 
     try:
-        return between(from_day, to_day)
-    except ValueError as error:
+        if lake is None:
+            return between(from_day, to_day)
+        chosen = within(from_day, to_day, lambda: Lake(lake).days)
+    except InvalidInput as error:
         raise click.UsageError(f"--from and --to: {error}") from error
+    if not chosen:
+        raise click.UsageError(f"--from and --to: the lake has no day from {from_day} to {to_day}")
+    return chosen

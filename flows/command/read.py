@@ -101,7 +101,7 @@ def export(
     named = [name.strip() for name in tables.split(",") if name.strip()]
     for name in named:
         looked_up(partial(opened.table, name), "--tables")
-    wanted = days_between(day, from_day, to_day)
+    wanted = days_between(day, from_day, to_day, lake)
     seen = opened.releases(wanted)
     if left := [each for each in wanted or () if each not in seen]:
         click.echo(f"no release of {spans(left)}", err=True)

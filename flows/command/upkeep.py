@@ -84,7 +84,7 @@ def quality(lake: str, day: date | None, from_day: date | None, to_day: date | N
     from otzyv.flows.quality import quality as flow
     from otzyv.tasks.lake import Lake
 
-    days = days_between(day, from_day, to_day)
+    days = days_between(day, from_day, to_day, lake)
     uri = Lake(lake).uri
     prefect_server.start()
     page = flow(uri, days[0] if days else None, days[-1] if days else None)

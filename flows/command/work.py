@@ -135,7 +135,7 @@ def features(
     """Make the features of days that are in the lake; without days, of all of them."""
     settings = settings_now()
     names = extractor_names(extractors, profile, settings, lake)
-    _main_job(lake, names, settings, days_between(day, from_day, to_day), as_json, source=None)
+    _main_job(lake, names, settings, days_between(day, from_day, to_day, lake), as_json, source=None)
 
 
 def _source(path: str, settings: Settings, name: str | None, allow_empty: bool, allow_gone: bool) -> Source:

@@ -110,6 +110,11 @@ class Lake:
                 break
         return pa.Table.from_batches(batches, table.arrow).take(pc.index_in(order.cast(pa.int64()), value_set=wanted))
 
+    @property
+    def days(self) -> list[date]:
+        """The days that have reviews, or that readers see something of."""
+        return sorted({*self.snapshot(REVIEWS).days, *self.releases()})
+
     def releases(self, days: Sequence[date] | None = None) -> dict[date, Release]:
         """The release that readers see, for each day that has one."""
         return releases.latest(self.storage, days)

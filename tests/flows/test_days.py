@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from otzyv.flows.backfill import Backfill
 from otzyv.flows.daily import daily
@@ -16,28 +17,31 @@ from otzyv.flows.days import MOST, between, until
 from otzyv.flows.settings import load
 from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.lake import Lake
-from tests.flows.command import command
+from otzyv.tasks.plan import NoSuchDays
+from tests.flows.command import Otzyv, command, review
 
 ALL_OF_TIME = ("--from", "0001-01-01", "--to", "9999-12-31")
-TAKERS = {
-    "run": ("--source", "."),
-    "ingest": ("--source", "."),
-    "features": (),
-    "plan": (),
-    "backfill": (),
-    "fit": ("text_tfidf",),
-    "adapt": ("--base", "text_rubert_tiny2"),
+SOURCES = {"run": ("--source", "."), "ingest": ("--source", ".")}
+OF_THE_LAKE = {
+    "features": ("--extractors", "sentiment_mini"),
+    "plan": ("--extractors", "sentiment_mini"),
+    "backfill": ("--extractors", "sentiment_mini", "--dry-run"),
     "quality": (),
     "export": ("--tables", "reviews", "--out", "x.csv"),
 }
+LEARN = {"fit": ("text_tfidf",), "adapt": ("--base", "text_rubert_tiny2")}
 
 
-@pytest.mark.parametrize("name", TAKERS)
-def test_all_of_time_is_refused_in_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", "a key of tests")
-    Lake.create(tmp_path / "lake")
-    done = command(name, *TAKERS[name], "--lake", tmp_path / "lake", *ALL_OF_TIME)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_all_of_time_is_no_range_of_a_sources_files(name: str, somewhere: Path) -> None:
+    done = command(name, *SOURCES[name], "--lake", somewhere / "lake", *ALL_OF_TIME)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1] == (
         "Error: --from and --to: 0001-01-01 to 9999-12-31 are 3,652,059 days; give at most 36,525, which are a hundred "
@@ -45,11 +49,37 @@ def test_all_of_time_is_refused_in_one_line(name: str, tmp_path: Path, monkeypat
     )
 
 
-def test_the_api_takes_neither_all_of_time_nor_a_daily_run_over_it() -> None:
+@pytest.mark.parametrize("name", OF_THE_LAKE | LEARN)
+def test_all_of_time_of_a_lake_without_days_is_refused_in_one_line(name: str, somewhere: Path) -> None:
+    Lake.create(somewhere / "lake")
+    done = command(name, *(OF_THE_LAKE | LEARN)[name], "--lake", somewhere / "lake", *ALL_OF_TIME)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == ("Error: --from and --to: the lake has no day from 0001-01-01 to 9999-12-31")
+
+
+def test_all_of_time_of_a_lake_is_the_days_that_it_has(otzyv: Otzyv, somewhere: Path) -> None:
+    otzyv.write("r.jsonl", [review(str(n), "Хорошо", day=f"20{n + 10}-03-01") for n in range(5)])
+    assert len(otzyv.run()["days"]) == 5
+    for name, options in OF_THE_LAKE.items():
+        asked = (name, *options, "--lake", otzyv.lake, *(("--json",) if name != "quality" else ()))
+        whole, ranged = command(*asked), command(*asked, *ALL_OF_TIME)
+        assert ranged.exit_code == whole.exit_code == 0, ranged.stderr
+        if name != "quality":
+            assert _without_seconds(json.loads(ranged.stdout)) == _without_seconds(json.loads(whole.stdout))
+
+
+def _without_seconds(said: Any) -> Any:
+    if isinstance(said, dict):
+        return {key: _without_seconds(value) for key, value in said.items() if "seconds" not in key}
+    return [_without_seconds(one) for one in said] if isinstance(said, list) else said
+
+
+def test_all_of_time_costs_the_api_nothing_and_no_daily_run_looks_over_it(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
     tracemalloc.start()
     clock = time.monotonic()
-    with pytest.raises(ValidationError, match="3,652,059 days; give at most"):
-        Backfill(from_day=date.min, to_day=date.max)
+    with pytest.raises(NoSuchDays, match="has no day from 0001-01-01 to 9999-12-31"):
+        Backfill(from_day=date.min, to_day=date.max).asked(lake)
     for count in (0, -7, MOST + 1, 10**30):
         with pytest.raises(Exception, match="catch_up"):
             daily.validate_parameters({"lake": "L", "catch_up": count})

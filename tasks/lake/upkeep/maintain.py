@@ -51,6 +51,9 @@ class Keep(BaseModel):
     page_days: int = Field(
         90, ge=0, le=LONGEST, description="quality pages younger than so many days; the newest stays anyway"
     )
+    run_days: int = Field(
+        90, ge=1, le=LONGEST, description="runs in Prefect's database on this machine, ended less than so many days ago"
+    )
     grace_hours: int = Field(
         24, ge=0, le=24 * LONGEST, description="files younger than this: longer than any ingest or run may take"
     )
@@ -60,7 +63,8 @@ class Keep(BaseModel):
 class Maintained:
     """What was done. ``bytes``: of all files that were removed, but for those of logs.
 
-    ``answers``: files of a paid API's, which no run has come to use; ``artefacts``: of retired fits.
+    ``answers``: files of a paid API's, which no run has come to use; ``artefacts``: of retired fits; ``runs``: old ones
+    in Prefect's database on this machine.
     """
 
     retired: int
@@ -74,6 +78,7 @@ class Maintained:
     artefacts: int
     checkpoints: int
     bytes: int
+    runs: int = 0
 
 
 def maintain(lake: Lake, keep: Keep | None = None) -> Maintained:

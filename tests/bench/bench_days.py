@@ -116,7 +116,7 @@ def _seconds_of_plain(source: Path, out: Path) -> float:
     for file in sorted(source.glob("*.jsonl")):
         rows = pd.read_json(file, lines=True)
         texts = rows["text"].str.lower().str.findall(r"\w+")
-        rows["sentiment"] = [model.predict(" ".join(words))[0][0] for words in texts]
+        rows["sentiment"] = [labels[0] for labels in model.predict([" ".join(words) for words in texts])[0]]
         rows["vector"] = [_mean([vectors[word] for word in words if word in vectors]) for words in texts]
         day = out / f"day={file.stem}"
         day.mkdir(parents=True)

@@ -144,7 +144,7 @@ class BackfillIncomplete(WorkFailed):
 
 @flow(name="backfill", flow_run_name="backfill {request.what}")
 def backfill(lake: str, request: Backfill) -> BackfillReport:
-    """Make past days anew, at the cost of what changed.
+    """Make past days again, at the cost of what changed.
 
     1. The **plan** says for each day and table what is new, changed, reused and gone, why, and what it costs. It is
        shown as an artifact; a *dry run* ends here. Days that the lake has not are named; without any other it fails.
@@ -298,7 +298,7 @@ def _left(
 ) -> tuple[DayPlan, ...]:
     """Days of which some table was not attempted (a daily run may make others), and that still have work to do.
 
-    They are planned anew, with what the days made meanwhile tell of their cost.
+    They are planned again, with what the days made meanwhile tell of their cost.
     """
     attempted = {(outcome.table, outcome.day) for outcome in made}
     open_days = [day for day in days if any((table.table, day.day) not in attempted for table in day.tables)]

@@ -46,7 +46,7 @@ def run_child(flow: Flow[..., None], key: str, **parameters: Any) -> bool:
 def called_off(parent: str | None, attempt: int) -> bool:
     """Whether a child is to begin nothing more.
 
-    Its parent has ended or was begun anew, with children of its own, or a daily run waits for a place to run in.
+    Its parent has ended or was begun again, with children of its own, or a daily run waits for a place to run in.
     """
     if parent is None:
         return False

@@ -53,7 +53,7 @@ def daily(
     """
     check_lake(lake)
     settings, opened = load(), Lake(lake)
-    opened.check_sources()  # before the source makes anew just what of them it holds today
+    opened.check_sources()  # before the source makes again only what it holds of them today
     zone = opened.constants.zone
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
     last = day or start.astimezone(zone).date() - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The quality page of days that are in the lake, made anew."""
+"""The quality page of days that are in the lake, made again."""
 
 from __future__ import annotations
 

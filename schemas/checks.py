@@ -387,7 +387,7 @@ def _library() -> Any:
 def _frames() -> Any:
     """What takes frames in, made once per process: in memory, without files, folders for Data Docs or progress bars.
 
-    It holds on to the last frame only; making it anew for each check would cost half as much again.
+    It holds on to the last frame only; making it again for each check would cost half as much again.
     """
     library = _library()
     from great_expectations.data_context.types.base import (

@@ -187,7 +187,7 @@ def key_numbers(keys: pa.Table) -> Numbers:
     numbers: Numbers | None = None
     for column in keys.columns:
         places, count = _distinct(column)
-        if numbers is not None:  # numbered anew with each column, so that the numbers stay small
+        if numbers is not None:  # numbered again with each column, so that the numbers stay small
             places, _ = _distinct(pa.chunked_array([numbers.astype(np.int64) * count + places]))
         numbers = places
     return np.zeros(keys.num_rows, np.int32) if numbers is None else numbers

@@ -81,7 +81,7 @@ def fit(lake_uri: str, name: str, from_day: date | None = None, to_day: date | N
 
 
 def promote(lake_uri: str, name: str, version: int | None = None) -> Model:
-    """Make a version current, by default the newest. Rows made with another one are made anew by the next run.
+    """Make a version current, by default the newest. Rows made with another one are made again by the next run.
 
     Raises NothingToFit, and NoModel where there is no such version.
     """

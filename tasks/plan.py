@@ -100,7 +100,7 @@ class Plan:
     """What was asked, and what it takes, day by day in the order the days would run.
 
     ``asked``: the days that were asked for, none where it was all; ``known``: those that the lake has.
-    ``missing_weights``: extractors that have something to compute and whose weights are not here, with what mends it.
+    ``missing_weights``: extractors that have something to compute and whose weights are not here, with what fixes it.
     """
 
     lake: str
@@ -200,7 +200,7 @@ class _Planner:
         self.failed = _failed(runs)
 
     def missing_weights(self, computing: Set[str]) -> Iterator[tuple[str, str]]:
-        """Of these tables' extractors, those whose weights are not here, and what mends that; no file is read."""
+        """Of these tables' extractors, those whose weights are not here, and what fixes that; no file is read."""
         for made in self.there.extractors:
             name, weights = made.card.name, made.weights
             if name in computing and weights and not made.card.fitted and not present(name, weights):

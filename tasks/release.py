@@ -22,7 +22,7 @@ from otzyv.tasks.quality.verdict import Limits
 from otzyv.tasks.retry import DELAYS, RETRIES, environment_fault
 
 Verdict = Literal["released", "unchanged", "held", "superseded", "not released"]
-"""``held``: readers keep what they had, until a person approves the day or a run mends it. ``superseded``: its reviews
+"""``held``: readers keep what they had, until a person approves the day or a run fixes it. ``superseded``: its reviews
 or attachments changed after some of its tables were made of them, so readers keep what they had until a run makes it.
 """
 

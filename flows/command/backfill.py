@@ -80,7 +80,7 @@ def backfill(
     oldest_first: bool,
     as_json: bool,
 ) -> None:
-    """Make past days anew, at the cost of what changed; without days, all of the lake's."""
+    """Make past days again, at the cost of what changed; without days, all of the lake's."""
     from otzyv.flows.backfill import Backfill, BackfillIncomplete, ExtractorName
     from otzyv.flows.backfill import backfill as run_backfill
     from otzyv.flows.console.backfill import show_backfill

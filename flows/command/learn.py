@@ -44,7 +44,7 @@ def fit(name: str, lake: str, day: date | None, from_day: date | None, to_day: d
 @lake_option
 @json_option
 def promote(name: str, version: int | None, lake: str, as_json: bool) -> None:
-    """Put a version of what an extractor learned into use; the next run makes its rows anew."""
+    """Put a version of what an extractor learned into use; the next run makes its rows again."""
     from otzyv.flows.console.learned import show_promoted
     from otzyv.tasks.fit import promote as put_in_use
 

@@ -66,7 +66,7 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
                 client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
         wanted, known = crashed(TAG, SILENT), client.read_automations_by_name(CRASHED)
         for older in known:
-            # One that is as it should be stays: made anew, it would forget whose heartbeats it waits for.
+            # One that is as it should be stays: made again, it would forget whose heartbeats it waits for.
             if (older.trigger, older.actions) != (wanted.trigger, wanted.actions):
                 client.update_automation(older.id, wanted)
         if not known:

@@ -7,7 +7,7 @@ of the wrong type, ``encoding`` for a record in another one than UTF-8, ``raw`` 
 one sent a second time. ``times`` repeats a text.
 
 Pictures are drawn by ``pictures.py``. Voice notes are spoken by espeak-ng from ``texts/voice.toml``; only those that
-are not there yet, for an encoder of Ogg puts a random number into its files. To speak one anew, delete it.
+are not there yet, for an encoder of Ogg puts a random number into its files. To speak one again, delete it.
 """
 
 from __future__ import annotations

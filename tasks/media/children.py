@@ -57,7 +57,7 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")  # no
 _TUNING = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # Keep freed memory for the next content: asking the kernel anew for each costs a sixth of a child's CPU time.
+    # Keep freed memory for the next content: asking the kernel again for each costs a sixth of a child's CPU time.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
@@ -398,7 +398,7 @@ def pool(workers: int | None = None) -> Pool:
 
 
 def close() -> None:
-    """End every child of this process. A later ``pool()`` starts anew."""
+    """End every child of this process. A later ``pool()`` starts again."""
     with _pools_lock:
         while _pools:
             _pools.popitem()[1].close()

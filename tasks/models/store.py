@@ -26,7 +26,7 @@ DIGITS = 64
 
 
 class WeightsError(ModelError):
-    """Weights can't be used; the message names the extractor, the file, its place and what mends it."""
+    """Weights can't be used; the message names the extractor, the file, its place and what fixes it."""
 
 
 class MissingWeights(WeightsError):

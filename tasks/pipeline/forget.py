@@ -32,7 +32,7 @@ class Found:
     """What a lake holds of somebody.
 
     ``rows``: of theirs in the newest version of each table that has any; ``files``: data files of any version that hold
-    rows of theirs, each of which is removed and, where it is in use, written anew without them. ``refused``: records in
+    rows of theirs, each of which is removed and, where it is in use, written again without them. ``refused``: records in
     quarantine. ``releases`` name such files, and are replaced. ``blobs``: attached files that nobody else has, or that
     no row names; ``loose``: staged chunks, temporary files, answers and quality pages; ``aside``: damaged files.
     """
@@ -231,7 +231,7 @@ def _new_key(
     file = files[0]
     edition = Edition(lake, day, release.by_name) if release else stands(lake, day)
     made = edition.made_of(ReleasedTable(table.name, file.fingerprint, file.run_key, ()))
-    if made is None:  # of what is no more: the next run makes it anew, whatever its key
+    if made is None:  # of what is no more: the next run makes it again, whatever its key
         return run_key(table.name, day, f"without some of {file.run_key}", str(file.fingerprint))
     contents, whole = made
     left = contents.keys.filter(pc.invert(pc.is_in(contents.keys["review_id"], value_set=reviews)))

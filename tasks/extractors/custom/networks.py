@@ -1,6 +1,6 @@
 """Models of one's own, named in the settings: their cards are read off the files that come with the weights.
 
-Every process asks the settings anew, so that a worker knows the same extractors as the one that sent it work.
+Every process asks the settings again, so that a worker knows the same extractors as the one that sent it work.
 """
 
 from __future__ import annotations

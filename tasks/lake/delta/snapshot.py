@@ -39,15 +39,15 @@ class CorruptFile(LakeError):
 
     def __init__(self, storage: Storage, path: str, error: Exception) -> None:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        mends = f"`otzyv doctor --deep --lake {storage.uri}` tells how to repair it"
+        fixes = f"`otzyv doctor --deep --lake {storage.uri}` tells how to repair it"
         told = _OF_A_DAY.fullmatch(path)
         if told and isinstance(error, FileNotFoundError):  # as a doctor leaves it that took the damaged file out
             table, day = told.groups()
             only = "" if table == CLEAN_TEXT.name else f" --extractors {table}"
             made = f"features --lake {storage.uri} --day {day}{only}"
             made = f"run --source SOURCE --lake {storage.uri}" if table in (REVIEWS.name, ATTACHMENTS.name) else made
-            mends = f"`otzyv {made}` brings the day back, and {mends}"
-        super().__init__(f"{storage.at(path)}: {said}; {mends}")
+            fixes = f"`otzyv {made}` brings the day back, and {fixes}"
+        super().__init__(f"{storage.at(path)}: {said}; {fixes}")
 
 
 _OF_A_DAY = re.compile(r"(?!quarantine/|quality/)([^/]+)/day=(\d{4}-\d\d-\d\d)/[^/]+")
@@ -213,7 +213,7 @@ def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
 
 
 def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
-    """What ``read`` makes of a table's log, begun anew where the log was shortened meanwhile; None where there is none.
+    """What ``read`` makes of a table's log, begun again where the log was shortened meanwhile; None where there is none.
 
     Raises TornLog.
     """

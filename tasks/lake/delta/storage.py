@@ -181,9 +181,9 @@ class Storage:
         return entry.changed_at if entry else math.inf
 
     def touch(self, path: str) -> bool:
-        """Make a file count as changed in the last hours; False where there is none, and where it must be written anew.
+        """Make a file count as changed in the last hours; False where there is none, and where it must be written again.
 
-        What counts so already is left as it is. On S3 nothing but writing a file anew changes its time.
+        What counts so already is left as it is. On S3 nothing but writing a file again changes its time.
         """
         if time.time() - FRESH < self.changed_at(path) < math.inf:
             return True

@@ -175,7 +175,7 @@ def _names(known: Sequence[Model]) -> str:
 
 
 def _change(storage: Storage, change: Callable[[Sequence[Model]], tuple[Result, list[Model]]]) -> Result:
-    """Replace the table's rows, if they are still those that the change was made from; else make it anew."""
+    """Replace the table's rows, if they are still those that the change was made from; else make it again."""
     while True:
         snapshot = open_snapshot(storage, MODELS)
         before = _read(storage, snapshot)

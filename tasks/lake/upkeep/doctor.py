@@ -1,7 +1,7 @@
 """Finding and mending what a crash, a bad disk or a hand can leave in a lake.
 
 Nothing damaged is deleted: it is moved to ``_aside/``. A day with a damaged file is taken out of its table's newest
-version, so that the run or ingest which is named makes it anew; until then readers are told, and see no fewer rows
+version, so that the run or ingest which is named makes it again; until then readers are told, and see no fewer rows
 than they should without a word.
 """
 
@@ -60,7 +60,7 @@ What = Literal["torn log", "damaged log", "unreadable log", "former format", "mi
 class Finding:
     """What is wrong and where. ``done``: what was done about it, empty without; ``todo``: what a person should do.
 
-    ``repaired``: nothing is left to find. What is to be run makes anew what was taken out.
+    ``repaired``: nothing is left to find. What is to be run makes again what was taken out.
     """
 
     what: What
@@ -194,7 +194,7 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
             continue
         done = _retire(lake, lake.snapshot(table), file)
         # What a source or a person brought can't be made from the lake, and readers see the file until the day is
-        # made anew: the doctor goes on saying so.
+        # made again: the doctor goes on saying so.
         shown = any(file.path in each.files for _, release in seen for each in release.tables)
         repaired = table.name not in (*SOURCES, RELEASES.name) and not shown
         yield Finding(what, where, done, _remake(lake, table, file.day), repaired)
@@ -202,7 +202,7 @@ def _data(lake: Lake, name: str, *, repair: bool, deep: bool) -> Iterator[Findin
         for path in release.by_name[name].files if name in release.by_name else ():
             what = None if path in active else _fault(lake, path, None, deep=deep)
             if what is not None:
-                # Only readers see it: a run that makes the day anew releases other files, a rollback takes older ones.
+                # Only readers see it: a run that makes the day again releases other files, a rollback takes older ones.
                 todo = f"{_remake(lake, table, day)}, or otzyv rollback {day} --lake {lake.uri}"
                 yield Finding(what, lake.storage.at(path), todo=todo)
 
@@ -237,7 +237,7 @@ def _fault(lake: Lake, path: str, size: int | None, *, deep: bool) -> What | Non
 def _retire(lake: Lake, snapshot: Snapshot, file: DataFile) -> str:
     """Take a damaged file's day out of the table's newest version; says what was done.
 
-    A table of events keeps its other files: no run makes those anew.
+    A table of events keeps its other files: no run makes those again.
     """
     whole_day = "review_id" in snapshot.table.names or snapshot.table.name == QUALITY.name
     if take_out(lake.storage, snapshot, snapshot.of(file.day) if whole_day else [file]) != "published":
@@ -252,7 +252,7 @@ def _retire(lake: Lake, snapshot: Snapshot, file: DataFile) -> str:
 
 
 def _remake(lake: Lake, table: Table, day: date | None) -> str:
-    """The command that makes a day of a table anew."""
+    """The command that makes a day of a table again."""
     if table.name in SOURCES:
         return _ingest(lake)
     if table.name == RUNS.name:

@@ -1,6 +1,6 @@
 """Erasing reviews: each row, file and line of a lake that holds them, of whatever version or release.
 
-What is to be erased is found anew in every run, in files of all versions, and the files that tell most are removed
+What is to be erased is found again in every run, in files of all versions, and the files that tell most are removed
 last (a review's own row tells its id, its attachments' rows tell their blobs). So a run that died is completed by
 running again, and nothing need be noted on the way.
 """
@@ -158,7 +158,7 @@ def count(lake: Lake, table: Table, who: ErasureTarget) -> int:
 
 
 def rewrite(lake: Lake, table: Table, who: ErasureTarget, new_key: NewKey) -> None:
-    """Publish every day of the table that holds rows of theirs anew, without them, in one commit."""
+    """Publish every day of the table that holds rows of theirs again, without them, in one commit."""
     while True:
         snapshot = lake.snapshot(table)
         held = holding(lake, table, who)

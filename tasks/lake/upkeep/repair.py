@@ -190,7 +190,7 @@ _ENDS = b"\r\n"
 
 
 def _one_bit(storage: Storage, name: str) -> list[str]:
-    """Turn round the one bit of an entry that makes its seal right; nothing unless that mends all of the log."""
+    """Turn round the one bit of an entry that makes its seal right; nothing unless that fixes all of the log."""
     folder = storage.files(f"{name}/_delta_log")
     first, state = 0, None
     checkpoints = [int(path.rpartition("/")[2][:20]) for path in folder if path.endswith(".checkpoint.parquet")]

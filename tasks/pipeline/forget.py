@@ -32,7 +32,7 @@ class Found:
     """What a lake holds of somebody.
 
     ``rows``: of theirs in the newest version of each table that has any; ``files``: data files of any version that hold
-    rows of theirs, each of which is removed and, where it is in use, written again without them. ``refused``: records in
+    rows of theirs, each of which is removed and, where it is in use, rewritten without them. ``refused``: records in
     quarantine. ``releases`` name such files, and are replaced. ``blobs``: attached files that nobody else has, or that
     no row names; ``loose``: staged chunks, temporary files, answers and quality pages; ``aside``: damaged files.
     """

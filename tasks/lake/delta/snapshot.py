@@ -213,7 +213,7 @@ def open_delta(storage: Storage, snapshot: Snapshot) -> DeltaTable:
 
 
 def _read(storage: Storage, name: str, read: Callable[[_Log], T]) -> T | None:
-    """What ``read`` makes of a table's log, begun again where the log was shortened meanwhile; None where there is none.
+    """What ``read`` makes of a table's log, begun again where it was shortened meanwhile; None where there is none.
 
     Raises TornLog.
     """

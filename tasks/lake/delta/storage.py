@@ -181,7 +181,7 @@ class Storage:
         return entry.changed_at if entry else math.inf
 
     def touch(self, path: str) -> bool:
-        """Make a file count as changed in the last hours; False where there is none, and where it must be written again.
+        """Make a file count as changed in the last hours; False where there is none, and where it must be rewritten.
 
         What counts so already is left as it is. On S3 nothing but writing a file again changes its time.
         """

@@ -19,7 +19,7 @@ from otzyv.flows.console.learned import learned
 from otzyv.flows.console.screen import screen
 from otzyv.schemas.errors import NotFound
 from otzyv.schemas.tables import RUNS
-from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, unavailable
+from otzyv.tasks.extractors import Card, Weights, catalogue, get, names, shipped, unavailable
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.features.artefacts import fitted
 from otzyv.tasks.models import archive, fetch, store
@@ -88,8 +88,8 @@ def show(lake: Lake | None, *, as_json: bool) -> None:
 
 
 def write_table(document: Path) -> None:
-    """Put the table of models into a Markdown file, between its marks."""
-    cards = [get(name).card for name in names()]
+    """Put the table of otzyv's own models into a Markdown file, between its marks."""
+    cards = [get(name).card for name in shipped()]
     document.write_text(catalogue.inserted(document.read_text(encoding="utf-8"), cards), encoding="utf-8")
 
 

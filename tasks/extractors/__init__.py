@@ -1,14 +1,16 @@
 """Extractors turn contents into features: a card that says what is known, and a function that computes."""
 
+from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import Extractor, register
-from otzyv.tasks.extractors.registry import get, names, unavailable
+from otzyv.tasks.extractors.registry import get, names, shipped, unavailable
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.models.weights import File, Weights
 
 __all__ = [
     "AudioInput",
     "Card",
+    "Column",
     "Extractor",
     "File",
     "ImageInput",
@@ -17,5 +19,6 @@ __all__ = [
     "get",
     "names",
     "register",
+    "shipped",
     "unavailable",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -106,6 +106,23 @@ class Card:
     def table(self) -> Table:
         what = "attached file" if self.attached else "review"
         return feature_table(self.name, self.value_columns, row=f"{self.doc}, of one {what}", attached=self.attached)
+
+    def faults(self) -> Iterator[str]:
+        """What keeps the card from being used, a sentence each. Raises what its table or its identity raises."""
+        if self.modality not in get_args(Modality):
+            yield f"modality is {self.modality!r}; there are: {', '.join(get_args(Modality))}"
+        if (self.input is not None) != (self.modality in ("image", "audio")):
+            yield "input goes with modality image (an ImageInput) or audio (an AudioInput), and with no other"
+        if (self.reads is not None) != (self.modality == "vector"):
+            yield "reads, the card whose vectors are read, goes with modality vector"
+        if not self.value_columns:
+            yield "it promises neither dim nor columns"
+        if not all(column.value for column in self.value_columns):
+            yield "its columns are values of an extractor: value=True, required=False"
+        if self.precision not in self.precisions:
+            yield f"precision is {self.precision!r}, which is not among its precisions"
+        self.table.arrow  # noqa: B018  # raises where a column has the name of a key
+        self.fingerprint()
 
     def fingerprint(self, weights: Weights | None = None) -> str:
         """sha256 of ``identity``: 64 hex digits."""

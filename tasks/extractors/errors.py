@@ -11,3 +11,11 @@ class ExtractorFailed(ModelError):
 
 class Unavailable(EnvironmentFault, OSError):
     """What an extractor asks elsewhere can't be had now; later it may. Holds nothing of the contents."""
+
+
+class BrokenModule(ModelError):
+    """A module from outside that defines extractors can't be imported, or what it defines can't be used."""
+
+
+class NotImported(BrokenModule):
+    """A module that is to define extractors can't be imported, so that nobody knows which."""

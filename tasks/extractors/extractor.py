@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,18 +28,28 @@ class Extractor:
 
 
 REGISTERED: dict[str, Extractor] = {}
-"""What ``register`` was told of, by name."""
+"""What ``register`` was told of by modules of this folder, by name."""
+OUTSIDE: dict[str, dict[str, Extractor]] = {}
+"""What it was told of by any other module: module -> name -> extractor. See ``custom.modules``."""
 
 
 def register(card: Card, fit: Fit | None = None, cost: Cost | None = None) -> Callable[[Loader], Loader]:
-    """Make an extractor known under its card's name. A second one of the same name is an error."""
+    """Make an extractor known under its card's name. A second one of the same name in a module is an error.
+
+    The name of one of ours stays ours, whichever module is imported first: a module from elsewhere only says what it
+    has, and whether that can be used is decided once all are known. There, a function that is defined again (a cell of
+    a notebook, a module imported once more) takes its former place.
+    """
+    module = str(sys._getframe(1).f_globals.get("__name__"))  # the function's own module may be another: ours, shared
+    known = REGISTERED if module.startswith(f"{__package__}.") else OUTSIDE.setdefault(module, {})
 
     def add(load: Loader) -> Loader:
-        if card.name in REGISTERED:
+        former = known.get(card.name)
+        if former and (known is REGISTERED or former.load.__qualname__ != load.__qualname__):
             raise ValueError(f"an extractor named {card.name!r} is already registered")
         if card.fitted != (fit is not None):
             raise ValueError(f"extractor {card.name!r}: a fitted card goes with a function that fits, others without")
-        REGISTERED[card.name] = Extractor(card, load, fit, cost)
+        known[card.name] = Extractor(card, load, fit, cost)
         return load
 
     return add

@@ -1,4 +1,4 @@
-"""Extractors by name: those of this project, those of the settings, and those made of another one."""
+"""Extractors by name: those of this project, those from outside and of the settings, and those made of another one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from otzyv.schemas.errors import NotFound
+from otzyv.tasks.extractors.errors import NotImported
 from otzyv.tasks.extractors.extractor import REGISTERED, SETTINGS, Configured, Extractor
 from otzyv.tasks.extractors.vector.pca import PCA, of
 
@@ -23,7 +24,7 @@ def _registry() -> Configured:
         importlib.import_module(module)
     known = dict(sorted(REGISTERED.items(), key=_place))
     unavailable: dict[str, Exception] = {}
-    for module in ("text.embeddings_api", "custom.adapted", "custom.networks"):
+    for module in ("custom.modules", "text.embeddings_api", "custom.adapted", "custom.networks"):
         found: Configured = importlib.import_module(f"otzyv.tasks.extractors.{module}").configured(known)
         known |= found.extractors
         unavailable |= found.unavailable
@@ -31,9 +32,9 @@ def _registry() -> Configured:
 
 
 def unavailable() -> dict[str, str]:
-    """Extractors that the settings or the model store name and that can't be used, with the reason of each.
+    """Extractors that are named somewhere and can't be used, with the reason of each.
 
-    Under ``settings`` stands why the settings can't be read at all.
+    Under ``settings`` stands why the settings can't be read at all; under a module's name, why it can't be imported.
     """
     return {name: str(error) for name, error in _registry().unavailable.items()}
 
@@ -53,6 +54,11 @@ def _place(item: tuple[str, Extractor]) -> tuple[int, int, int]:
     folder = FOLDERS.index(module.split(".")[-2])
     profile = next((rank for rank, name in enumerate(("embedded", "standard")) if name in card.profiles), 2)
     return folder, profile, modules().index(module)
+
+
+def shipped() -> tuple[str, ...]:
+    """The extractors that otzyv itself ships: the same on every machine."""
+    return tuple(name for name in names() if name in REGISTERED)
 
 
 def names(profile: str | None = None) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ def get(name: str) -> Extractor:
     """The extractor of that name. LookupError lists the names there are.
 
     ``name@layer`` is an inner layer of it; ``pca_`` before a name reduces that one's vectors. Of an extractor that is
-    unavailable the error is raised that says why: WrongSettings or WeightsError.
+    unavailable the error is raised that says why: WrongSettings, WeightsError or BrokenModule.
     """
     if name.startswith(PCA):
         return of(get(name.removeprefix(PCA)).card)
@@ -87,5 +93,6 @@ def get(name: str) -> Extractor:
         for part in (whole, SETTINGS):
             if part in found.unavailable:
                 raise found.unavailable[part]
-        raise NotFound(f"no extractor {whole!r}; there are: {', '.join(known)}")
+        missing = [str(error) for error in found.unavailable.values() if isinstance(error, NotImported)]
+        raise NotFound("; ".join([f"no extractor {whole!r}; there are: {', '.join(known)}", *missing]))
     return replace(known[whole], card=known[whole].card.at(layer)) if at else known[whole]

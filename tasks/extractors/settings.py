@@ -140,6 +140,13 @@ def _named(models: dict[str, OwnModel]) -> dict[str, OwnModel]:
     return models
 
 
+def _modules(names: list[str]) -> list[str]:
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"{name!r} is no module; name it as Python imports it, such as my.features")
+    return names
+
+
 class ExtractorSettings(BaseSettings):
     """Environment variables ``OTZYV_…`` over a TOML file (``OTZYV_SETTINGS``), of which this reads its own part."""
 
@@ -147,6 +154,9 @@ class ExtractorSettings(BaseSettings):
 
     extractors: Annotated[dict[str, OwnModel], AfterValidator(_named)] = Field(
         default_factory=dict, description="models of one's own, by the extractor's name"
+    )
+    extractor_modules: Annotated[list[str], AfterValidator(_modules)] = Field(
+        default_factory=list, description="Python modules that define extractors, such as my.features"
     )
     openai: OpenAISettings | None = Field(None, description="the API that text_openai asks")
 
@@ -200,7 +210,7 @@ def read(settings: type[S], tables: Mapping[str, type[BaseModel]]) -> S:
     except OSError as error:
         told = f"can't read {file}: {error.strerror}"
     except SettingsError as error:
-        told = f"{error}; in the environment a table is written as JSON"
+        told = f"{error}; in the environment a list or a table is written as JSON"
     except RecursionError:
         told = f"{file or 'a table in the environment'} is nested too deep"
     raise WrongSettings(f"settings: {told}")

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from otzyv.flows.command.main import main
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import RUNS
-from otzyv.tasks.extractors import catalogue, get, names
+from otzyv.tasks.extractors import catalogue, get, names, shipped
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import append
 from otzyv.tasks.models.store import choose
@@ -36,9 +36,9 @@ def otzyv(*arguments: str, answer: str | None = None) -> Result:
 
 def test_the_readme_has_the_table_of_the_cards() -> None:
     said = README.read_text(encoding="utf-8")
-    table = catalogue.inserted(said, [get(name).card for name in names()])
+    table = catalogue.inserted(said, [get(name).card for name in shipped()])
     assert said == table, "run: otzyv models --markdown README.md"
-    assert all(f"| `{name}` |" in said for name in names())
+    assert all(f"| `{name}` |" in said for name in shipped())
 
 
 def test_the_table_of_a_file_is_renewed_between_its_marks_alone(tmp_path: Path) -> None:

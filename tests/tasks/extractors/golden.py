@@ -22,7 +22,7 @@ import pyarrow as pa
 import soundfile
 from PIL import Image
 
-from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors import get, shipped
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.loop import extract
 from tests.tasks.extractors.contents import TEXTS, Data, contents
@@ -30,8 +30,8 @@ from tests.tasks.extractors.fitting import vectors
 from tests.tasks.extractors.ready import Ready, ready
 
 FOLDER = Path(__file__).with_name("golden")
-NAMES = (*names(), "pca_text_navec", "pca_image_layout")
-"""Every registered extractor, and two that read the vectors of another."""
+NAMES = (*shipped(), "pca_text_navec", "pca_image_layout")
+"""Every extractor of ours, and two that read the vectors of another."""
 MADE_BY = "python -m tests.tasks.extractors.golden"
 FIRST, PROJECTIONS = 4, 4
 NEAR = 5e-4

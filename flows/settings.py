@@ -12,7 +12,8 @@ from pydantic_settings import SettingsConfigDict
 
 from otzyv.flows.days import Count
 from otzyv.flows.server import kept
-from otzyv.tasks.extractors.settings import TABLES, ExtractorSettings, WrongSettings, meant, read
+from otzyv.tasks.extractors.settings import TABLES as OF_EXTRACTORS
+from otzyv.tasks.extractors.settings import ExtractorSettings, WrongSettings, meant, read
 from otzyv.tasks.lake import config
 from otzyv.tasks.lake.config import NoLake, WrongKey
 from otzyv.tasks.lake.delta.storage import Storage
@@ -36,36 +37,64 @@ class Settings(ExtractorSettings):
     precision: Literal["bf16", "f32"] = Field("bf16", description="precision of networks; fixed when a lake is made")
     profile: str = Field("embedded", description="extractors that run when none are named")
     attachment_hosts: list[str] = Field(
-        default_factory=list, description="hosts that attached files may be fetched from over https; by default none"
+        default_factory=list,
+        description="hosts that attached files may be fetched from over https",
+        examples=[["cdn.example"]],
     )
-    source_mode: Literal["append", "snapshot"] = Field("append", description="snapshot: what is absent is gone")
+    source_mode: Literal["append", "snapshot"] = Field(
+        "append", description="append: what a source no longer holds stays; snapshot: it is gone"
+    )
     source_name: str | None = Field(
-        None, pattern=f"^{SOURCE_NAME}$", description="what tells a source from others that fill the same lake"
+        None,
+        pattern=f"^{SOURCE_NAME}$",
+        description="tells a source from others that fill the same lake",
+        examples=["shop"],
     )
-    allow_gone: bool = Field(False, description="what a snapshot lacks is gone although it may not be whole")
-    refused_share: float = Field(0.2, ge=0, le=1, description="more records than this refused is no success")
-    mapping: dict[str, str] = Field(default_factory=dict, description="our column = the source's column")
-    encoding: str | None = Field(None, description="how text is written whose bytes do not tell, such as cp1251")
-    dates: Dates = Field("iso", description="how dates are written: iso, day first, month first, epoch, excel")
-    redact: Redact = Field(default_factory=Redact, description="kinds of personal data that an ingest takes out")
+    allow_gone: bool = Field(False, description="what a snapshot lacks is gone even where it may not be whole")
+    refused_share: float = Field(
+        0.2, ge=0, le=1, description="share of records refused, beyond which an ingest has failed"
+    )
+    mapping: dict[str, str] = Field(
+        default_factory=dict, description="otzyv's column = the source's column", examples=[{"review_id": "id"}]
+    )
+    encoding: str | None = Field(
+        None, description="encoding of sources whose bytes do not tell it", examples=["cp1251"]
+    )
+    dates: Dates = Field("iso", description="how dates are written that could be meant in several ways")
+    redact: Redact = Field(default_factory=Redact, description="personal data that an ingest takes out of texts")
     span_seconds: float = Field(
-        60, ge=0, description="about how much work days are made together in; 0 makes each day by itself"
+        60, ge=0, description="seconds of work for which days are made together, about; 0 makes each by itself"
     )
-    verdict: Limits = Field(default_factory=Limits, description="beyond what a day is held for a person to look at")
+    verdict: Limits = Field(
+        default_factory=Limits, description="limits beyond which a day is held for a person to look at"
+    )
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
-        None, min_length=SHORTEST_KEY, description="secret that hashes authors; made at first use if not given"
+        None,
+        min_length=SHORTEST_KEY,
+        description="secret that hashes authors; made at first use if not given",
+        examples=["at least 8 characters, kept for as long as the lake"],
     )
 
-    lake: str | None = Field(None, description="the lake that scheduled runs work on")
-    allowed_lakes: list[str] = Field(
-        default_factory=list, description="lakes beside it that a run through Prefect's API may name"
+    lake: str | None = Field(
+        None, description="the lake that scheduled runs and Prefect's pages work on", examples=["s3://bucket/lake"]
     )
-    source: str | None = Field(None, description="what the daily run brings in; may hold {day}")
+    allowed_lakes: list[str] = Field(
+        default_factory=list,
+        description="lakes beside that one which a run through Prefect's API may name",
+        examples=[["s3://bucket/other"]],
+    )
+    source: str | None = Field(
+        None, description="what the daily run brings in; may hold {day}", examples=["incoming/{day}.jsonl"]
+    )
     cron: str = Field("0 3 * * *", description="when the daily run starts, in the lake's time zone")
     catch_up: Count = Field(7, description="how many days back the daily run looks for what is missing or stale")
     slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
-    webhook: SecretStr | None = Field(None, description="URL that is called when a day is missing past its hour")
+    webhook: SecretStr | None = Field(
+        None,
+        description="URL that is called when a day is missing past its hour",
+        examples=["https://hooks.example/otzyv"],
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -163,7 +192,14 @@ def _keyed(lake: str) -> bool:
         return False
 
 
-_TABLES: Mapping[str, type[BaseModel]] = {**TABLES, "redact": Redact, "verdict": Limits, "maintain": Keep, "": Settings}
+TABLES: Mapping[str, type[BaseModel]] = {
+    "": Settings,
+    "redact": Redact,
+    "verdict": Limits,
+    "maintain": Keep,
+    **OF_EXTRACTORS,
+}
+"""The keys of each table, under "" those that stand in none."""
 _OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_TORTURE", "OTZYV_TEST_PICTURES"}
 """Variables that are read elsewhere: the file, the model store, and those of the tests."""
 
@@ -171,7 +207,7 @@ _OTHERS = {"OTZYV_SETTINGS", "OTZYV_MODELS", "OTZYV_TORTURE", "OTZYV_TEST_PICTUR
 def load() -> Settings:
     """The settings as the environment and the file have them. Raises WrongSettings, which tells no secret."""
     _check_names(os.environ)
-    return read(Settings, _TABLES)
+    return read(Settings, TABLES)
 
 
 def _check_names(environment: Iterable[str]) -> None:

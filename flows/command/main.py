@@ -39,6 +39,10 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "maintain": ("upkeep", "Retire old releases; remove files that nothing needs."),
         "forget": ("forget", "Erase a review or a person everywhere."),
     },
+    "Settings": {
+        "init": ("settings", "Write a settings file in which every setting is explained."),
+        "settings": ("settings", "Show every setting, its value and where it comes from."),
+    },
     "Models": {
         "models": ("models", "List the extractors; fetch, check and move their weights."),
         "fit": ("learn", "Let an extractor learn from days of the lake."),

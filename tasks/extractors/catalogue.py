@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from otzyv.schemas.errors import InvalidInput
+from otzyv.schemas import markdown as markdown_file
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import Weights
 
-BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+BEGIN, END = markdown_file.marks("models")
 _HEADS = ("name", "modality", "dimension", "parameters", "input", "on disk", "licence", "source")
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 
@@ -125,17 +125,12 @@ def markdown(cards: Iterable[Card]) -> str:
             (f"`{card.name}`", modality(card), dimension(card.dim, columns), parameters, describe_input(card),
              megabytes(size, exact=exact), card.licence, card.source)
         )  # fmt: skip
-    lines = [_HEADS, ("---",) * len(_HEADS), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return markdown_file.table(_HEADS, rows)
 
 
 def inserted(document: str, cards: Iterable[Card]) -> str:
-    """A Markdown document with the table between its two marks made anew. ValueError where the marks are not there."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidInput(f"it needs the lines {BEGIN} and {END}: the table is put between them")
-    return f"{before}{BEGIN}\n{markdown(cards)}{END}{after}"
+    """A Markdown document with the table between its two marks renewed. Raises InvalidInput without the marks."""
+    return markdown_file.inserted(document, "models", markdown(cards))
 
 
 def _bytes(weights: Weights | None) -> tuple[int | None, bool]:

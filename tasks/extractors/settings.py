@@ -51,17 +51,25 @@ class OwnModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["transformers", "sentence-transformers", "timm", "torchvision"]
+    kind: Literal["transformers", "sentence-transformers", "timm", "torchvision"] = Field(
+        description="the library it is of: for text the first two, for audio the first, for image the last two"
+    )
     model: str = Field(description="a local folder (torchvision: file), or the name on the hub as owner/name")
     revision: str | None = Field(None, description="the hub's commit, 40 hex digits: a branch would move")
     licence: str = Field("not stated", description="the model's licence, for `otzyv models`")
-    pooling: Literal["cls", "mean"] | None = Field(None, description="text: what stands for it")
-    max_tokens: int | None = Field(None, ge=3, description="text: where it is cut")
+    pooling: Literal["cls", "mean"] | None = Field(
+        None, description="text: the vector of the first token, or the mean of all; the mean if not said"
+    )
+    max_tokens: int | None = Field(
+        None, ge=3, description="text: the longest that is read, in tokens; what the network can read if not said"
+    )
     network: str | None = Field(None, description="torchvision: the network's name, as resnet18")
     classifier: str | None = Field(None, description="torchvision: the part that is left out, as fc")
     dim: int | None = Field(None, ge=1, description="torchvision: the length of the vector, as 512")
-    resize: int | None = Field(None, ge=8, description="torchvision: the shorter side, in pixels")
-    crop: int | None = Field(None, ge=8, description="torchvision: the side of the square that is read, in pixels")
+    resize: int | None = Field(None, ge=8, description="torchvision: the shorter side, in pixels; 256 if not said")
+    crop: int | None = Field(
+        None, ge=8, description="torchvision: the side of the square that is read; 224 if not said"
+    )
 
     @property
     def local(self) -> Path | None:
@@ -102,10 +110,14 @@ class OpenAISettings(BaseModel):
     model: str = Field("text-embedding-3-small", min_length=1, description="the API's name of the model")
     dimensions: int = Field(1536, ge=1, description="length of the vectors")
     ask_dimensions: bool = Field(True, description="false for models that know one length and refuse to be asked")
-    price: Decimal = Field(ge=0, allow_inf_nan=False, description="money per million tokens, by the API's price list")
-    budget: Decimal = Field(ge=0, allow_inf_nan=False, description="the most that one run may spend, in that money")
+    price: Decimal = Field(
+        ge=0, allow_inf_nan=False, description="money per million tokens, by the API's price list", examples=[0.02]
+    )
+    budget: Decimal = Field(
+        ge=0, allow_inf_nan=False, description="the most that one run may spend, in that money", examples=[1.0]
+    )
     requests_per_minute: int | None = Field(
-        None, ge=1, description="the most requests; without it, as many as it likes"
+        None, ge=1, description="the most requests; no limit of ours if not said", examples=[500]
     )
     max_tokens: int = Field(8192, ge=1, description="longest text that the model reads, in tokens")
     timeout: float = Field(60, gt=0, description="seconds to wait for an answer")
@@ -153,10 +165,32 @@ class ExtractorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OTZYV_", extra="ignore")
 
     extractors: Annotated[dict[str, OwnModel], AfterValidator(_named)] = Field(
-        default_factory=dict, description="models of one's own, by the extractor's name"
+        default_factory=dict,
+        description="models of your own, each a table by the extractor's name",
+        examples=[
+            {
+                "text_mine": {
+                    "kind": "transformers",
+                    "model": "owner/name",
+                    "revision": "0123456789abcdef0123456789abcdef01234567",
+                    "licence": "MIT",
+                    "pooling": "mean",
+                    "max_tokens": 256,
+                },
+                "image_mine": {
+                    "kind": "torchvision",
+                    "model": "/models/resnet18.pth",
+                    "network": "resnet18",
+                    "classifier": "fc",
+                    "dim": 512,
+                    "resize": 256,
+                    "crop": 224,
+                },
+            }
+        ],
     )
     extractor_modules: Annotated[list[str], AfterValidator(_modules)] = Field(
-        default_factory=list, description="Python modules that define extractors, such as my.features"
+        default_factory=list, description="Python modules that define extractors", examples=[["my.features"]]
     )
     openai: OpenAISettings | None = Field(None, description="the API that text_openai asks")
 

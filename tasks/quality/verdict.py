@@ -19,9 +19,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fewest: int = Field(
-        50, ge=1, description="tables of fewer rows, and falls from fewer, are not judged: too little to tell"
-    )
+    fewest: int = Field(50, ge=1, description="tables of fewer rows, and falls from fewer, are not judged")
     not_ok: float = Field(0.2, ge=0, le=1, description="share of rows without features, empty texts aside")
     empty: float = Field(0.5, ge=0, le=1, description="share of reviews whose text is empty")
     fallen: float = Field(0.5, ge=0, le=1, description="share of the usual number of reviews that may be lacking")

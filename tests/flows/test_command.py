@@ -94,10 +94,10 @@ def test_the_readme_names_all_that_the_api_takes_for_a_backfill() -> None:
     assert re.findall("`(.*?)`", named) == list(Backfill.model_fields)
 
 
-def test_the_readmes_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_settings_of_the_readme_and_the_docs_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
     blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
-    assert len(blocks) == text.count("```toml") > 2
+    assert len(blocks) == text.count("```toml\n") > 2
     for number, block in enumerate(blocks):
         path = tmp_path / f"{number}.toml"
         path.write_text(re.sub("<commit, 40 hex digits>", "0" * 40, block))

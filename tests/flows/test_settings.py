@@ -1,16 +1,38 @@
-"""What settings can't be is one line that tells no secret, and costs neither time nor memory."""
+"""What settings can't be is one line that tells no secret; what they are is told with where it comes from."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from otzyv.flows.settings import load
+from otzyv.flows.console.settings import as_markdown, template
+from otzyv.flows.settings import TABLES, Settings, load
+from otzyv.schemas import markdown
 from otzyv.tasks.extractors.settings import WrongSettings
+from tests.flows.command import command
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OTZYV_") and name != "OTZYV_MODELS"]:
+        monkeypatch.delenv(name)
+
 
 DEEP = {
     "lists": "profile = " + "[" * 5000,
@@ -72,3 +94,133 @@ def test_a_good_webhook_is_kept_as_it_is(address: str, monkeypatch: pytest.Monke
     assert webhook is not None
     assert webhook.get_secret_value() == address
     assert address not in repr(load())
+
+
+@pytest.mark.parametrize("model", TABLES.values())
+def test_every_setting_is_described_and_has_a_default_or_an_example(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        has_default = not field.is_required() and field.default is not None
+        shown_by_a_table = model.__name__ == "OwnModel" or name in TABLES
+        assert has_default or field.examples or shown_by_a_table, name
+
+
+def test_the_table_of_settings_is_the_settings() -> None:
+    said = (DOCS / "settings.md").read_text(encoding="utf-8")
+    assert said == markdown.inserted(said, "settings", as_markdown()), "run: otzyv settings --markdown docs/settings.md"
+    for table, model in TABLES.items():
+        for name in model.model_fields.keys() - (set() if table else TABLES.keys()):
+            named = ".".join(filter(None, [table, "NAME" if table == "extractors" else "", name]))
+            assert f"| `{named}` |" in said
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"^#(?! )", "", text, flags=re.M)
+
+
+def test_the_file_to_start_from_changes_nothing_and_names_every_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load()
+    file = tmp_path / "otzyv.toml"
+    done = command("init", file)
+    assert (done.exit_code, file.read_text()) == (0, template())
+    assert all(line.startswith(("#", "[")) for line in template().splitlines() if line)
+    monkeypatch.setenv("OTZYV_SETTINGS", str(file))
+    assert load() == before
+    assert load().constants == {}
+
+    file.write_text(uncommented(template()))
+    written, after = tomllib.loads(file.read_text()), load()
+    for table, model in TABLES.items():
+        own = {"": written, "extractors": {k: v for each in written["extractors"].values() for k, v in each.items()}}
+        assert own.get(table, written.get(table, {})).keys() == model.model_fields.keys(), table
+    for name in Settings.model_fields.keys() - {"extractors", "openai", "mapping"}:
+        if (default := getattr(before, name)) is not None:
+            assert getattr(after, name) == default, name
+
+
+def test_each_line_of_it_can_be_set_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, lines, tried = tmp_path / "otzyv.toml", template().splitlines(), 0
+    monkeypatch.setenv("OTZYV_SETTINGS", str(file))
+    for number, line in enumerate(lines):
+        if line.startswith("#["):  # a table that does not stand there empty
+            break
+        if re.match("#[a-z]", line):
+            file.write_text("\n".join([*lines[:number], line[1:], *lines[number + 1 :]]))
+            load()
+            tried += 1
+    assert tried == sum(len(TABLES[table].model_fields) for table in ("", "redact", "verdict", "maintain")) - 5
+
+
+def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    told = command("init", file, "--json")
+    assert json.loads(told.stdout) == {"file": str(file)}
+    file.write_text("timezone = 'UTC'")
+    refused = command("init", file)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == f"Error: {file} is there already and stays as it is: give another path\n"
+    assert file.read_text() == "timezone = 'UTC'"
+    nowhere = command("init", tmp_path / "nowhere" / "x.toml")
+    assert nowhere.stderr.splitlines()[-1].endswith("x.toml: No such file or directory")
+
+
+SOME: Mapping[str, st.SearchStrategy[Any]] = {
+    "timezone": st.sampled_from(["Europe/Moscow", "Asia/Tokyo"]),
+    "allow_gone": st.booleans(),
+    "refused_share": st.floats(0, 1),
+    "attachment_hosts": st.lists(st.sampled_from(["a.example", "b.example"])),
+    "lake": st.sampled_from(["s3://bucket/lake", "лейк «один»"]),
+    "mapping": st.dictionaries(st.sampled_from(["review_id", "text", "rating"]), st.sampled_from(["id", "тело"])),
+    "redact": st.dictionaries(st.sampled_from(["mail", "name", "phone"]), st.booleans()),
+    "verdict": st.dictionaries(st.sampled_from(["fewest", "empty"]), st.just(1)),
+    "author_key": st.sampled_from(["geheim-geheim", "sekret-sekret"]),
+    "openai": st.just({"price": 2, "budget": 1}),
+}
+CHOICES = st.fixed_dictionaries({}, optional=SOME)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def leaves(given: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        found |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return found
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(in_file=CHOICES, in_environment=CHOICES)
+def test_every_setting_is_told_with_where_it_comes_from_and_no_secret(
+    in_file: Mapping[str, Any], in_environment: Mapping[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        file = Path(folder, "otzyv.toml")
+        file.write_text("".join(f"{key} = {toml(value)}\n" for key, value in in_file.items()), encoding="utf-8")
+        patch.setenv("OTZYV_SETTINGS", str(file))
+        for key, value in in_environment.items():
+            said = value if isinstance(value, str) else json.dumps(value)
+            patch.setenv(f"OTZYV_{key.upper()}", said)
+        done, shown = command("settings", "--json"), command("settings").stdout
+    assert done.exit_code == 0, done.stderr
+    told = {each["name"]: each for each in json.loads(done.stdout)["settings"]}
+    for name, value in (leaves(in_file) | leaves(in_environment)).items():
+        here = name in leaves(in_environment)
+        where = f"OTZYV_{name.partition('.')[0].upper()}" if here else str(file)
+        got = told.pop(name)
+        assert (got["origin"], got["where"]) == ("environment" if here else "file", where), name
+        if name == "author_key":
+            assert got["value"] == "**********"
+        elif name.startswith("openai"):
+            assert float(got["value"]) == value
+        else:
+            assert got["value"] == value, name
+        assert f" {name} " in shown
+    assert {each["origin"] for each in told.values() if each["value"] not in ({}, [])} == {"default"}
+    assert "geheim" not in done.output + shown
+    assert "sekret" not in done.output + shown

@@ -151,7 +151,7 @@ def _checked(card: Card, output: Any, rows: int) -> pa.RecordBatch:
         if len(wanted) != 1 or output.shape != (rows, card.dim) or output.dtype != np.float32:
             raise ExtractorFailed(
                 f"extractor {card.name!r} gave {output.dtype} {output.shape} for {rows} contents; its card promises "
-                + (f"float32 {(rows, card.dim)}" if len(wanted) == 1 else f"the columns {', '.join(wanted.names)}")
+                + (f"float32 {(rows, card.dim)}" if not card.columns else f"the columns {', '.join(wanted.names)}")
             )
         # Copied: it may lie in a buffer that the model fills again with the next batch.
         flat = pa.array(output.flatten(), pa.float32())

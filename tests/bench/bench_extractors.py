@@ -14,12 +14,13 @@ from typing import Any
 
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.contract.contents import audio, image
+from otzyv.tasks.extractors.contract.fitting import CORPUS
+from otzyv.tasks.extractors.contract.ready import Ready
 from otzyv.tasks.media.decode import decode
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from tests.bench.figure import Figure
-from tests.tasks.extractors.contents import audio, image
-from tests.tasks.extractors.fitting import CORPUS
-from tests.tasks.extractors.ready import Ready, ready
+from tests.tasks.extractors.ready import ready
 
 PICTURES, RECORDINGS, RUNS = 16, 16, 3
 

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.contract.fitting import fitted
 from otzyv.tasks.extractors.fitted import split, unpack
 from otzyv.tasks.extractors.text.lemmas import _remembered, lemmas
 from tests.bench.figure import Figure, alternate
-from tests.tasks.extractors.fitting import fitted
 
 REVIEWS = Path(__file__).parents[2].parent / "shared" / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"
 TEXTS = 20_000

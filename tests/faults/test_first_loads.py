@@ -15,13 +15,13 @@ from otzyv.schemas.checks import check
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.contract.contents import Data
+from otzyv.tasks.extractors.contract.fitting import fitted
+from otzyv.tasks.extractors.contract.tests import datas_for, digest, rows
 from otzyv.tasks.models.store import choose, present
 from otzyv.tasks.models.weights import Weights
 from tests.faults.counts import share, turns
-from tests.tasks.extractors.contents import Data
-from tests.tasks.extractors.fitting import fitted
 from tests.tasks.extractors.networks import random_weights
-from tests.tasks.extractors.test_contract import datas_for, digest, rows
 
 LIBRARIES = ("image_squeezenet", "image_mobilenetv2", "text_rubert_tiny2", "sentiment_mini", "text_navec", "text_tfidf")
 """An extractor or two of each library that a first load imports: torchvision, transformers, fastText, navec, pymorphy3.

@@ -17,11 +17,11 @@ import pytest
 from otzyv.schemas.tables import STATUSES
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.card import Modality
+from otzyv.tasks.extractors.contract.contents import contained, content, contents, good, image
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.sources import REASONS, Record, SourceError, files, read
 from tests.faults.counts import turns
 from tests.flows.command import review
-from tests.tasks.extractors.contents import contained, content, contents, good, image
 
 A_BATCH = 20
 SOUNDS = [

@@ -13,8 +13,8 @@ import soundfile
 from PIL import Image
 
 from otzyv.schemas.tables import ATTACHMENTS
+from otzyv.tasks.extractors.contract.contents import audio, image
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import audio, image
 
 WRITTEN = {
     "photos\\1.png": None,

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
+from otzyv.tasks.extractors.contract.contents import audio, image
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.ingest import Source
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import audio, image
 
 SHARED = Path(__file__).parents[3] / "shared"
 ALL = "sentiment_mini,image_layout,audio_mfcc"

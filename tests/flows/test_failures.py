@@ -104,6 +104,6 @@ def test_weights_with_a_flipped_byte_are_refused_and_the_day_stays_as_it_was(otz
 
 
 def png(path: Path, size: int = 32) -> None:
-    from tests.tasks.extractors.contents import image
+    from otzyv.tasks.extractors.contract.contents import image
 
     path.write_bytes(image("PNG", width=size, height=size))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.contract.contents import TEXTS, image
 from otzyv.tasks.lake import Lake
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import TEXTS, image
 
 
 def test_fit_run_fit_promote_run(otzyv: Otzyv) -> None:

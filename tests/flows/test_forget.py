@@ -18,11 +18,11 @@ import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, MODELS, QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.lake.features.journal import Journal
 from otzyv.tasks.lake.records.blobs import blob_path, put_blob
 from otzyv.tasks.lake.records.suppression import keyed
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import image
 from tests.tasks.lake.decoded import decoded
 
 KEY = "a key of tests"

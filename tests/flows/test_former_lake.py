@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import commit, write_file
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import image
 
 ADDED = ("reason", "uri")
 """Columns of ``attachments`` that a former otzyv did not know."""

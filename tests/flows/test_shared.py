@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.contract.contents import audio
 from otzyv.tasks.models.store import MissingWeights, choose, locate, root
 from otzyv.tasks.sources import sniff
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import audio
 from tests.tasks.extractors.test_decode_image import READ_ALL_THE_SAME
 
 SHARED = Path(__file__).parents[3] / "shared"

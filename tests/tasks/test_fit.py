@@ -11,6 +11,7 @@ import pytest
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.contract.contents import TEXTS
 from otzyv.tasks.extractors.fitted import NeverFitted, OutOfDate, TooLittle
 from otzyv.tasks.fit import Fitted, NothingToFit, fit, promote
 from otzyv.tasks.lake import Lake
@@ -26,7 +27,6 @@ from otzyv.tasks.pipeline.configure import configured
 from otzyv.tasks.pipeline.edition import stands
 from otzyv.tasks.pipeline.make import NotMade, TableRun, make
 from otzyv.tasks.record import record
-from tests.tasks.extractors.contents import TEXTS
 from tests.tasks.reviews import bring
 
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)

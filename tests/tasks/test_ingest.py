@@ -20,6 +20,7 @@ import pytest
 from deltalake import write_deltalake
 
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.ingest_artifact import markdown
 from otzyv.tasks.lake import Lake
@@ -29,7 +30,6 @@ from otzyv.tasks.pipeline.incoming import BATCH
 from otzyv.tasks.pipeline.ingest import Accounting, Source
 from otzyv.tasks.sources import SourceError
 from tests.flows.command import Otzyv, review
-from tests.tasks.extractors.contents import image
 
 KEY = "a key made up for tests"
 Bring = Callable[..., Accounting]

@@ -18,6 +18,7 @@ import pytest
 from deltalake import write_deltalake
 
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
@@ -30,7 +31,6 @@ from otzyv.tasks.sources import REASONS, RejectedRecord, find, read
 from otzyv.tasks.sources.again import Kept
 from otzyv.tasks.sources.faults import parts
 from tests.flows.command import Otzyv, command, review
-from tests.tasks.extractors.contents import image
 from tests.tasks.sources.reviews import UTC
 
 KEY = "a key made up for tests"

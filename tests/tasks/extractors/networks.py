@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.contract.contents import TEXTS
 from otzyv.tasks.extractors.image.vision import build
 from otzyv.tasks.extractors.text.sentiment import LABELS
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights
-from tests.tasks.extractors.contents import TEXTS
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -7,34 +7,17 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 from otzyv.tasks.extractors import get
-from otzyv.tasks.extractors.card import Run
-from otzyv.tasks.extractors.extractor import Extractor
+from otzyv.tasks.extractors.contract.fitting import fitted
+from otzyv.tasks.extractors.contract.ready import Ready
 from otzyv.tasks.extractors.text.embeddings_api import KEY as KEY_NAME
 from otzyv.tasks.models.store import choose, present, stored
-from otzyv.tasks.models.weights import Weights
-from tests.tasks.extractors.fitting import fitted
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 
 SHARED = Path(__file__).parents[4] / "shared" / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An extractor, the weights to load it with, and what they are, for people."""
-
-    extractor: Extractor
-    weights: Weights | None
-    what: str
-    anywhere: bool = True
-    """Whether they are the same on every machine."""
-
-    def load(self) -> Run:
-        return self.extractor.load(self.extractor.card, self.weights)
 
 
 @contextmanager

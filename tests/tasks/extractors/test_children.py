@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from otzyv.schemas.tables import STATUSES
+from otzyv.tasks.extractors.contract.contents import audio, image
 from otzyv.tasks.media import children
 from otzyv.tasks.media.children import ChildFailed, Limits, Outcome, Pool
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
-from tests.tasks.extractors.contents import audio, image
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = "tests.tasks.extractors.hostile:decode"

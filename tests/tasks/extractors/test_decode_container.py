@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otzyv.tasks.extractors.contract.contents import contained
 from otzyv.tasks.media.audio import decode_audio
 from otzyv.tasks.media.refused import Refused
-from tests.tasks.extractors.contents import contained
 from tests.tasks.extractors.test_decode_audio import AUDIO, SPEC, status, written
 
 LOSSLESS = [("ipod", "alac"), ("mp4", "flac")]

@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.media.decode import decode
 from otzyv.tasks.media.image import MAX_ASPECT, decode_image
 from otzyv.tasks.media.inputs import ImageInput
 from otzyv.tasks.media.refused import Refused
-from tests.tasks.extractors.contents import image
 
 NETWORK = ImageInput(resize=64, crop=48)
 WHOLE = ImageInput(resize=64, crop=None)

@@ -17,10 +17,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otzyv.tasks.extractors.contract.contents import contained
 from otzyv.tasks.media.audio import decode_audio
 from otzyv.tasks.media.refused import Refused
 from otzyv.tasks.media.sniff import HEAD, sniff
-from tests.tasks.extractors.contents import contained
 from tests.tasks.extractors.test_decode_audio import SPEC, status, wav, written
 
 Array = np.ndarray[Any, Any]

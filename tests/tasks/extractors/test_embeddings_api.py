@@ -20,11 +20,11 @@ from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.budget import charged, spending
+from otzyv.tasks.extractors.contract.contents import contents
 from otzyv.tasks.extractors.errors import ExtractorFailed, Unavailable
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.extractors.settings import WrongSettings, extractor_settings
 from otzyv.tasks.extractors.text import embeddings_api
-from tests.tasks.extractors.contents import contents
 from tests.tasks.extractors.openai_server import DIM, KEY, Embeddings, serving, vector
 
 Configure = Callable[..., None]

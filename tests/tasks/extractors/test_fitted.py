@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 
 from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.contract.fitting import CORPUS, contents_to_learn, fitted, vectors
 from otzyv.tasks.extractors.fitted import NeverFitted, OutOfDate, TooLittle, unpack
 from otzyv.tasks.extractors.registry import in_order
 from otzyv.tasks.extractors.text.autoencoder import TEXT_AUTOENCODER
 from otzyv.tasks.extractors.text.bag_of_words import TEXT_COUNT, TEXT_ONEHOT, TEXT_TFIDF
 from otzyv.tasks.extractors.text.lemmas import lemmas
-from tests.tasks.extractors.fitting import CORPUS, contents_to_learn, fitted, vectors
 
 LEARNING = (*(name for name in names() if get(name).fit), "pca_text_navec")
 SAID = "курс понятный понятный неведомое"
@@ -45,7 +45,8 @@ def dense(batch: pa.RecordBatch, size: int) -> np.ndarray:
 def test_the_same_contents_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
     """Whatever the seed of the hashes, and however many threads there are: there is work for more than one."""
     program = (
-        "from tests.tasks.extractors.fitting import fitted, many_texts, vectors\n"
+        "from otzyv.tasks.extractors.contract.fitting import fitted, vectors\n"
+        "from tests.tasks.extractors.texts import many_texts\n"
         "from otzyv.tasks.extractors import get\n"
         "for name in {names}: print(name, fitted(get(name), {contents}).files[0].sha256)"
     )

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.extractors.image.layout import CARD, COMPOSITION, LAYOUT, describe, image_layout
 from otzyv.tasks.media.decode import decode
 from otzyv.tasks.media.inputs import ImageInput
-from tests.tasks.extractors.contents import image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.contract.contents import contents
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import ExtractorFailed, extract
 from otzyv.tasks.extractors.model_cache import ROOM, keep_models
 from otzyv.tasks.models.weights import File, Weights
-from tests.tasks.extractors.contents import contents
 
 
 class Counted:

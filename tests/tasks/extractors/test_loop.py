@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
+from otzyv.tasks.extractors.contract.contents import content, contents, image
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import Content, ExtractorFailed, extract
 from otzyv.tasks.media.inputs import ImageInput
-from tests.tasks.extractors.contents import content, contents, image
 
 NAMED = (
     Column(name="letters", type=pa.int32(), required=False, value=True, doc="letters"),

@@ -21,25 +21,14 @@ from safetensors.torch import load_file, save_file
 
 from otzyv.flows.command.main import main
 from otzyv.tasks.extractors import get, names, unavailable
-from otzyv.tasks.extractors.card import Card
-from otzyv.tasks.extractors.extractor import Extractor
+from otzyv.tasks.extractors.contract import Promises
+from otzyv.tasks.extractors.contract.ready import Ready
 from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput
 from otzyv.tasks.models.store import MissingWeights, WrongWeights, choose
 from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.test_bert import TEXTS, tiny
-from tests.tasks.extractors.test_contract import (  # noqa: F401  # every promise, on the extractors below
-    kept,
-    no_sibling,
-    test_a_row_is_the_same_alone_and_in_any_company,
-    test_hostile_company_changes_no_good_row,
-    test_not_all_contents_have_the_same_features,
-    test_the_card_is_complete,
-    test_the_fingerprint_is_stable_and_tells_what_decides_the_output,
-    test_the_output_is_what_the_card_promises,
-    together,
-)
 
 load_torchvision()
 import timm  # noqa: E402
@@ -150,15 +139,12 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(params=OWN)
-def card(request: pytest.FixtureRequest, named: Path) -> Card:
-    return get(request.param).card
-
-
-@pytest.fixture(scope="module", params=OWN)
-def extractor(request: pytest.FixtureRequest, named: Path) -> Extractor:
-    found = get(request.param)
-    return kept(found, found.load(found.card, choose(found.card)))
+class TestOwn(Promises):
+    @pytest.fixture(scope="class", params=OWN)
+    @classmethod
+    def prepared(cls, request: pytest.FixtureRequest, named: Path) -> Ready:
+        found = get(request.param)
+        return Ready(found, choose(found.card), "random weights")
 
 
 def loaded(name: str, **changes: Any) -> Any:

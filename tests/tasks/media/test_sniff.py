@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otzyv.tasks.extractors.contract.contents import contained
 from otzyv.tasks.media.sniff import HEAD, find, sniff
-from tests.tasks.extractors.contents import contained
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otzyv.tasks.extractors.contract.contents import audio, image
 from otzyv.tasks.sources import Attachment, AttachmentRef, SourceFile, fetch, files
 from otzyv.tasks.sources.attachments import take
-from tests.tasks.extractors.contents import audio, image
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"sound" * 10

@@ -1,30 +1,22 @@
-"""Fits extractors on the contents of tests, into the model store of a test."""
+"""Fits extractors on contents made up for tests, into the model store of a test."""
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from otzyv.tasks.extractors.card import Card
+from otzyv.tasks.extractors.contract.contents import TEXTS
 from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.fitted import pack
 from otzyv.tasks.models import store
 from otzyv.tasks.models.weights import File, Weights
-from tests.tasks.extractors.contents import TEXTS
 
 CORPUS = tuple(f"{one} {other}" for one in TEXTS for other in TEXTS)
 """Texts in which every word occurs several times."""
-
-
-def many_texts() -> list[str]:
-    """A thousand made-up texts of 40 words each."""
-    chance = random.Random(0)
-    words = [f"{a}{b}{c}" for a in ("по", "на", "учи", "рас") for b in ("каз", "тел", "бот", "куп") for c in "аеиоу"]
-    return [" ".join(chance.choices(words, k=40)) for _ in range(1000)]
 
 
 def vectors(dim: int, count: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.contract.contents import TEXTS, Data, contents
 from otzyv.tasks.extractors.contract.fitting import vectors
 from otzyv.tasks.extractors.contract.ready import Ready
+from otzyv.tasks.extractors.extractor import Extractor
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.extractors.registry import get
 
@@ -36,12 +37,17 @@ NEAR = 5e-4
 Golden = dict[str, Any]
 
 
-def golden(prepared: Ready) -> Golden:
-    """The extractor's fingerprint, and a row for each of its contents, computed in float32 as every machine has it."""
-    found = prepared.extractor
-    card = replace(found.card, precision="f32")
-    run = found.load(card, prepared.weights)
-    loaded = replace(found, card=card, load=lambda card, weights: run)
+def golden(prepared: Ready, loaded: Extractor | None = None) -> Golden:
+    """The extractor's fingerprint, and a row for each of its contents, computed in float32 as every machine has it.
+
+    ``loaded``: the extractor with its network loaded already, which is used if it computes in float32.
+    """
+    if loaded is None or loaded.card.precision != "f32":
+        found = prepared.extractor
+        card = replace(found.card, precision="f32")
+        run = found.load(card, prepared.weights)
+        loaded = replace(found, card=card, load=lambda card, weights: run)
+    card = loaded.card
     table = pa.Table.from_batches(list(extract(loaded, None, contents(datas(card)))))
     columns = ["status", *(column.name for column in card.value_columns)]
     return {

@@ -132,7 +132,8 @@ def test_golden_values_are_required_written_by_the_command_and_hold_their_finger
 
     def held() -> None:
         with ready("text_toy") as prepared:
-            Toy().test_values_change_with_the_fingerprint_alone(prepared)
+            loaded = kept(prepared.extractor, prepared.load())
+            Toy().test_values_change_with_the_fingerprint_alone(prepared, prepared, loaded)
 
     command = f"python -m otzyv.tasks.extractors.contract text_toy --folder {tmp_path}"
     registered(CARD, letters)

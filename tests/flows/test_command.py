@@ -98,7 +98,7 @@ def test_the_settings_of_the_readme_and_the_docs_are_settings(tmp_path: Path, mo
     text = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
     blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
     assert len(blocks) == text.count("```toml\n") > 2
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(block for block in blocks if not block.startswith("# pyproject.toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(re.sub("<commit, 40 hex digits>", "0" * 40, block))
         monkeypatch.setenv("OTZYV_SETTINGS", str(path))

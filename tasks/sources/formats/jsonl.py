@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from otzyv.tasks.sources.format import Asked, Format, Row
-from otzyv.tasks.sources.lines import PIECE, unmarked
+from otzyv.tasks.sources.lines import PIECE, Found, lines, unmarked
 from otzyv.tasks.sources.reasons import COLUMNS, RAW_BYTES, RECORD_BYTES, InvalidRecord, SourceError
 from otzyv.tasks.sources.strict_json import loads
-
-Found = tuple[int, bytes, str | None]
-"""Offset and bytes of a record; of one that is too long the first bytes, and the sha256 of them all."""
 
 _TOO_LARGE = "the record is larger than 16 MiB"
 _BLANK = b" \t\r\n"
@@ -91,7 +88,7 @@ def _records(stream: BinaryIO, asked: Asked) -> Iterator[Found]:
         scan = _Scan(stream, asked.name, text, offset + skipped)
         yield from scan.values(closed=False)
         head, offset = scan.rest()
-    yield from _lines(_Before(head, stream), offset)
+    yield from lines(_Before(head, stream), offset)
 
 
 _ARRAY = re.compile(rb"\[[ \t\r\n]*(?:\{|\][ \t\r\n]*\Z)")
@@ -233,24 +230,6 @@ class _Before:
                 return line
             return line + self._stream.readline(size - len(line))
         return self._stream.readline(size)
-
-
-def _lines(stream: _Before, offset: int) -> Iterator[Found]:
-    """Every line that is not blank. Only a line feed ends a line: U+2028 and the like are part of a record."""
-    while line := stream.readline(RECORD_BYTES + 1):
-        start, offset, digest = offset, offset + len(line), None
-        if len(line) > RECORD_BYTES and not line.endswith(b"\n"):
-            sha = hashlib.sha256(line)
-            line = line[:RAW_BYTES]
-            while piece := stream.readline(PIECE):
-                offset += len(piece)
-                sha.update(piece.removesuffix(b"\n"))
-                if piece.endswith(b"\n"):
-                    break
-            digest = sha.hexdigest()
-        line = line.removesuffix(b"\n")
-        if digest or unmarked(line).strip(b" \t\r"):
-            yield start, line, digest
 
 
 FORMAT = Format("JSON", (".jsonl", ".ndjson", ".json"), rows, numbered=False)

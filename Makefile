@@ -7,27 +7,31 @@ STAMP := $(VENV)/installed
 # Hours of work. SHARE=0.1 makes a tenth of the faults.
 SHARE ?= 1
 
-.PHONY: demo test torture lint type bench lock format
+.PHONY: help demo test torture lint format type bench lock
 
-demo: $(STAMP)
+help: ## List these targets; the default
+	@echo "Targets (the first one that is made installs into $(VENV)):"
+	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Run the main job on the demo reviews
 	@$(BIN)/otzyv demo
 
-test: $(STAMP)
+test: $(STAMP) ## Run every test, with no network
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-torture: $(STAMP)
+torture: $(STAMP) ## Make faults by the thousand; hours (SHARE=0.1 makes a tenth)
 	@$(BIN)/python -m tests.faults --share $(SHARE)
 
-lint: $(STAMP)
+lint: $(STAMP) ## Check format, lint and the way of imports
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo --no-cache
 
-format: $(STAMP)
+format: $(STAMP) ## Format the code and fix what lint can fix
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-type: $(STAMP)
+type: $(STAMP) ## Check types
 	@$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(STAMP) ## Measure speed and memory
 	@$(BIN)/python -m tests.bench
 
 # fasttext does not build in isolation: it needs pybind11 and an older setuptools beside it.
@@ -40,7 +44,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 # Compiles every transitive pin; no index address is written into it.
-lock: $(STAMP)
+lock: $(STAMP) ## Compile requirements.lock again
 	@$(BIN)/pip-compile --quiet --extra dev --strip-extras --allow-unsafe --no-build-isolation --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	@sed -i 's/^torch==\(.*\)+cpu$$/torch==\1/' requirements.lock

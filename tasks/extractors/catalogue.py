@@ -1,4 +1,4 @@
-"""What there is to choose from: an entry for each extractor, told by its card, and the README's table of them."""
+"""What there is to choose from: an entry for each extractor, told by its card, and their table in docs/models.md."""
 
 from __future__ import annotations
 

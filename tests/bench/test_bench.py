@@ -75,8 +75,8 @@ def test_programs_get_one_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert f"Python {sys.version.split()[0]}" in said["machine"]
 
 
-def test_the_readme_is_renewed_between_its_marks(tmp_path: Path) -> None:
-    file = tmp_path / "README.md"
+def test_a_document_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    file = tmp_path / "bench.md"
     file.write_text("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n")
     for table in ("new", "newer"):
         renew(file, table)

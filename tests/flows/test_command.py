@@ -1,4 +1,4 @@
-"""The command explains itself, does what its examples and the README say, and errs in one line that would help."""
+"""The command explains itself, does what its examples and the documents say, and errs in one line that would help."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -18,14 +19,17 @@ from otzyv.flows.backfill import Backfill
 from otzyv.flows.command.main import main
 from otzyv.flows.settings import load
 from otzyv.tasks.extractors.settings import WrongSettings
+from tests.bench.__main__ import main as bench
 from tests.flows.command import Otzyv, command, review
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NEEDS_MORE = (
     "otzyv serve", "models pull", "models verify", "models export", "models import", "train sentiment", "s3://",
-    "releases approve", "rollback", "otzyv adapt",
+    "releases approve", "rollback", "otzyv adapt", "text_loudness",
 )  # fmt: skip
-"""Examples that need a network, weights, a bucket, minutes or a fault: only their arguments are read here."""
+"""Examples that need a network, weights, a bucket, minutes, a fault or an extractor that another test adds: only their
+arguments are read here."""
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -41,10 +45,17 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 
 def written(text: str) -> list[str]:
-    """The commands that a README names, in code blocks or between backticks."""
-    blocks = [line for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.S) for line in block.splitlines()]
-    found = [*blocks, *re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))]
-    return [line.split("  #")[0].strip() for line in found if line.startswith(("otzyv ", "make "))]
+    """The commands that a document names: lines of blocks of a shell, and those between backticks."""
+    blocks = re.findall(r"^```([a-z]*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if language in ("", "sh") for line in block.splitlines()]
+    between = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    named = [_bare(" ".join(line.split())) for line in between]
+    return [*map(_bare, lines), *(line for line in named if re.match(r"(otzyv|make|prefect|python) ", line))]
+
+
+def _bare(line: str) -> str:
+    """A command without what it finds in its environment, the place of the environment, and a comment."""
+    return re.sub(r"^([A-Z_]+=\S+ )+", "", line).removeprefix(".venv/bin/").split("  #")[0].strip()
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands(main)], ids=" ".join)
@@ -62,42 +73,80 @@ def test_every_command_that_ends_with_a_result_tells_it_to_programs_as_well() ->
     assert results - told == {("serve",), ("demo",)}
 
 
-def test_examples_and_the_readmes_commands_run(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_and_the_commands_of_the_documents_run(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(otzyv.source)
     shutil.copytree(ROOT / "infra" / "demo" / "reviews", "infra/demo/reviews")
-    shutil.copy(ROOT / "README.md", "README.md")
+    shutil.copytree(ROOT / "docs", "docs")
     Path("ru_goemotions").mkdir()
     Path("weights.tar").touch()
     Path("ARCHIVE").touch()
     examples = [line for _, one in commands(main) for line in str(one.epilog).splitlines()]
-    said = dict.fromkeys([*examples, *written((ROOT / "README.md").read_text())])
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    said = dict.fromkeys([*examples, *(line for path in DOCUMENTS for line in written(path.read_text()))])
     known = dict(commands(main))
     for line in said:
         program, *arguments = shlex.split(line)
-        if program == "make":
-            assert set(arguments) <= set(targets), line
+        if program != "otzyv":
             continue
         words = tuple(word for word in arguments[:2] if word.islower() and "-" not in word)
         one = known.get(words) or known[words[:1]]
+        if words == (*arguments,) and "lake" in {param.name for param in one.params}:
+            continue  # named in a sentence, of no lake
         with pytest.MonkeyPatch.context() as patch:
-            if any(what in line for what in NEEDS_MORE) or re.search(r"\b[A-Z]{3,}\b", line.replace("README", "")):
+            if any(what in line for what in NEEDS_MORE) or re.search(r"\b[A-Z]{3,}\b", line):
                 patch.setattr(one, "callback", lambda **_: None)
             done = command(*arguments)
         assert done.exit_code == 0, f"{line}: {done.output}"
+    for path in DOCUMENTS:
+        for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+            if "Lake(" in block and not any(what in block for what in NEEDS_MORE):
+                exec(block, {})
 
 
-def test_the_readme_names_all_that_the_api_takes_for_a_backfill() -> None:
-    (named,) = re.findall(
-        r"takes `lake` and `request`, an object of(.*?), each of which", (ROOT / "README.md").read_text(), re.S
-    )
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_documents_name_beside_otzyv_is_there(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """make's targets, tests and benchmarks; prefect's commands are run in tests/infra/test_prefect_yaml.py."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    monkeypatch.setattr("tests.bench.__main__.measured", lambda _: iter(()))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    monkeypatch.chdir(tmp_path)
+    for line in written(path.read_text()):
+        program, *arguments = shlex.split(line)
+        match [program, *arguments]:
+            case ["make", *wanted]:
+                assert {target for target in wanted if "=" not in target} <= targets, line
+            case ["python", "-m", "pytest", where, *_]:
+                assert list((ROOT / where).glob("**/test_*.py")) or (ROOT / where).is_file(), line
+            case ["python", "-m", "tests.bench", *options]:
+                assert bench(options) == 0, line
+            case ["python", "-m", module, *_]:
+                assert find_spec(module), line
+            case ["otzyv" | "prefect", *_]:
+                pass
+            case _:
+                pytest.fail(f"{path.name}: nothing runs {line!r}; a block that is no command begins with ```text")
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    (line,) = [line for line in re.findall("`(eval .*?)`", (ROOT / "README.md").read_text()) if "COMPLETE" in line]
+    for words, wanted in (("otzyv ba", "backfill"), ("otzyv run --sou", "--source"), ("otzyv models pu", "pull")):
+        asked = f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _otzyv_completion otzyv"
+        done = subprocess.run(
+            ["bash", "-c", f'{line}; {asked}; echo "${{COMPREPLY[@]}}"'],
+            capture_output=True, text=True, check=True,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert wanted in done.stdout.split(), done
+
+
+def test_the_documents_name_all_that_the_api_takes_for_a_backfill() -> None:
+    said = (ROOT / "docs" / "operations.md").read_text()
+    (named,) = re.findall(r"takes `lake` and `request`, an object of(.*?), each of which", said, re.DOTALL)
     assert re.findall("`(.*?)`", named) == list(Backfill.model_fields)
 
 
-def test_the_settings_of_the_readme_and_the_docs_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-    blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
-    assert len(blocks) == text.count("```toml\n") > 2
+def test_the_settings_of_the_documents_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [block for path in DOCUMENTS for block in re.findall(r"```toml\n(.*?)```", path.read_text(), re.DOTALL)]
+    assert len(blocks) == sum(path.read_text().count("```toml") for path in DOCUMENTS) >= 2
     for number, block in enumerate(block for block in blocks if not block.startswith("# pyproject.toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(re.sub("<commit, 40 hex digits>", "0" * 40, block))

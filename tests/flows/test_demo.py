@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import names
@@ -65,12 +71,26 @@ def demo(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Demo
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTZYV_")}
     environment |= {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "HOME": str(folder / "home"), "COLUMNS": "120"}
 
-    def run() -> subprocess.CompletedProcess[str]:
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", OFFLINE]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+        env = {**environment, **more}
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, check=False)
 
+    if pictures := os.environ.get("OTZYV_TEST_PICTURES"):
+        draw(run(FORCE_COLOR="1", COLUMNS="112").stdout.replace(str(folder), "/home/you"), Path(pictures) / "run.svg")
+        shutil.rmtree(folder / "demo-lake")
     first = run()
     return Demo(folder, first, contents(folder / "demo-lake"), run())
+
+
+def draw(said: str, picture: Path) -> None:
+    """What a terminal shows of a run, with no font from elsewhere."""
+    text = Text.from_ansi(said)
+    width = max(map(len, text.plain.splitlines()))
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(text, soft_wrap=True)
+    plain = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    picture.write_text(console.export_svg(title="make demo", code_format=plain, unique_id="run"))
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -101,6 +121,21 @@ def test_without_any_network_the_demo_ends_with_a_table_two_paths_and_what_to_tr
     assert len(tried) >= 2
     for _, *arguments in tried:
         assert command(*arguments).exit_code == 0, arguments
+
+
+def test_the_picture_of_a_run_shows_what_the_demo_says(demo: Demo) -> None:
+    drawn = (Path(__file__).parents[2] / "docs" / "run.svg").read_text()
+    assert not re.search(r"url\((?!#)|https?://(?!www\.w3\.org)", drawn), "it fetches nothing"
+    parts: dict[str, list[str]] = {}
+    for number, text in re.findall(r'clip-path="url\(#run-line-(\d+)\)">(.*?)</text>', drawn):
+        parts.setdefault(number, []).append(html.unescape(text).replace("\N{NO-BREAK SPACE}", " "))
+    shown, said = (
+        [re.sub(r"\d+\.\d", "", line).split()[:5] for line in text if re.match(r" ?\w", line)]
+        for text in (map(" ".join, parts.values()), demo.first.stdout.splitlines())
+    )
+    figures = [line for line in said if line[0] not in ("imports", "lake:", "quality", "next:")]
+    assert len(figures) >= 15
+    assert [line for line in figures if line not in shown] == []
 
 
 def test_run_again_it_says_that_nothing_changed_and_touches_nothing(demo: Demo) -> None:

@@ -21,7 +21,7 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import append
 from otzyv.tasks.models.store import choose
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +34,10 @@ def otzyv(*arguments: str, answer: str | None = None) -> Result:
     return CliRunner().invoke(main, ["models", *arguments], input=answer)
 
 
-def test_the_readme_has_the_table_of_the_cards() -> None:
-    said = README.read_text(encoding="utf-8")
+def test_the_document_of_models_has_the_table_of_the_cards() -> None:
+    said = PAGE.read_text(encoding="utf-8")
     table = catalogue.inserted(said, [get(name).card for name in shipped()])
-    assert said == table, "run: otzyv models --markdown README.md"
+    assert said == table, "run: otzyv models --markdown docs/models.md"
     assert all(f"| `{name}` |" in said for name in shipped())
 
 

@@ -141,6 +141,6 @@ def open_artifact(page: Page, run: str, key: str) -> None:
 
 
 def picture(shown: Page | Locator, name: str) -> None:
-    """Taken only when asked for: OTZYV_TEST_PICTURES=docs renews those of the README."""
+    """Taken only when asked for: OTZYV_TEST_PICTURES=docs renews those of the documents."""
     if folder := os.environ.get("OTZYV_TEST_PICTURES"):
         shown.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")

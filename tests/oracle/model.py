@@ -1,4 +1,4 @@
-"""What a lake has to hold and to show, as plain dicts: the README's rules, and not a line of the code that is tested.
+"""What a lake has to hold and to show, as plain dicts: the documents' rules, and not a line of the code that is tested.
 
 A day of a table is a ``Part``. Two parts are the same publication if they are the same object, as two days are if
 they lie in the same files; two empty ones are equal, since they lie in none.

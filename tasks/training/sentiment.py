@@ -201,20 +201,21 @@ def train(
     *,
     clean: Callable[[str], str] = plain,
     candidates: Sequence[Settings] = CANDIDATES,
+    largest: int = LARGEST,
 ) -> Report:
     """Compare the candidates, fit the chosen one, write the model to ``out`` and its card beside it (``.json``).
 
     Each candidate is cross-validated on what is not held out. Chosen is the one of most worth that has one-vs-all
-    scores and fits in ``LARGEST``. The same data and candidates give the same bytes. Raises ValueError for data that
-    can't be read, or if no candidate fits.
+    scores and at most ``largest`` bytes. The same data and candidates give the same bytes. Raises ValueError for data
+    that can't be read, or if no candidate fits.
     """
     every = examples(data, clean)
     known = [example for example in every if not example.held_out]
     unseen = [example for example in every if example.held_out]
     tried = tuple(_try(known, settings) for settings in candidates)
-    fits = [trial for trial in tried if trial.settings.loss == "ova" and trial.bytes <= LARGEST]
+    fits = [trial for trial in tried if trial.settings.loss == "ova" and trial.bytes <= largest]
     if not fits:
-        raise InvalidInput(f"no candidate has loss 'ova' and at most {LARGEST:,} bytes")
+        raise InvalidInput(f"no candidate has loss 'ova' and at most {largest:,} bytes")
     chosen = max(fits, key=lambda trial: trial.worth)
     model = _fit(known, chosen.settings)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +231,7 @@ def train(
         held_out_written=_scores(*_judge(model, [example for example in unseen if example.written])),
         tried=tried,
     )
-    card = json.dumps(_card(report, data, every), ensure_ascii=False, indent=1)
+    card = json.dumps(_card(report, data, every, largest), ensure_ascii=False, indent=1)
     report.card.write_text(card + "\n", encoding="utf-8")
     return report
 
@@ -331,7 +332,7 @@ def _scores(truth: Sequence[str], said: Sequence[str]) -> Scores:
     )
 
 
-def _card(report: Report, data: Sequence[Path], every: Sequence[Example]) -> dict[str, Any]:
+def _card(report: Report, data: Sequence[Path], every: Sequence[Example], largest: int) -> dict[str, Any]:
     counts = Counter((row.written, row.label) for row in every)
     rows = [{label: counts[written, label] for label in LABELS if counts[written, label]} for written in (False, True)]
     return {
@@ -361,7 +362,7 @@ def _card(report: Report, data: Sequence[Path], every: Sequence[Example]) -> dic
             "self_written": dataclasses.asdict(report.held_out_written),
         },
         "tried": {
-            "rule": f"{FOLDS}-fold on what is not held out; chosen: one-vs-all, at most {LARGEST} bytes, the highest "
+            "rule": f"{FOLDS}-fold on what is not held out; chosen: one-vs-all, at most {largest} bytes, the highest "
             "mean of macro-F1 on ru_goemotions and on self_written",
             "base": dataclasses.asdict(_BASE),
             "candidates": [

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +46,23 @@ def test_the_same_data_gives_the_same_bytes_and_a_card_that_fits(comments: Path,
     assert card["data"][0]["rows"] == {"negative": 40, "neutral": 40, "positive": 40, "speech": 40}
     assert first.held_out.macro_f1 > 0.9  # four kinds of sentences that a child tells apart
     assert first.held_out.rows < 60
+    assert f"at most {LARGEST} bytes" in card["tried"]["rule"]
     assert [candidate["settings"]["bucket"] for candidate in card["tried"]["candidates"]] == [2_000]
 
 
 def test_what_does_not_ship_is_not_chosen(comments: Path, tmp_path: Path) -> None:
-    too_large = Settings(vectors=0, dim=8, epoch=1, bucket=600_000)
-    not_ova = Settings(vectors=0, dim=8, epoch=1, loss="softmax")
-    with pytest.raises(ValueError, match="no candidate has loss 'ova' and at most 3,000,000 bytes"):
-        train([comments], tmp_path / "m.bin", candidates=[too_large, not_ova])
-    assert train([comments], tmp_path / "m.bin", candidates=[too_large, SMALL]).settings == SMALL
+    good = Settings(vectors=0, dim=8, lr=0.5, epoch=3, bucket=2_000, written=1, quantize=False)
+    too_large, not_ova, poor = replace(good, bucket=10_000), replace(good, loss="softmax"), replace(good, epoch=1)
+    largest = 320_000
+    with pytest.raises(ValueError, match="no candidate has loss 'ova' and at most 320,000 bytes"):
+        train([comments], tmp_path / "m.bin", candidates=[too_large, not_ova], largest=largest)
+    report = train([comments], tmp_path / "m.bin", candidates=[too_large, not_ova, poor], largest=largest)
+    assert report.settings == poor
+    assert report.bytes <= largest
+    large, softmax, chosen = report.tried
+    assert large.bytes > largest >= softmax.bytes
+    assert min(large.worth, softmax.worth) > chosen.worth, "either would be chosen if it could ship"
+    assert f"at most {largest} bytes" in json.loads(report.card.read_text("utf-8"))["tried"]["rule"]
 
 
 def test_starting_from_navec_tells_words_it_never_saw(comments: Path) -> None:

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 OURS = ("infra/demo", "flows", "tasks", "schemas")
 FILES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))
@@ -26,23 +24,24 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_prefect_and_great_expectations_stay_where_they_belong(path: Path) -> None:
-    relative = path.relative_to(ROOT)
-    libraries = {name.split(".")[0] for name in imports(path)}
-    if relative.parts[0] == "schemas" or (relative.parts[0] == "tasks" and len(relative.parts) > 2):
-        assert "prefect" not in libraries, "folders are plain Python that knows no Prefect"
-    if relative != Path("schemas/checks.py"):
-        assert "great_expectations" not in libraries, "one file imports Great Expectations"
+def test_prefect_and_great_expectations_stay_where_they_belong() -> None:
+    """Folders are plain Python that knows no Prefect, and one file imports Great Expectations."""
+    for path in FILES:
+        relative = path.relative_to(ROOT)
+        libraries = {name.split(".")[0] for name in imports(path)}
+        if relative.parts[0] == "schemas" or (relative.parts[0] == "tasks" and len(relative.parts) > 2):
+            assert "prefect" not in libraries, relative
+        if relative != Path("schemas/checks.py"):
+            assert "great_expectations" not in libraries, relative
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_unpickles_or_trusts_remote_code(path: Path) -> None:
-    source = path.read_text()
-    assert not {"pickle", "dill", "cloudpickle", "joblib"} & {name.split(".")[0] for name in imports(path)}
-    assert "trust_remote_code" not in source
-    for line in source.splitlines():
-        assert "torch.load(" not in line or "weights_only=True" in line
+def test_nothing_unpickles_or_trusts_remote_code() -> None:
+    for path in FILES:
+        source = path.read_text()
+        assert not {"pickle", "dill", "cloudpickle", "joblib"} & {name.split(".")[0] for name in imports(path)}, path
+        assert "trust_remote_code" not in source, path
+        for line in source.splitlines():
+            assert "torch.load(" not in line or "weights_only=True" in line, path
 
 
 def test_a_notebook_needs_one_import_and_no_model_library() -> None:
@@ -52,8 +51,10 @@ def test_a_notebook_needs_one_import_and_no_model_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if "sys.executable" in path.read_text()], ids=str)
-def test_no_child_imports_what_lies_where_the_command_is_called(path: Path) -> None:
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.List)]
-    started = [call for call in calls if call.elts and ast.unparse(call.elts[0]) == "sys.executable"]
-    assert all(ast.unparse(call.elts[1]) == "'-P'" for call in started)
+def test_no_child_imports_what_lies_where_the_command_is_called() -> None:
+    starting = [path for path in FILES if "sys.executable" in path.read_text()]
+    assert starting
+    for path in starting:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.List)]
+        started = [call for call in calls if call.elts and ast.unparse(call.elts[0]) == "sys.executable"]
+        assert all(ast.unparse(call.elts[1]) == "'-P'" for call in started), path

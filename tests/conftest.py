@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from otzyv.flows.server import prefect_server as settings
 
+# Before any test imports torch, which reads it then: two processes of tests on two cores have one each, and threads
+# that wait for one another while they spin take twice the processor time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.configure()  # before any test imports Prefect, which reads its settings then
 
 

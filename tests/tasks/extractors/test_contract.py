@@ -8,14 +8,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from otzyv.tasks.extractors import get, names, registry, shipped
 from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.contract import Contract
 from otzyv.tasks.extractors.contract.ready import Ready
+from otzyv.tasks.extractors.contract.tests import datas_for, kept, rows, watched
+from otzyv.tasks.extractors.extractor import Extractor
 from tests.tasks.extractors.golden import FOLDER, MADE_BY, NAMES
 from tests.tasks.extractors.ready import ready
 
@@ -38,15 +42,25 @@ HEAVY = (
 
 SIBLINGS = {
     "image_nasnetlarge": "image_nasnetmobile",
-    "image_inceptionresnetv2": "image_inceptionv3",
-    "image_vgg19": "image_vgg16",
-    "image_resnet101": "image_resnet50",
+    "image_inceptionv3": "image_googlenet",
+    "image_inceptionresnetv2": "image_googlenet",
+    "image_densenet201": "image_googlenet",
+    "image_vgg16": "image_alexnet",
+    "image_vgg19": "image_alexnet",
+    "image_resnet50": "image_resnet18",
+    "image_resnet101": "image_resnet18",
     "image_darknet53": "image_darknet19",
     "audio_hubert": "audio_wav2vec2",
     "audio_ast": "audio_wav2vec2",
 }
-"""Large networks built of the same parts, or run by the same engine, as a smaller one, which proves of all of them that
-company and processes change nothing; OTZYV_TORTURE=1 proves it of each."""
+"""Large networks built of the same parts as a smaller one, which proves of all of them that OpenVINO computes them and
+that company and processes change nothing. They themselves are computed by torch, which has nothing to compile, and on
+fewer contents; OTZYV_TORTURE=1 proves all of each."""
+
+
+def represented(card: Card) -> bool:
+    """Whether a smaller network stands for the card's in this run."""
+    return card.name in SIBLINGS and "OTZYV_TORTURE" not in os.environ
 
 
 class TestOurs(Contract):
@@ -60,6 +74,22 @@ class TestOurs(Contract):
             yield found
         gc.collect()  # the network, before there is another
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def extractor(cls, prepared: Ready, changed: list[str]) -> Extractor:
+        """One that is loaded once for all of its tests."""
+        found = prepared.extractor
+        if represented(found.card):
+            found = replace(found, card=replace(found.card, backend="torch", precision="f32"))
+        return kept(found, watched(found.load(found.card, prepared.weights), changed))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def together(cls, extractor: Extractor) -> pa.Table:
+        """The rows of all its contents at once."""
+        datas = datas_for(extractor.card)
+        return rows(extractor, datas[:2] if represented(extractor.card) else datas)
+
     @pytest.fixture
     def anywhere(self, prepared: Ready) -> Iterator[Ready]:
         name = prepared.extractor.card.name
@@ -68,7 +98,7 @@ class TestOurs(Contract):
 
     @pytest.fixture
     def no_sibling(self, card: Card) -> None:
-        if card.name in SIBLINGS and "OTZYV_TORTURE" not in os.environ:
+        if represented(card):
             pytest.skip(f"{SIBLINGS[card.name]} proves it; OTZYV_TORTURE=1 runs it")
 
 

@@ -29,10 +29,11 @@ SHARED_RUBERT = Path(__file__).parents[4] / "shared" / "models" / "text_rubert_t
 """Where its real tokenizer and shape are."""
 
 
-def random_weights(card: Card, tokenizer: Path = SHARED_RUBERT) -> Weights:
+def random_weights(card: Card, tokenizer: Path = SHARED_RUBERT, *, state: Tensors | None = None) -> Weights:
     """The card's network, as large as the published one, in the model store under its publisher's names and formats.
 
     ``tokenizer``: where rubert-tiny2's real one is, to stand beside it; one of the tests' own where it is not there.
+    ``state``: a picture network's random weights where they are made already.
     """
     load_torchvision()  # transformers imports it for its image models
     from transformers.utils.logging import disable_progress_bar
@@ -42,7 +43,7 @@ def random_weights(card: Card, tokenizer: Path = SHARED_RUBERT) -> Weights:
     folder = store.root() / (weights.folder or card.name)
     folder.mkdir(parents=True, exist_ok=True)
     if card.modality == "image":
-        _picture_network(card, folder / weights.files[0].name)
+        _picture_network(card, folder / weights.files[0].name, state or random_state(shapes(card)))
     else:
         _WRITERS[card.name](folder)
         if _WRITERS[card.name] is _encoder:
@@ -81,20 +82,20 @@ def random_state(shapes: Tensors, seed: int = 0) -> Tensors:
 
 def filled_at_random(card: Card) -> torch.nn.Module:
     """The card's network as its library builds it."""
-    module = build(card)
-    module.load_state_dict(random_state(module.state_dict()))
+    with torch.device("meta"):
+        module = build(card)
+    module.load_state_dict(random_state(module.state_dict()), assign=True)
     return module
 
 
-def _picture_network(card: Card, path: Path) -> None:
-    state = random_state(shapes(card))
+def _picture_network(card: Card, path: Path, state: Tensors) -> None:
     if path.suffix == ".weights":
         path.write_bytes(darknet_file(state))
         return
     rest = {name: tensor for name, tensor in shapes(as_published(card)).items()
             if name not in state or state[name].shape != tensor.shape}  # fmt: skip
-    state |= random_state(rest, seed=1)
-    torch.save({published_name(name): tensor for name, tensor in state.items()}, path)
+    whole = state | random_state(rest, seed=1)
+    torch.save({published_name(name): tensor for name, tensor in whole.items()}, path)
 
 
 def shapes(card: Card) -> Tensors:

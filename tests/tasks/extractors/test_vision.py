@@ -84,7 +84,7 @@ def test_random_weights_in_the_published_format_give_what_the_librarys_network_g
     card = small(card.name)
     module = filled_at_random(card)
     pictures = [picture(96), picture(96, 1)]
-    vectors = embed(card, random_weights(card), pictures)
+    vectors = embed(card, random_weights(card, state=module.state_dict()), pictures)
     assert vectors.shape == (2, card.dim)
     assert vectors.dtype == np.float32
     assert_near(vectors, expected(card, module, pictures, normalisation(card)))
@@ -121,30 +121,39 @@ def test_openvino_computes_the_same(name: str, precision: Any, least: float, fol
 
 @each_network
 def test_the_published_layout_loads_name_by_name(card: Card, tmp_path: Path) -> None:
-    settings = dict(card.settings)
-    state = {published_name(name): tensor for name, tensor in shapes(as_published(card)).items()}
+    state = published(card)
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     assert card.weights[0].files[0].about == pytest.approx(size, rel=0.01), "as large as what it holds, and a bit"
-    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     if card.name == "image_darknet19":
         return  # not a state dict: its file is read in the test above and below
+    head = dict(card.settings)["head"]
+    with torch.device("meta"):
+        parameters = list(build(card).named_parameters())
+    wanted = sum(tensor.numel() for name, tensor in parameters if not name.startswith(f"{head}."))
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     for stored in (state, old):
         torch.save(stored, tmp_path / "weights.pth")
         module = filled(card, tmp_path / "weights.pth")
-        head = settings["head"]
-        wanted = sum(tensor.numel() for name, tensor in build_on_meta(card) if not name.startswith(f"{head}."))
         assert sum(tensor.numel() for tensor in module.parameters()) == wanted
+
+
+def published(card: Card) -> dict[str, torch.Tensor]:
+    """Names and shapes in the published file of a network."""
+    return {published_name(name): tensor for name, tensor in shapes(as_published(card)).items()}
+
+
+@pytest.mark.parametrize("name", ["image_shufflenet", "image_xception", "image_nasnetmobile", "image_densenet201"])
+def test_a_file_that_lacks_a_tensor_or_has_another_is_of_no_use(name: str, tmp_path: Path) -> None:
+    """Of torchvision, timm and this project, and one whose file has names of before."""
+    card = get(name).card
+    state = published(card)
     broken = dict(list(state.items())[1:])
     wrong = state | {next(iter(state)): torch.empty(3, 3)}
+    network = dict(card.settings)["network"]
     for stored in (broken, wrong, state | {"more.weight": torch.empty(3)}):
         torch.save(stored, tmp_path / "weights.pth")
-        with pytest.raises(WrongWeights, match=rf"^{card.name}: weights.pth does not hold {settings['network']} \("):
+        with pytest.raises(WrongWeights, match=rf"^{card.name}: weights.pth does not hold {network} \("):
             filled(card, tmp_path / "weights.pth")
-
-
-def build_on_meta(card: Card) -> list[tuple[str, torch.nn.Parameter]]:
-    with torch.device("meta"):
-        return list(build(card).named_parameters())
 
 
 def test_a_darknet_file_is_read_in_the_order_it_was_written(tmp_path: Path) -> None:

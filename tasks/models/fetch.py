@@ -49,13 +49,13 @@ def pull(
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if file.url is not None and not store.fits(name, weights, file, path):
-                _fetch(name, weights, file, path, progress or (lambda *_: None))
+                fetch(name, weights, file, path, progress or (lambda *_: None))
             if store.fits(name, weights, file, path):
                 store.record(file, path)
     store.locate(name, weights, to)
 
 
-def _fetch(name: str, weights: Weights, file: File, path: Path, progress: Progress) -> None:
+def fetch(name: str, weights: Weights, file: File, path: Path, progress: Progress) -> None:
     """Download to a part file, going on where an earlier attempt stopped, check it, and move it into place."""
     import httpx
 
@@ -87,7 +87,7 @@ def _fetch(name: str, weights: Weights, file: File, path: Path, progress: Progre
         part.unlink()
         if not resumed:
             raise WrongWeights(f"From {file.url}: {error}. It was not kept") from error
-        _fetch(name, weights, file, path, progress)  # the earlier part may be what was wrong: once more from the start
+        fetch(name, weights, file, path, progress)  # the earlier part may be what was wrong: once more from the start
     else:
         part.replace(path)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import date
 from typing import Any, Literal, Self
@@ -156,6 +156,50 @@ def write_file(storage: Storage, table: Table, day: date | None, rows: pa.Table)
         return writer.close()
 
 
+def write_entry(
+    storage: Storage, snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile], name: str
+) -> None:
+    """Write the log entry of the version after the snapshot's, a commit of that name; raises where there is one."""
+    now = int(time.time() * 1000)
+    prefix = f"{snapshot.table.name}/"
+    actions: list[AddAction | RemoveAction] = [
+        RemoveAction(file.path.removeprefix(prefix), True, now, file.size, _partition(snapshot.table, file))
+        for file in removed
+    ]
+    actions += [
+        AddAction(
+            file.path.removeprefix(prefix), file.size, _partition(snapshot.table, file), now, True, _statistics(file)
+        )
+        for file in staged
+    ]
+    handle = open_delta(storage, snapshot)
+    schema = handle.schema()
+    if missing := _missing(schema, snapshot.table):
+        told = CommitProperties(
+            {COMMIT: uuid.uuid4().hex, ACTIONS: "1", SEAL: _widened(snapshot, missing)}, max_commit_retries=0
+        )
+        handle.alter.add_columns(missing, commit_properties=told)
+        storage.sync(log_entry(snapshot.table.name, snapshot.version + 1))
+        raise _ColumnsAdded
+    handle.create_write_transaction(
+        actions,
+        mode="append",
+        schema=schema,
+        partition_by=[snapshot.table.partition] if snapshot.table.partition else [],
+        commit_properties=CommitProperties(
+            {
+                COMMIT: name,
+                ACTIONS: str(len(actions)),
+                SEAL: seal(snapshot.definition, after(snapshot, removed, staged)),
+            },
+            max_commit_retries=0,
+        ),
+    )
+
+
+WriteEntry = Callable[[Storage, Snapshot, Sequence[DataFile], Sequence[DataFile], str], None]
+
+
 def commit(
     storage: Storage,
     snapshot: Snapshot,
@@ -164,12 +208,13 @@ def commit(
     *,
     allow_empty: bool = False,
     alone: bool = False,
+    write: WriteEntry = write_entry,
 ) -> Outcome:
     """Make the staged files the whole contents of the days, if the days are still as the snapshot saw them.
 
     Returns "superseded", and removes the staged files, when another writer changed one of the days meanwhile;
     ``alone``: or any other day of the table. Raises EmptyDay when a day with rows would be left without any and
-    ``allow_empty`` is not given.
+    ``allow_empty`` is not given. ``write``: what writes the log's entry.
     """
     before = {day: snapshot.of(day) for day in days}
     filled = {file.day for file in staged}
@@ -183,7 +228,7 @@ def commit(
     removed = [file for day in days for file in before[day]]
     if not staged and not removed:
         return "published"
-    return _swap(storage, snapshot, None if alone else days, removed, staged)
+    return _swap(storage, snapshot, None if alone else days, removed, staged, write=write)
 
 
 def commit_days(storage: Storage, snapshot: Snapshot, staged: Mapping[date, Sequence[DataFile]]) -> frozenset[date]:
@@ -239,6 +284,7 @@ def _swap(
     staged: Sequence[DataFile],
     *,
     keep: bool = False,
+    write: WriteEntry = write_entry,
 ) -> Outcome:
     """One commit, tried again while it is other days (than ``days``; None: all) that other writers change.
 
@@ -252,7 +298,7 @@ def _swap(
                 discard(storage, staged)
             return "superseded"
         try:
-            _transact(storage, current, removed, staged, name)
+            write(storage, current, removed, staged, name)
         except Exception as error:
             # Opened before the entry is read: what lands in between shows as a newer version, never as another's.
             now = open_snapshot(storage, snapshot.table)
@@ -287,46 +333,6 @@ def discard(storage: Storage, staged: Sequence[DataFile]) -> None:
     for file in staged:
         with suppress(OSError):
             storage.delete(file.path)
-
-
-def _transact(
-    storage: Storage, snapshot: Snapshot, removed: Sequence[DataFile], staged: Sequence[DataFile], name: str
-) -> None:
-    now = int(time.time() * 1000)
-    prefix = f"{snapshot.table.name}/"
-    actions: list[AddAction | RemoveAction] = [
-        RemoveAction(file.path.removeprefix(prefix), True, now, file.size, _partition(snapshot.table, file))
-        for file in removed
-    ]
-    actions += [
-        AddAction(
-            file.path.removeprefix(prefix), file.size, _partition(snapshot.table, file), now, True, _statistics(file)
-        )
-        for file in staged
-    ]
-    handle = open_delta(storage, snapshot)
-    schema = handle.schema()
-    if missing := _missing(schema, snapshot.table):
-        told = CommitProperties(
-            {COMMIT: uuid.uuid4().hex, ACTIONS: "1", SEAL: _widened(snapshot, missing)}, max_commit_retries=0
-        )
-        handle.alter.add_columns(missing, commit_properties=told)
-        storage.sync(log_entry(snapshot.table.name, snapshot.version + 1))
-        raise _ColumnsAdded
-    handle.create_write_transaction(
-        actions,
-        mode="append",
-        schema=schema,
-        partition_by=[snapshot.table.partition] if snapshot.table.partition else [],
-        commit_properties=CommitProperties(
-            {
-                COMMIT: name,
-                ACTIONS: str(len(actions)),
-                SEAL: seal(snapshot.definition, after(snapshot, removed, staged)),
-            },
-            max_commit_retries=0,
-        ),
-    )
 
 
 def _widened(snapshot: Snapshot, missing: Sequence[Field]) -> str:

@@ -294,7 +294,7 @@ def test_a_model_on_the_hub_is_pulled_at_its_commit_and_held_to(
         asked.append(file.url)
         path.write_bytes((hub / file.name).read_bytes())
 
-    monkeypatch.setattr(fetch, "_fetch", fetched)
+    monkeypatch.setattr(fetch, "fetch", fetched)
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "models"))
     said = {"kind": "transformers", "model": "somebody/rubert", "revision": COMMIT, "licence": "MIT"}
     settings(monkeypatch, tmp_path, text_net=said)

@@ -22,9 +22,8 @@ from otzyv.schemas.sample import sample
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import CLEAN_TEXT, RUNS
 from otzyv.tasks.lake import Lake
-from otzyv.tasks.lake.delta import publish
 from otzyv.tasks.lake.delta import snapshot as snapshots
-from otzyv.tasks.lake.delta.publish import EmptyDay, append, commit, write_file
+from otzyv.tasks.lake.delta.publish import EmptyDay, append, commit, write_entry, write_file
 from otzyv.tasks.lake.delta.snapshot import (
     CorruptFile,
     DataFile,
@@ -132,11 +131,8 @@ def test_of_racing_writers_of_a_day_exactly_one_wins(storage: Storage, first: bo
         assert ids(storage, day) == wanted(1 + outcomes.index("published"))
 
 
-Fault = Callable[[Storage, Snapshot, Any, Any, str], None]
-
-
 def lose_answer(storage: Storage, snapshot: Snapshot, removed: Any, files: Any, name: str) -> None:
-    transact(storage, snapshot, removed, files, name)
+    write_entry(storage, snapshot, removed, files, name)
     raise OSError("connection reset after the commit was written")
 
 
@@ -144,23 +140,18 @@ def fail_before(storage: Storage, snapshot: Snapshot, removed: Any, files: Any, 
     raise OSError("no space left on device")
 
 
-transact = publish._transact
-
-
-def test_a_lost_answer_is_not_taken_for_a_failure(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_answer_is_not_taken_for_a_failure(storage: Storage) -> None:
     commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
-    monkeypatch.setattr(publish, "_transact", lose_answer)
-    assert commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2)) == "published"
+    standing = open_snapshot(storage, CLEAN_TEXT)
+    assert commit(storage, standing, [DAY], staged(storage, 2), write=lose_answer) == "published"
     assert ids(storage) == wanted(2)
     assert open_snapshot(storage, CLEAN_TEXT).version == 2, "no second write"
 
 
-def test_a_true_failure_raises_and_leaves_the_day_as_it_was(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_true_failure_raises_and_leaves_the_day_as_it_was(storage: Storage) -> None:
     commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 1))
-    monkeypatch.setattr(publish, "_transact", fail_before)
     with pytest.raises(OSError, match="no space"):
-        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2))
-    monkeypatch.undo()
+        commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2), write=fail_before)
     assert ids(storage) == wanted(1)
     assert commit(storage, open_snapshot(storage, CLEAN_TEXT), [DAY], staged(storage, 2)) == "published"
 

@@ -223,18 +223,13 @@ def test_a_file_that_is_not_found_is_none_that_another_state_of_the_review_had(
 def test_a_review_that_two_writers_bring_into_different_days_at_once_stands_in_one(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otzyv.tasks.lake.records import upsert as module
-
-    plan = module._plan
-
-    def overtaken(*given: object) -> object:
-        made = plan(*given)  # type: ignore[arg-type]
+    def overtaken(table: Table, *rows: object, **options: object) -> Report:
         monkeypatch.undo()
         bring(lake, [("a", 2, 2, "новое")])
-        return made
+        return check(table, *rows, **options)  # type: ignore[arg-type]
 
     bring(lake, [("b", 3, None, "другое")])
-    monkeypatch.setattr(module, "_plan", overtaken)
+    monkeypatch.setattr("otzyv.tasks.lake.records.upsert.check", overtaken)  # called once it is decided what to write
     bring(lake, [("a", 1, 1, "старое")])
     assert state(lake) == [("a", date(2026, 3, 2), "новое"), ("b", date(2026, 3, 3), "другое")]
 

@@ -24,6 +24,8 @@ TESTS = (
     "tests/flows/test_server_lost.py",
     "tests/tasks/lake/test_upsert.py",
     "tests/tasks/extractors/test_contract.py",
+    "tests/tasks/pipeline/test_spans.py",
+    "tests/tasks/test_plan.py",
 )
 
 

@@ -20,6 +20,7 @@ from otzyv.tasks.plan import Plan, passes
 from otzyv.tasks.plan import plan as plan_task
 from otzyv.tasks.record import record
 from otzyv.tasks.release import Verdict, release
+from tests.faults.counts import times
 from tests.tasks.reviews import bring
 
 FIRST = date(2026, 3, 1)
@@ -59,7 +60,7 @@ def files(lake: Lake) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in Path(lake.uri).rglob("*") if path.is_file()}
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=times(2, 40), deadline=None, phases=[Phase.explicit, Phase.generate])
 @example(rounds=MOVED, seconds=0)
 @example(rounds=MOVED, seconds=60)
 @given(rounds=st.lists(edits, min_size=1, max_size=3), seconds=st.sampled_from([0, 60]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from otzyv.schemas import checks
@@ -27,6 +27,7 @@ from otzyv.tasks.pipeline.make import TableRun, make_days
 from otzyv.tasks.pipeline.spans import SPAN_ROWS, cut
 from otzyv.tasks.record import record
 from otzyv.tasks.release import release
+from tests.faults.counts import times
 from tests.faults.days import toy
 from tests.tasks.reviews import bring
 
@@ -53,9 +54,15 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 texts = st.none() | st.sampled_from(["отлично", "ужасно", "так себе", " ", "<b>отлично</b>"])
 edits = st.dictionaries(st.tuples(st.sampled_from("abcdef"), st.integers(0, 4)), texts, max_size=8)
+MOVED: list[dict[tuple[str, int], str | None]] = [
+    {("a", 0): "отлично", ("b", 0): "ужасно", ("c", 1): "отлично", ("d", 3): None},
+    {("a", 2): "ужасно", ("b", 0): "так себе", ("d", 3): " "},
+    {("c", 1): None, ("a", 0): "отлично", ("e", 4): "<b>отлично</b>"},
+]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=times(2, 40), deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(rounds=MOVED)
 @given(rounds=st.lists(edits, min_size=1, max_size=4))
 def test_a_lake_made_in_passes_is_the_lake_made_day_by_day(
     tmp_path_factory: pytest.TempPathFactory, rounds: list[dict[tuple[str, int], str | None]]

@@ -224,7 +224,7 @@ def test_nothing_is_left_of_who_is_forgotten_and_nothing_comes_back(tmp_path: Pa
 
 def steps(patch: pytest.MonkeyPatch, reached: Callable[[], None]) -> None:
     """Call ``reached`` before and after each change that is made to a lake."""
-    for owner, name in ((Storage, "delete"), (Storage, "write"), (Storage, "write_new"), (publish, "_transact")):
+    for owner, name in ((Storage, "delete"), (Storage, "write"), (Storage, "write_new"), (publish, "write_entry")):
         real = getattr(owner, name)
 
         def wrapped(*given: Any, real: Callable[..., Any] = real, **named: Any) -> Any:

@@ -208,13 +208,13 @@ def commit(
     *,
     allow_empty: bool = False,
     alone: bool = False,
-    write: WriteEntry = write_entry,
+    write: WriteEntry | None = None,
 ) -> Outcome:
     """Make the staged files the whole contents of the days, if the days are still as the snapshot saw them.
 
     Returns "superseded", and removes the staged files, when another writer changed one of the days meanwhile;
     ``alone``: or any other day of the table. Raises EmptyDay when a day with rows would be left without any and
-    ``allow_empty`` is not given. ``write``: what writes the log's entry.
+    ``allow_empty`` is not given. ``write``: in place of ``write_entry``.
     """
     before = {day: snapshot.of(day) for day in days}
     filled = {file.day for file in staged}
@@ -284,7 +284,7 @@ def _swap(
     staged: Sequence[DataFile],
     *,
     keep: bool = False,
-    write: WriteEntry = write_entry,
+    write: WriteEntry | None = None,
 ) -> Outcome:
     """One commit, tried again while it is other days (than ``days``; None: all) that other writers change.
 
@@ -298,7 +298,7 @@ def _swap(
                 discard(storage, staged)
             return "superseded"
         try:
-            write(storage, current, removed, staged, name)
+            (write or write_entry)(storage, current, removed, staged, name)
         except Exception as error:
             # Opened before the entry is read: what lands in between shows as a newer version, never as another's.
             now = open_snapshot(storage, snapshot.table)

@@ -69,7 +69,7 @@ def test_a_run_survives_the_death_of_the_server(tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "otzyv.flows.command.main",
+            "otzyv",
             "run",
             "--source",
             str(folder / "reviews.jsonl"),

@@ -113,7 +113,7 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
             [
                 sys.executable,
                 "-m",
-                "otzyv.flows.command.main",
+                "otzyv",
                 "serve",
                 "--lake",
                 "lake",

@@ -28,6 +28,7 @@ from otzyv.tasks.pipeline import make as task
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.edition import mixed_days
 from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.unvisited import visited
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 
 EXTRACTORS = ("text_lengths", "pca_text_lengths", "image_pixels")
@@ -75,7 +76,7 @@ def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def plain(task: Any) -> Callable[..., Any]:
         def called(*given: Any, return_state: bool = False, **named: Any) -> Any:
-            result = task.fn(*given, **named)
+            result = task.fn(*map(visited, given), **named)
             return Completed(data=result) if return_state else result
 
         return called

@@ -288,7 +288,7 @@ def test_json_alone_stands_on_standard_output_even_with_the_log_on(otzyv: Otzyv)
     where = ("--source", str(otzyv.source), "--lake", str(otzyv.lake))
     run = (
         "-m",
-        "otzyv.flows.command.main",
+        "otzyv",
         "--debug",
         "run",
         *where,

@@ -31,7 +31,7 @@ def test_a_run_whose_server_is_gone_for_good_says_so_in_a_line_and_the_next_one_
         command = [
             sys.executable,
             "-m",
-            "otzyv.flows.command.main",
+            "otzyv",
             "run",
             "--source",
             str(otzyv.source),

@@ -155,8 +155,8 @@ def test_contents_are_taken_as_they_are_needed(hostile: Pool) -> None:
 
 def test_a_child_holds_no_model_library_and_no_secret(hostile: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made up")
-    real = ("decode_image", "decode_audio", "decode_container")
-    with_real_decoders = " ".join(f"otzyv.tasks.extractors.{name}" for name in real)
+    real = ("image", "audio", "container")
+    with_real_decoders = " ".join(f"otzyv.tasks.media.{name}" for name in real)
     modules, environment = map(text, outcomes(hostile, f"modules {with_real_decoders}", "environment"))
     loaded = {name.partition(".")[0] for name in modules.split()}
     assert {"numpy", "PIL", "soundfile", "soxr", "simplejpeg", "av"} <= loaded

@@ -19,13 +19,13 @@ from otzyv.tasks.extractors.card import Run
 from otzyv.tasks.extractors.text.sentiment import DOSTOEVSKY, LABELS, MINI, sentiment
 from otzyv.tasks.inference import dostoevsky_tokens
 from otzyv.tasks.inference.dostoevsky_tokens import ChunkTokenizer
-from otzyv.tasks.models.store import MissingWeights, UnpinnedWeights, WrongWeights, record
+from otzyv.tasks.models.store import MissingWeights, UnpinnedWeights, WrongWeights, record, weight_paths
 from otzyv.tasks.models.weights import File
 from otzyv.tasks.text.clean import clean
 from otzyv.tasks.training.sentiment import EXAMPLES
 
 EXPECTED = Path(__file__).parent / "cases" / "sentiment.txt"
-MODEL = Path(dostoevsky_tokens.__file__).with_name(MINI.weights[0].files[0].name)
+(MODEL,) = weight_paths("sentiment_mini", MINI.weights[0]).values()
 REVIEWS = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "yandex_geo" / "yandex_geo_reviews_mit.csv"
 
 EDGES = "-_‑–—−.,/\\"

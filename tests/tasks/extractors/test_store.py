@@ -251,7 +251,7 @@ def test_two_processes_end_with_one_good_file_fetched_once(store: Path, source: 
 
     source.behave = slow
     code = (
-        "from otzyv.tasks.extractors import fetch; from otzyv.tasks.models.weights import File, Weights\n"
+        "from otzyv.tasks.models import fetch; from otzyv.tasks.models.weights import File, Weights\n"
         "print('ready', flush=True)\n"
         f"fetch.pull('net', {weights(source)!r})"
     )

@@ -128,7 +128,8 @@ def test_answers_of_a_dead_run_that_another_day_needs_too_are_kept_for_it(
 PROGRAM = """
 import sys
 from datetime import date
-from otzyv.tasks.extractors import embeddings_api, get
+from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors.text import embeddings_api
 from otzyv.tasks.pipeline.make import make
 from otzyv.tasks.lake import Lake
 embeddings_api.REQUEST_TEXTS = 5

@@ -79,10 +79,10 @@ def _of(run: FlowRun, lake: Storage) -> bool:
 
 def _death(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
     """Why it is certain that a run's process is gone, None where it is not."""
-    if beat := _heartbeat(client, run.id, now):
+    if beat := last_heartbeat(client, run.id, now):
         return f"no heartbeat since {beat:%Y-%m-%d %H:%M:%S} UTC" if now - beat > SILENT else None
     state = run.state
-    parent = None if run.deployment_id else _parent(client, run)
+    parent = None if run.deployment_id else parent_of(client, run)
     if parent is None:
         if state and state.is_cancelling() and now - state.timestamp > SILENT:
             return f"cancelled at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC, and nobody ends it"
@@ -93,7 +93,7 @@ def _death(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None
     return _death(client, parent, now)
 
 
-def _parent(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
+def parent_of(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
     if run.parent_task_run_id is None:
         return None
     try:
@@ -108,7 +108,7 @@ def _last_sign(client: SyncPrefectClient, run: FlowRun, now: datetime) -> dateti
 
     Of a run that is part of another that other one tells.
     """
-    if (run.parent_task_run_id and not run.deployment_id) or _heartbeat(client, run.id, now):
+    if (run.parent_task_run_id and not run.deployment_id) or last_heartbeat(client, run.id, now):
         return None
     runs = [run]
     signs: list[datetime | None] = [run.start_time]
@@ -125,7 +125,7 @@ def _last_sign(client: SyncPrefectClient, run: FlowRun, now: datetime) -> dateti
     return max(sign for sign in signs if sign)
 
 
-def _heartbeat(client: SyncPrefectClient, run: UUID, now: datetime) -> datetime | None:
+def last_heartbeat(client: SyncPrefectClient, run: UUID, now: datetime) -> datetime | None:
     wanted = EventFilter(
         event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from prefect import Flow
-from prefect.automations import AutomationCore
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import RunnerDeployment
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
@@ -39,9 +33,8 @@ WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 TAG = "otzyv"
 """On our runs, and on the runs within them: a server may have other people's as well."""
-SILENT = timedelta(seconds=90)
-"""A run whose heartbeats stop for so long, or never come once a worker has taken it, has lost its process."""
-CRASHED = "otzyv: a run without heartbeats has crashed"
+FORMER_AUTOMATION = "otzyv: a run without heartbeats has crashed"
+"""Made by earlier versions; it took runs that started slowly for dead. ``watch`` is what looks after runs now."""
 FLOWS: dict[str, str] = {
     flow.name: f"{flow.__module__}.{flow.fn.__name__}"
     for flow in (daily, backfill, backfill_days, quality, maintain, fit, adapt)
@@ -64,13 +57,8 @@ def deploy(lake: str, settings: Settings) -> dict[str, str]:
                 client.read_work_queue_by_name(queue, work_pool_name=DAYS)
             except ObjectNotFound:
                 client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
-        wanted, known = crashed(TAG, SILENT), client.read_automations_by_name(CRASHED)
-        for older in known:
-            # One that is as it should be stays: made again, it would forget whose heartbeats it waits for.
-            if (older.trigger, older.actions) != (wanted.trigger, wanted.actions):
-                client.update_automation(older.id, wanted)
-        if not known:
-            client.create_automation(wanted)
+        for older in client.read_automations_by_name(FORMER_AUTOMATION):
+            client.delete_automation(older.id)
     return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
 
 
@@ -120,25 +108,3 @@ def _deployment(
         tags=[TAG],
         job_variables={"env": HEARTBEATS},
     )
-
-
-def crashed(tag: str, silent: timedelta) -> AutomationCore:
-    """Marks a run as crashed whose process and whose worker are both gone: nobody else would say so.
-
-    It would keep its slot for ever, also one that had not begun yet.
-    """
-    return AutomationCore(
-        name=CRASHED,
-        trigger=EventTrigger(
-            after={"prefect.flow-run.Pending", "prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", "prefect.flow-run.Completed", "prefect.flow-run.Failed",
-                    "prefect.flow-run.Cancelled", "prefect.flow-run.Crashed"},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification({"prefect.resource.id": [f"prefect.tag.{tag}"]}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=silent,
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process is gone")],
-    )  # fmt: skip

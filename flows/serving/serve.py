@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -19,11 +19,15 @@ from otzyv.flows.server.prefect_server import shown
 from otzyv.flows.settings import Settings
 from otzyv.schemas.errors import EnvironmentFault
 
+if TYPE_CHECKING:
+    from otzyv.flows.serving.watch import Watch
+
 NO_LOGIN = (
     "no login: everyone with an account on this machine may start, change and stop runs, and see what they were given"
 )
 START_SECONDS = 120
 SCHEDULE_SECONDS = 90
+LOOK_SECONDS = 10
 
 
 class ServerFailed(EnvironmentFault):
@@ -153,11 +157,14 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C (SIGINT) or SIGTERM; with ``check``, only until the scheduler has planned a daily run.
 
-    Runs that are under way when it stops are stopped too; each leaves its days whole. Raises ServerFailed.
+    Runs that are under way when it stops are cancelled; each leaves its days whole. Those that died with an earlier
+    ``serve`` are ended first: they would keep their places for ever. Raises ServerFailed.
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from otzyv.flows.serving.deployments import deploy
+    from otzyv.flows.server.pools import DAYS, PARENTS
+    from otzyv.flows.serving.deployments import TAG, deploy
+    from otzyv.flows.serving.watch import GONE, Watch
 
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with (
@@ -171,10 +178,25 @@ def serve(
             say(f"deployment {name}")
         _await_schedule(deployments["daily/features"], say)
         if not check:
+            watch = Watch([DAYS, PARENTS], TAG)
+            for line in watch.end_all(GONE):
+                say(line)
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                asyncio.run(_work(lake, settings.slots, *([ours.keep(say)] if ours else [])))
+                asyncio.run(_work(lake, settings.slots, _look(watch, say), *([ours.keep(say)] if ours else [])))
+            with suppress(httpx.HTTPError):  # of a server that has gone as well
+                for line in watch.end_all("otzyv serve was stopped", cancelled=True):
+                    say(line)
             say("stopped")
+
+
+async def _look(watch: Watch, say: Callable[[str], None]) -> None:
+    """End runs that have lost their process, for as long as runs are worked on."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        with suppress(httpx.HTTPError):  # while the server is started again
+            for line in await asyncio.to_thread(list, watch.look()):
+                say(line)
 
 
 def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
@@ -202,12 +224,14 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
     from otzyv.flows.server.pools import DAYS, PARENTS
+    from otzyv.flows.serving.watch import this_machine
     from otzyv.flows.serving.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["OTZYV_LAKE"] = lake  # which is the one that they may name, beside those of the setting allowed_lakes
-    workers = [Worker(DAYS, limit=slots), Worker(PARENTS)]
+    here = this_machine()
+    workers = [Worker(DAYS, name=here, limit=slots), Worker(PARENTS, name=here)]
     working = [asyncio.ensure_future(each) for each in (*(one.start(printer=_quiet) for one in workers), *beside)]
     running = asyncio.gather(*working)
     loop = asyncio.get_running_loop()

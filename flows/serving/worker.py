@@ -67,6 +67,7 @@ class Worker(ProcessWorker, ABC):  # an abstract class does not take the place o
                 env=configuration.env,
                 stream_output=configuration.stream_output,
                 control_channel=context.control_channel,
+                isolate_process_group=True,  # Ctrl-C in a terminal is for `serve` alone, which ends its runs itself
             )
             executor = context.create_executor(flow_run, starter, resolve, propose_submitting=False)
 

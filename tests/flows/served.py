@@ -97,9 +97,15 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, days: Sequence[date], *options: str, **environment: str) -> Iterator[Served]:
-    """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it was killed."""
-    lake = Lake.create(folder / "lake", LakeConfig(author_key_check=key_check(KEY)))
-    bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
+    """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it has ended.
+
+    One that was served before is served again, by the same Prefect.
+    """
+    if (folder / "lake").exists():
+        lake = Lake(folder / "lake")
+    else:
+        lake = Lake.create(folder / "lake", LakeConfig(author_key_check=key_check(KEY)))
+        bring(lake, {day: {f"{day}-{n}": f"хороший курс {n}" for n in range(3)} for day in days})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -76,9 +78,14 @@ def test_with_login_switched_on_a_stranger_is_refused_runs_are_made_and_one_at_w
         orders = [{"day": str(DAYS[0]), "extractors": ["sentiment_mini"]}]
         served.completed(served.start("backfill days/backfill days", orders=orders))
         assert list(served.lake.releases()) == DAYS[:1]
-        last = served.start("backfill days/backfill days", orders=orders)
+        last = served.start("backfill days/backfill days", orders=orders * 100, again=True)
         for _ in range(600):
             if served.run(last)["state_type"] not in ("SCHEDULED", "PENDING"):
                 break
             time.sleep(0.1)
-    assert "Traceback" not in served.told.read_text()
+    said = served.told.read_text()
+    assert "Traceback" not in said
+    assert f"({last}) is marked as Cancelled: otzyv serve was stopped" in said
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database:
+        states = database.execute("SELECT DISTINCT state_type FROM flow_run WHERE start_time IS NOT NULL").fetchall()
+    assert {state for (state,) in states} == {"COMPLETED", "CANCELLED"}

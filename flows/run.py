@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,6 +15,7 @@ from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, ingest
 from otzyv.flows.quality import page_of
 from otzyv.flows.server import prefect_server
+from otzyv.flows.server.prefect_server import OnDemand
 from otzyv.flows.settings import load
 from otzyv.schemas.tables import CLEAN_TEXT, REVIEWS, RUNS
 from otzyv.tasks.extractors import get
@@ -22,7 +24,7 @@ from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.models.store import WeightsError
-from otzyv.tasks.pipeline.ingest import Accounting, Source, check_source
+from otzyv.tasks.pipeline.ingest import Accounting, Source, check_source, nothing_new
 from otzyv.tasks.pipeline.inventory import Inventory
 from otzyv.tasks.pipeline.make import unchanged
 from otzyv.tasks.pipeline.rates import FIGURES, rates
@@ -32,6 +34,7 @@ from otzyv.tasks.pipeline.rates import FIGURES, rates
 class RunReport:
     """What a whole run did. ``accounting`` is None where nothing was ingested; ``page`` is the quality page's place.
 
+    ``server_seconds``: what starting Prefect's server took; None where there was nothing to do that it is needed for.
     ``empty``: days that were asked for and have no reviews; ``known``: the days that have.
     """
 
@@ -40,7 +43,7 @@ class RunReport:
     days: tuple[DayReport, ...]
     page: str | None
     seconds: float
-    server_seconds: float
+    server_seconds: float | None
     empty: tuple[date, ...] = ()
     known: tuple[date, ...] = ()
 
@@ -83,20 +86,18 @@ def run(
     if source is not None:
         check_source(source, days)  # a wrong path, or what can't be read, makes no lake
     uri = _open(lake, constants or {}, author_key if source else None)  # in Prefect it is known by its whole address
-    server_seconds = prefect_server.start()
     clock = time.perf_counter()
     accounting = None
-    with prefect_server.without_heartbeats(), spending(), keep_models():
+    with prefect_server.on_demand() as server, spending(), keep_models():
         if source is not None and author_key is not None:
-            accounting = _ingested(uri, source, author_key, days)
+            accounting = _ingested(uri, source, author_key, days, server)
         known = Lake(lake).snapshot(REVIEWS).days
         wanted = days if days is not None else accounting.days if accounting else known
-        reports = _made(uri, wanted, extractors) if extractors is not None else ()
+        reports = _made(uri, wanted, extractors, server) if extractors is not None else ()
         page = page_of(lake, accounting, reports)
     empty = tuple(day for day in days or () if day not in known)
-    return RunReport(
-        lake, accounting, reports, page, time.perf_counter() - clock, server_seconds, empty=empty, known=known
-    )
+    seconds = time.perf_counter() - clock - (server.seconds or 0)
+    return RunReport(lake, accounting, reports, page, seconds, server.seconds, empty=empty, known=known)
 
 
 def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> str:
@@ -113,14 +114,21 @@ def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) 
     return lake.uri
 
 
-def _ingested(lake: str, source: Source, author_key: SecretStr, days: Sequence[date] | None) -> Accounting:
+def _ingested(
+    lake: str, source: Source, author_key: SecretStr, days: Sequence[date] | None, server: OnDemand
+) -> Accounting:
+    """A flow run is started unless the source is known to hold nothing new."""
+    with suppress(OSError):  # the flow tries again, and tells of it
+        if accounting := nothing_new(lake, source, days):
+            return accounting
+    server.need()
     try:
         return ingest(lake, source, author_key, days)
     except IngestFailed as failure:  # what was accepted is in, and its features are made
         return failure.accounting
 
 
-def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> tuple[DayReport, ...]:
+def _made(lake: str, days: Sequence[date], extractors: Sequence[str], server: OnDemand) -> tuple[DayReport, ...]:
     """How each day ended. A flow run is started for each span of those in which there is something to do."""
     opened = Lake(lake)
     there = _inventory(opened, extractors)
@@ -136,6 +144,8 @@ def _made(lake: str, days: Sequence[date], extractors: Sequence[str]) -> tuple[D
     spans = [left]
     if there and left:
         spans = there.spans(left, rates(opened.read(RUNS, columns=["table", *FIGURES])), load().span_seconds)
+    if left:
+        server.need()
     for span in spans:
         reports |= {report.day: report for report in _features(lake, span, extractors)}
     return tuple(reports[day] for day in days)

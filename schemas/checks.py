@@ -28,6 +28,8 @@ from otzyv.schemas.table import Column, Table
 UNIT_TOLERANCE = 1e-3
 """How far from 1 the norm of a unit vector may lie: bfloat16 keeps 8 bits, and the errors of many parts average out."""
 ROWS_AT_ONCE = 8192
+GATHERED_BYTES = 2**20
+"""Batches are looked at together up to so many bytes: looking takes its time however few rows there are."""
 KEYS_NAMED = 20
 """A failed table check names so many keys as examples; a row check names all."""
 ONE_PER_DAY = ("fingerprint", "run_key")
@@ -64,7 +66,7 @@ def check(
     wanted = None if expected is None else _keys(table, expected)
     frame: dict[tuple[str, str], list[Any]] = {}
     keys: list[pa.RecordBatch] = []
-    for batch in rows.to_batches(max_chunksize=ROWS_AT_ONCE) if isinstance(rows, pa.Table) else rows:
+    for batch in rows.to_batches(max_chunksize=ROWS_AT_ONCE) if isinstance(rows, pa.Table) else _gathered(rows):
         wrong = _misfits(table, batch.schema)
         if wrong:
             failed = tuple(FailedCheck("schema", name, "table", batch.num_rows) for name in wrong)
@@ -80,6 +82,24 @@ def check(
     if not keys:
         return _no_rows(table, wanted, allow_empty)
     return _judge(table, pa.Table.from_batches(keys).cast(_key_schema(table)), frame, wanted)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches where they come in many small ones, as those of many days do."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        size += batch.nbytes
+        if held and (size > GATHERED_BYTES or batch.schema != held[0].schema):
+            yield pa.concat_batches(held)
+            held, size = [], batch.nbytes
+        if size > GATHERED_BYTES:
+            yield batch
+            size = 0
+        else:
+            held.append(batch)
+    if held:
+        yield pa.concat_batches(held)
 
 
 def _misfits(table: Table, schema: pa.Schema) -> list[str]:

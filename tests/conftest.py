@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from otzyv.flows.server import prefect_server as settings
@@ -13,6 +14,8 @@ from otzyv.flows.server import prefect_server as settings
 # that wait for one another while they spin take twice the processor time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.configure()  # before any test imports Prefect, which reads its settings then
+hypothesis.settings.register_profile("otzyv", deadline=None)  # no test asserts times
+hypothesis.settings.load_profile("otzyv")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -157,9 +157,8 @@ def show_report(report: RunReport, imports: float) -> None:
         console.print("Nothing changed: nothing was computed, nothing was written.")
         if said["quarantined"]:
             console.print(f"The {said['quarantined']} refused records were in quarantine before.")
-    console.print(
-        f"imports {imports:.1f} s, start of Prefect's server {report.server_seconds:.1f} s, work {report.seconds:.1f} s"
-    )
+    started = "" if report.server_seconds is None else f"start of Prefect's server {report.server_seconds:.1f} s, "
+    console.print(f"imports {imports:.1f} s, {started}work {report.seconds:.1f} s")
     console.print(f"lake: {Storage(report.lake).uri}", soft_wrap=True)
     if report.page:
         console.print(f"quality page: {report.page}", soft_wrap=True)

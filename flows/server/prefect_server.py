@@ -8,7 +8,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty
 
 from otzyv.flows.server import login
@@ -127,6 +127,27 @@ def _drop_events() -> None:
         with suppress(Empty):
             while True:
                 worker._queue.get_nowait()
+
+
+class OnDemand:
+    """A server that is started when it is first needed: a run that finds nothing to do starts none."""
+
+    def __init__(self, until: ExitStack) -> None:
+        self._until = until
+        self.seconds: float | None = None
+        """What starting it took; None if it was not needed."""
+
+    def need(self) -> None:
+        """Start the server unless it was needed before. Raises NoServer."""
+        if self.seconds is None:
+            self.seconds = start()
+            self._until.enter_context(without_heartbeats())
+
+
+@contextmanager
+def on_demand() -> Iterator[OnDemand]:
+    with ExitStack() as until:
+        yield OnDemand(until)
 
 
 @contextmanager

@@ -20,9 +20,7 @@ FOLDERS = ("text", "image", "audio")
 
 def _registry() -> Configured:
     """Every extractor there is on this machine. A part that is broken takes none of the others with it."""
-    for module in modules():
-        importlib.import_module(module)
-    known = dict(sorted(REGISTERED.items(), key=_place))
+    known = dict(sorted(_shipped().items(), key=_place))
     unavailable: dict[str, Exception] = {}
     for module in ("custom.modules", "text.embeddings_api", "custom.adapted", "custom.networks"):
         found: Configured = importlib.import_module(f"otzyv.tasks.extractors.{module}").configured(known)
@@ -44,6 +42,14 @@ def modules() -> tuple[str, ...]:
     """The modules that may hold extractors, by folder and name."""
     folders = [importlib.import_module(f"otzyv.tasks.extractors.{folder}") for folder in FOLDERS]
     return tuple(f"{folder.__name__}.{one.name}" for folder in folders for one in pkgutil.iter_modules(folder.__path__))
+
+
+@functools.cache
+def _shipped() -> dict[str, Extractor]:
+    """Those of this project, in no order. They stay what they are, whatever others are named."""
+    for module in modules():
+        importlib.import_module(module)
+    return REGISTERED
 
 
 def _place(item: tuple[str, Extractor]) -> tuple[int, int, int]:
@@ -87,8 +93,10 @@ def get(name: str) -> Extractor:
     if name.startswith(PCA):
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")
-    found = _registry()
-    known = found.extractors
+    known = _shipped()
+    if whole not in known:
+        found = _registry()
+        known = found.extractors
     if whole not in known:
         for part in (whole, SETTINGS):
             if part in found.unavailable:

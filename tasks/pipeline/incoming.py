@@ -35,7 +35,7 @@ class Incoming:
         kinds: Collection[str] = ALL,
         web: Web | None = None,
     ) -> None:
-        self._lake, self._key, self._forgotten, self._kinds = lake, author_key, forgotten, kinds
+        self._lake, self._key, self.forgotten, self._kinds = lake, author_key, forgotten, kinds
         self._web = OnTheWeb(lake.storage, web or Web())
         self._names = Names()
         self._reviews: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ class Incoming:
 
     def take(self, record: Record, file: SourceFile, came_from: str) -> bool:
         """Take a record of ``file`` in, which reviews are to name as ``came_from``; False if it is to be forgotten."""
-        if self._forgotten.covers(self._key, record.review_id, record.author):
+        if self.forgotten.covers(self._key, record.review_id, record.author):
             return False
         author = keyed_author(self._key, record.author) if record.author else None
         row = len(self._batches) * BATCH + len(self._reviews)

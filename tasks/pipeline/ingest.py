@@ -16,11 +16,11 @@ from otzyv.tasks.lake.records.blobs import attaching
 from otzyv.tasks.lake.records.gone import Seen, file_of
 from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.records.suppression import suppressed
-from otzyv.tasks.lake.records.upsert import upsert
+from otzyv.tasks.lake.records.upsert import Overlapping, upsert
 from otzyv.tasks.pipeline.incoming import BATCH, Incoming
+from otzyv.tasks.pipeline.known_files import KnownFile, KnownFiles
 from otzyv.tasks.sources import (
     Dates,
-    Listing,
     Notes,
     Reason,
     Record,
@@ -34,6 +34,7 @@ from otzyv.tasks.sources import (
     note_aside,
     read,
 )
+from otzyv.tasks.sources.listing import Aside, root_of
 from otzyv.tasks.sources.web import Web
 from otzyv.tasks.text.redact import ALL
 
@@ -118,86 +119,216 @@ def ingest(
     """
     lake = Lake(lake_uri)
     with attaching(lake.storage):
-        return _ingest(lake, source, author_key, days, web or Web(frozenset(source.hosts)))
+        listing, known = _listing(source, days), _known_files(lake, source)
+        unread = known.unread(listing.files)
+        return _ingest(lake, source, author_key, listing, known, unread, web or Web(frozenset(source.hosts)))
 
 
-def _ingest(lake: Lake, source: Source, author_key: str, days: Sequence[date] | None, web: Web) -> Accounting:
+def nothing_new(lake_uri: str, source: Source, days: Sequence[date] | None = None) -> Accounting | None:
+    """What ``ingest`` would account for, where it is known without reading a record that it would change nothing."""
+    lake, started = Lake(lake_uri), dt.datetime.now(dt.UTC)
+    listing = _listing(source, days)
+    known = _known_files(lake, source)
+    with attaching(lake.storage):
+        unread = known.unread(listing.files, all_or_none=True)
+    return _unchanged(lake, source, listing, known, unread, started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The files of a source, or those of ``some`` days, and what was left aside."""
+
+    files: tuple[SourceFile, ...]
+    aside: tuple[Aside, ...]
+    some: tuple[date, ...] | None
+
+    @property
+    def doubtful(self) -> list[str]:
+        return [each.name for each in self.aside if each.may_hold_records]
+
+
+def _ingest(
+    lake: Lake,
+    source: Source,
+    author_key: str,
+    listing: _Listed,
+    known: KnownFiles,
+    unread: Mapping[SourceFile, KnownFile],
+    web: Web,
+    newly_quarantined: int = 0,
+) -> Accounting:
+    """Bring in the files that are not to be left ``unread``, or all of them where those are not enough."""
     started = dt.datetime.now(dt.UTC)
-    arrival = started.astimezone(lake.constants.zone).date()
-    forgotten = suppressed(lake.storage)
-    counts = {"records_in": 0, "quarantined": 0, "suppressed": 0, "newly_quarantined": 0}
-    tally = Tally()
-    held = set[str]()
-    incoming = Incoming(lake, author_key, forgotten, source.redact, web)
-    refused: list[dict[str, Any]] = []
-    listings = _listings(source, days)
-    aside = [each for listing in listings for each in listing.aside]
-    notes = Notes()
-    note_aside(aside, notes)
-    chosen = [file for listing in listings for file in listing.files]
-    sound, damaged = _parted(source, chosen)
-
-    for file, item in _records(source, sound, lake, notes):
-        counts["records_in"] += 1
-        held.add(file.name)
-        if isinstance(item, RejectedRecord):
-            if forgotten.covers_refused(author_key, item.raw, item.review_id):
-                counts["suppressed"] += 1
-                continue
-            refused.append(_refused(item, source, arrival))
-            counts["quarantined"] += 1
-            tally.records[file.name] += 1
-            tally.refuse(item)
-            if len(refused) >= BATCH:
-                counts["newly_quarantined"] += _put_aside(lake, refused)
-                refused.clear()
-            continue
-        if incoming.take(item, file, file_of(source.name, file.known_as)):
-            tally.records[file.name] += 1
-        else:
-            counts["suppressed"] += 1
-    counts["newly_quarantined"] += _put_aside(lake, refused)
+    if found := _unchanged(lake, source, listing, known, unread, started):
+        return found
+    to_read = [file for file in listing.files if file not in unread]
+    sound, damaged = _parted(source, to_read, others=bool(unread))
+    incoming = Incoming(lake, author_key, suppressed(lake.storage), source.redact, web)
+    read = _Read(newly_quarantined=newly_quarantined)
+    note_aside(listing.aside, read.notes)
+    for file in listing.files:
+        if file in unread:
+            read.leave(file, unread[file])
+        elif file in sound:
+            read.take(lake, source, file, author_key, incoming, started)
+    read.put_aside(lake)
     reviews, attachments = incoming.tables()
+    come_in = {*reviews["day"].unique().to_pylist()}.union(*(each.touched for each in unread.values()))
     if not source.allow_empty:
-        lake.check_sources(reviews["day"].unique().to_pylist())
-    refusals = tally.failures(source.refused_share)
-    failures = (*damaged, *refusals, *_no_record(source, sound, counts["records_in"]))
+        lake.check_sources(come_in)
+    refusals = read.tally.failures(source.refused_share)
+    failures = (*damaged, *refusals, *_no_record(source, sound, read.records_in))
     seen = None
     if source.mode == "snapshot":
-        some = days if days and "{day}" in source.path else None
         seen = replace(
-            _seen(source, chosen, held, some, lake, tally),
-            aside=[each.name for each in aside if each.may_hold_records],
-            failed=bool(failures),
+            _seen(source, listing, read.held, lake, read.tally), aside=listing.doubtful, failed=bool(failures)
         )
-    done = upsert(
-        lake.storage,
+    try:
+        done = upsert(
+            lake.storage,
+            reviews,
+            attachments,
+            seen=seen,
+            allow_empty=source.allow_empty,
+            on_the_web=incoming.on_the_web,
+            unread={each.name for each in unread.values()},
+        )
+    except Overlapping:
+        return _ingest(lake, source, author_key, listing, known, {}, web, read.newly_quarantined)
+    # Of a snapshot, the reviews of a file that is left unread count as held by it: no others may be its own.
+    held = seen is None or not (seen.failed or done.absent)
+    told = {
+        file: (read.notes.of(file.name), read.tally.of(file.name)) for file in sound if file.name not in read.spoiled
+    }
+    known.note(
+        told if held else {},
         reviews,
         attachments,
-        seen=seen,
-        allow_empty=source.allow_empty,
-        on_the_web=incoming.on_the_web,
+        done,
+        unread=unread,
+        listed=listing.files,
+        whole=listing.some is None,
+        none_gone_of=listing.doubtful if seen and held and not listing.some else None,
     )
     # A run that died here has moved reviews whose days were not made since, so what changed now is not all there is.
-    touched = {*reviews["day"].unique().to_pylist(), *done.changed, *done.left, *_emptied(lake)}
-    seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+    touched = {*come_in, *done.changed, *done.left, *_emptied(lake)}
     return Accounting(
-        **counts,
+        records_in=read.records_in,
         accepted=done.accepted,
-        deduplicated=done.deduplicated,
+        quarantined=read.quarantined,
+        deduplicated=done.deduplicated + sum(each.taken for each in unread.values()),
+        suppressed=read.suppressed,
         days=tuple(sorted(touched)),
-        seconds=seconds,
+        seconds=_since(started),
+        newly_quarantined=read.newly_quarantined,
         accepted_on=done.accepted_on,
-        reasons=tally.reasons,
+        reasons=read.tally.reasons,
         gone=done.gone if seen is not None else None,
         undecided=done.undecided,
-        notes=tuple(notes.lines()),
+        notes=tuple(read.notes.lines()),
         absent=done.absent,
         files_kept=done.files_kept,
         files_lost=done.files_lost,
         written=len(done.changed),
         failures=failures,
     )
+
+
+def _unchanged(
+    lake: Lake,
+    source: Source,
+    listing: _Listed,
+    known: KnownFiles,
+    unread: Mapping[SourceFile, KnownFile],
+    started: dt.datetime,
+) -> Accounting | None:
+    """The accounting of a source none of whose files need be read; None where some must, or reviews may be gone."""
+    if not listing.files or len(unread) < len(listing.files):
+        return None
+    if source.mode == "snapshot" and (listing.some or not known.none_gone(listing.files, listing.doubtful)):
+        return None
+    read = _Read()
+    note_aside(listing.aside, read.notes)
+    for file in listing.files:
+        read.leave(file, unread[file])
+    if [*read.tally.failures(source.refused_share)]:
+        return None
+    touched = _emptied(lake).union(*(each.touched for each in unread.values()))
+    return Accounting(
+        records_in=read.records_in,
+        accepted=0,
+        quarantined=read.quarantined,
+        deduplicated=read.records_in - read.quarantined,
+        suppressed=0,
+        days=tuple(sorted(touched)),
+        seconds=_since(started),
+        reasons=read.tally.reasons,
+        gone=0 if source.mode == "snapshot" else None,
+        notes=tuple(read.notes.lines()),
+    )
+
+
+@dataclass(slots=True)
+class _Read:
+    """What is counted while a source's files are read, or left unread."""
+
+    records_in: int = 0
+    quarantined: int = 0
+    suppressed: int = 0
+    newly_quarantined: int = 0
+    tally: Tally = field(default_factory=Tally)
+    notes: Notes = field(default_factory=Notes)
+    held: set[str] = field(default_factory=set)
+    """Files that hold a record."""
+    spoiled: set[str] = field(default_factory=set)
+    """Files with records of people who are to be forgotten."""
+    _refused: list[dict[str, Any]] = field(default_factory=list)
+
+    def leave(self, file: SourceFile, known: KnownFile) -> None:
+        """Count a file as it was when it was read."""
+        self.records_in += known.records
+        self.tally.records[file.name] += known.records
+        self.held.add(file.name)
+        for reason in known.reasons:
+            self.quarantined += reason.count
+            self.tally.add(file.name, reason)
+        for text, count in known.notes.items():
+            self.notes.add(text, file.name, count)
+
+    def take(
+        self, lake: Lake, source: Source, file: SourceFile, author_key: str, incoming: Incoming, started: dt.datetime
+    ) -> None:
+        """Read a file: its records go to ``incoming``, or into quarantine."""
+        arrival = started.astimezone(lake.constants.zone).date()
+        for item in _records(source, file, lake, self.notes):
+            self.records_in += 1
+            self.held.add(file.name)
+            if isinstance(item, Record):
+                taken = incoming.take(item, file, file_of(source.name, file.known_as))
+            else:
+                taken = not incoming.forgotten.covers_refused(author_key, item.raw, item.review_id)
+            if not taken:
+                self.suppressed += 1
+                self.spoiled.add(file.name)
+                continue
+            self.tally.records[file.name] += 1
+            if isinstance(item, Record):
+                continue
+            self._refused.append(_refused(item, source, arrival))
+            self.quarantined += 1
+            self.tally.refuse(item)
+            if len(self._refused) >= BATCH:
+                self.put_aside(lake)
+
+    def put_aside(self, lake: Lake) -> None:
+        """Bring into quarantine what was refused."""
+        rows = pa.Table.from_pylist(self._refused, schema=QUARANTINE.arrow)
+        self.newly_quarantined += quarantine(lake.storage, rows)
+        self._refused.clear()
+
+
+def _since(started: dt.datetime) -> float:
+    return (dt.datetime.now(dt.UTC) - started).total_seconds()
 
 
 def _emptied(lake: Lake) -> set[date]:
@@ -208,19 +339,36 @@ def _emptied(lake: Lake) -> set[date]:
 
 def check_source(source: Source, days: Sequence[date] | None = None) -> None:
     """Raises SourceError for a source of which nothing can be read: of its files, those before a sound one are read."""
-    _parted(source, [file for listing in _listings(source, days) for file in listing.files], until_sound=True)
+    _parted(source, _listing(source, days).files, until_sound=True)
 
 
-def _listings(source: Source, days: Sequence[date] | None) -> list[Listing]:
-    return [find(source.path, day) for day in (days if days and "{day}" in source.path else [None])]
+def _listing(source: Source, days: Sequence[date] | None) -> _Listed:
+    some = tuple(days) if days and "{day}" in source.path else None
+    found = [find(source.path, day) for day in some or [None]]
+    return _Listed(
+        tuple(file for each in found for file in each.files), tuple(one for each in found for one in each.aside), some
+    )
+
+
+def _known_files(lake: Lake, source: Source) -> KnownFiles:
+    read_as = {
+        "mapping": dict(source.mapping or {}),
+        "encoding": source.encoding,
+        "dates": source.dates,
+        "mode": source.mode,
+        "redact": sorted(source.redact),
+        "hosts": sorted(source.hosts),
+        "zone": lake.constants.zone.key,
+    }
+    return KnownFiles(lake, root_of(source.path), source.name, read_as)
 
 
 def _parted(
-    source: Source, chosen: Sequence[SourceFile], *, until_sound: bool = False
+    source: Source, chosen: Sequence[SourceFile], *, until_sound: bool = False, others: bool = False
 ) -> tuple[list[SourceFile], list[str]]:
     """The files that are sound to their end, and what is wrong with the others. Raises SourceError if none is sound.
 
-    ``until_sound``: those up to the first that is sound.
+    ``until_sound``: those up to the first that is sound. ``others``: the source has more files, which are sound.
     """
     sound: list[SourceFile] = []
     damaged: list[str] = []
@@ -233,21 +381,15 @@ def _parted(
         sound.append(file)
         if until_sound:
             break
-    if damaged and not sound:
+    if damaged and not (sound or others):
         more = f" (nor can any other of the {len(damaged)} files be read)" if len(damaged) > 1 else ""
         raise SourceError(f"{damaged[0]}{more}")
     return sound, damaged
 
 
-def _records(
-    source: Source, chosen: Sequence[SourceFile], lake: Lake, notes: Notes
-) -> Iterator[tuple[SourceFile, Record | RejectedRecord]]:
+def _records(source: Source, file: SourceFile, lake: Lake, notes: Notes) -> Iterator[Record | RejectedRecord]:
     mapping, zone = source.mapping or {}, lake.constants.zone
-    for file in chosen:
-        for item in read(
-            file, mapping=mapping, timezone=zone, encoding=source.encoding, dates=source.dates, notes=notes
-        ):
-            yield file, item
+    return read(file, mapping=mapping, timezone=zone, encoding=source.encoding, dates=source.dates, notes=notes)
 
 
 def _no_record(source: Source, chosen: Sequence[SourceFile], records: int) -> Iterator[str]:
@@ -261,27 +403,20 @@ def _no_record(source: Source, chosen: Sequence[SourceFile], records: int) -> It
                 return
 
 
-def _seen(
-    source: Source,
-    chosen: Sequence[SourceFile],
-    filled: Collection[str],
-    some: Sequence[date] | None,
-    lake: Lake,
-    tally: Tally,
-) -> Seen:
-    """What an ingest that has read these files, of ``some`` days or of all, knows of a source that is a snapshot.
+def _seen(source: Source, listing: _Listed, filled: Collection[str], lake: Lake, tally: Tally) -> Seen:
+    """What an ingest that has read these files knows of a source that is a snapshot.
 
     ``filled``: the names of those that held a record.
     """
-    read_now = {file.name for file in chosen}
-    others = [file for file in files(source.path) if file.name not in read_now] if some else []
-    held = {file.known_as for file in chosen if file.name in filled or source.allow_empty}
+    read_now = {file.name for file in listing.files}
+    others = [file for file in files(source.path) if file.name not in read_now] if listing.some else []
+    held = {file.known_as for file in listing.files if file.name in filled or source.allow_empty}
 
     def elsewhere(ids: Collection[str]) -> tuple[set[str], bool]:
         found: set[str] = set()
         sure = True
         try:
-            for _, item in _records(source, others, lake, Notes()):
+            for item in (item for file in others for item in _records(source, file, lake, Notes())):
                 if item.review_id is None:
                     sure = False
                 elif item.review_id in ids:
@@ -294,16 +429,12 @@ def _seen(
         source=source.name,
         read=frozenset(file_of(source.name, name) for name in held),
         there=frozenset(file_of(source.name, name) for name in (*held, *(file.known_as for file in others))),
-        days=frozenset(some) if some else None,
+        days=frozenset(listing.some) if listing.some else None,
         refused=frozenset(tally.ids),
         nameless=tally.nameless,
         elsewhere=elsewhere,
         allowed=source.allow_gone,
     )
-
-
-def _put_aside(lake: Lake, refused: Sequence[Mapping[str, Any]]) -> int:
-    return quarantine(lake.storage, pa.Table.from_pylist(refused, schema=QUARANTINE.arrow))
 
 
 def _refused(refusal: RejectedRecord, source: Source, arrival: date) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from otzyv.tasks.quality.verdict import Metrics, VectorStats
 
 KEPT = 4096
 """Of how many tables' days a process remembers the figures: a run records them, and judges by them."""
+CLOUDS_KEPT = 256
+"""Of how many it remembers the vectors' mean: each day of a span is judged beside the one before."""
 
 
 def figures(storage: Storage, table: Table, files: tuple[str, ...]) -> Metrics:
@@ -40,6 +42,13 @@ def vector_stats(storage: Storage, table: Table, files: tuple[str, ...]) -> Vect
 
     Sums are kept, a batch at a time, so that memory does not grow with the day.
     """
+    return _vector_stats(storage, table, files, tuple(_stamp(storage, path) for path in files))
+
+
+@lru_cache(maxsize=CLOUDS_KEPT)
+def _vector_stats(
+    storage: Storage, table: Table, files: tuple[str, ...], stamps: tuple[Stamp, ...]
+) -> VectorStats | None:
     clouds = (_cloud(storage, table, files, column.name) for column in table.values if column.dim)
     return next(filter(None, clouds), None)
 

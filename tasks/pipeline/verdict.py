@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 
 from otzyv.schemas.table import Table
-from otzyv.schemas.tables import CLEAN_TEXT
+from otzyv.schemas.tables import CLEAN_TEXT, TABLES
 from otzyv.tasks.extractors import get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import CorruptFile
@@ -66,8 +66,8 @@ def _measured(lake: Lake, tables: Sequence[ReleasedTable], others: Collection[Re
 
 def definition(name: str) -> Table | None:
     """The feature table of that name; None of another table, or where this process does not know its extractor."""
-    if name == CLEAN_TEXT.name:
-        return CLEAN_TEXT
+    if name in TABLES:
+        return CLEAN_TEXT if name == CLEAN_TEXT.name else None
     try:
         return get(name).card.table
     except LookupError:

@@ -12,17 +12,19 @@ class Notes:
     """Lines such as ``a.csv, b.csv and 7 more: …``. ``{n}`` in a text stands for a count over all files."""
 
     def __init__(self) -> None:
-        self._files: dict[str, list[str]] = {}
-        self._counts: dict[str, int] = {}
+        self._said: dict[str, dict[str, int]] = {}
 
     def add(self, text: str, file: str, count: int = 1) -> None:
         """Note ``text`` of ``file``, which is named once however often it is said."""
-        files = self._files.setdefault(text, [])
-        if file not in files[-1:]:  # files are read one after the other
-            files.append(file)
-        self._counts[text] = self._counts.get(text, 0) + count
+        counts = self._said.setdefault(text, {})
+        counts[file] = counts.get(file, 0) + count
+
+    def of(self, file: str) -> dict[str, int]:
+        """What was said of a file, with its counts."""
+        return {text: counts[file] for text, counts in self._said.items() if file in counts}
 
     def lines(self) -> Iterator[str]:
-        for text, files in self._files.items():
+        for text, counts in self._said.items():
+            files = list(counts)
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-            yield f"{', '.join(files[:_NAMED])}{more}: {text.replace('{n}', str(self._counts[text]))}"
+            yield f"{', '.join(files[:_NAMED])}{more}: {text.replace('{n}', str(sum(counts.values())))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from otzyv.tasks.sources.formats import BY_ENDING
@@ -38,26 +38,34 @@ class Tally:
     """Whose records were refused, as far as that could be read."""
     nameless: int = 0
     """Of how many it could not."""
-    _reasons: dict[str, Reason] = field(default_factory=dict)
+    _reasons: dict[str, dict[str, Reason]] = field(default_factory=dict)
+    """By the name of the file, then by the reason."""
 
     def refuse(self, refusal: RejectedRecord) -> None:
-        self.refused[refusal.source_file] += 1
-        known = self._reasons.get(refusal.reason)
-        self._reasons[refusal.reason] = Reason(
-            refusal.reason,
-            refusal.rule,
-            known.count + 1 if known else 1,
-            known.example if known else place(refusal.source_file, refusal.offset),
-        )
+        example = place(refusal.source_file, refusal.offset)
+        self.add(refusal.source_file, Reason(refusal.reason, refusal.rule, 1, example))
         if refusal.review_id is None:
             self.nameless += 1
         else:
             self.ids.add(refusal.review_id)
 
+    def add(self, file: str, reason: Reason) -> None:
+        """Count what was refused of a file for a reason."""
+        self.refused[file] += reason.count
+        _count(self._reasons.setdefault(file, {}), reason)
+
+    def of(self, file: str) -> tuple[Reason, ...]:
+        """Why records of a file were refused."""
+        return tuple(self._reasons.get(file, {}).values())
+
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """The commonest first."""
-        return tuple(sorted(self._reasons.values(), key=lambda each: (-each.count, each.reason)))
+        found: dict[str, Reason] = {}
+        for of_file in self._reasons.values():
+            for reason in of_file.values():
+                _count(found, reason)
+        return tuple(sorted(found.values(), key=lambda each: (-each.count, each.reason)))
 
     def failures(self, share: float) -> Iterator[str]:
         """Why this was no success: more than the share of the records was refused, or all of some file's."""
@@ -71,6 +79,11 @@ class Tally:
                 if WHOLE <= count == self.refused[file]:
                     reasons = commonest(self.reasons)
                     yield f"{file}: all of its {count} records were refused; among the reasons: {reasons}"
+
+
+def _count(found: dict[str, Reason], reason: Reason) -> None:
+    known = found.get(reason.reason)
+    found[reason.reason] = replace(known, count=known.count + reason.count) if known else reason
 
 
 def commonest(reasons: Sequence[Reason]) -> str:

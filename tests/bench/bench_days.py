@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import statistics
 import sys
@@ -37,7 +38,7 @@ def figures() -> Iterator[Figure]:
         for _ in range(2):
             make_day(place / "warm-lake", place / "warm", EXTRACTORS)
         write_days(place / "days", DAYS)
-        write_reviews(place / "one.jsonl", DAYS * A_DAY)
+        _write_on_one_day(place / "one.jsonl", place / "days")
         firsts, ones = [], []
         for turn in range(3):
             firsts.append(make_day(place / f"lake{turn}", place / "days", EXTRACTORS).seconds)
@@ -95,6 +96,14 @@ def write_days(folder: Path, days: int, *, edited: int = 0) -> None:
     for number in range(days):
         day = FIRST + timedelta(days=number)
         write_reviews(folder / f"{day}.jsonl", A_DAY, day=day, edited=edited if number == days // 2 else 0)
+
+
+def _write_on_one_day(path: Path, days: Path) -> None:
+    """The reviews of a folder of days as if they were all of its first day."""
+    lines = [line for file in sorted(days.glob("*.jsonl")) for line in file.read_text("utf-8").splitlines()]
+    reviews = [json.loads(line) for line in lines]
+    same = [review | {at: f"{FIRST}{review[at][10:]}" for at in ("created_at", "updated_at")} for review in reviews]
+    path.write_text("".join(json.dumps(review, ensure_ascii=False) + "\n" for review in same), "utf-8")
 
 
 def _edited(place: Path, turn: int) -> RunReport:

@@ -135,7 +135,7 @@ class FileWriter:
     def _open(self) -> pq.ParquetWriter:
         vectors = [field.name for field in self._schema if pa.types.is_list(field.type)]
         plain = [field.name for field in self._schema if field.name not in vectors]
-        self._stream = self._stack.enter_context(self._storage.create(self._path))
+        self._stream = self._stack.enter_context(self._storage.create(self._path, sync=False))
         return self._stack.enter_context(
             pq.ParquetWriter(
                 self._stream,
@@ -298,6 +298,8 @@ def _swap(
                 discard(storage, staged)
             return "superseded"
         try:
+            if not attempt:
+                storage.sync_files([file.path for file in staged])
             (write or write_entry)(storage, current, removed, staged, name)
         except Exception as error:
             # Opened before the entry is read: what lands in between shows as a newer version, never as another's.

@@ -483,7 +483,7 @@ def read_batches(
     file, if one is missing, cut off, fails a checksum or lacks a column that is never null.
     """
     names = list(columns or table.names)
-    schema = pa.schema([table.arrow.field(name) for name in names])
+    schema = _schema(table, names)
     stored = [name for name in names if name != table.partition]
     for file in files:
         try:
@@ -493,6 +493,11 @@ def read_batches(
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         except (OSError, pa.ArrowInvalid) as error:
             raise CorruptFile(storage, file.path, error) from error
+
+
+def _schema(table: Table, names: Sequence[str]) -> pa.Schema:
+    whole = table.arrow
+    return pa.schema([whole.field(name) for name in names])
 
 
 def _array(batch: pa.RecordBatch, field: pa.Field, table: Table, file: DataFile) -> pa.Array:
@@ -510,5 +515,5 @@ def read_table(
 ) -> pa.Table:
     """The rows of data files as one table. For columns that are small; vectors go through ``read_batches``."""
     names = list(columns or table.names)
-    schema = pa.schema([table.arrow.field(name) for name in names])
+    schema = _schema(table, names)
     return pa.Table.from_batches(read_batches(storage, table, files, names), schema)

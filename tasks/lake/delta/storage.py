@@ -10,7 +10,8 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class StorageError(EnvironmentFault):
     """The lake's place can't be used as asked: names the place and what would work."""
 
 
+SYNCED_AT_ONCE = 8
 LISTINGS = 10
 """How often a folder is listed again when it comes or goes meanwhile."""
 _MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|[\\\x00-\x1f\x7f-\x9f]|[^\x00-\ud7ff\ue000-\U0010ffff]|_delta_log(?=/|$)")
@@ -282,6 +284,19 @@ class Storage:
             part.unlink(missing_ok=True)
         _sync(target.parent)
         return True
+
+    def sync_files(self, paths: Collection[str]) -> None:
+        """Make files that were created without survive a loss of power. Nothing to do on S3.
+
+        Many are synced at once: the system then writes its journal once for several.
+        """
+        if self.remote or not paths:
+            return
+        places = [self.root / path for path in paths]
+        folders = {folder for place in places for folder in (place.parent, place.parent.parent)}
+        several = [*places, *folders]
+        with ThreadPoolExecutor(min(SYNCED_AT_ONCE, len(several)), "sync") as pool:
+            list(pool.map(_sync, several))
 
     def sync(self, path: str) -> None:
         """Make a file that another program wrote survive a loss of power. Nothing to do on S3."""

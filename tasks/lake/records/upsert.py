@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from otzyv.tasks.lake.delta.day import CheckFailed
 from otzyv.tasks.lake.delta.publish import EmptyDay, FileWriter, commit, discard
 from otzyv.tasks.lake.delta.snapshot import DataFile, Snapshot, open_snapshot, read_table
 from otzyv.tasks.lake.delta.storage import Storage
-from otzyv.tasks.lake.records.gone import Seen, gone, owns
+from otzyv.tasks.lake.records.gone import Seen, SourceNotWhole, gone, owns
 
 ATTEMPTS = 10
 HELD_ROWS = 50_000
@@ -56,6 +56,17 @@ class Upserted:
     """Attached files that could not be read this time, and stay as the lake has them."""
     files_lost: int = 0
     """Attached files that the lake had and that can't be read now, of changed reviews whose URLs are kept in part."""
+    states: Mapping[str, tuple[Rank, str, date, date | None]] = field(default_factory=dict)
+    """Of each review brought in the state that the lake has of it now: its rank, source_file, day and former day."""
+    after: Mapping[str, Snapshot] = field(default_factory=dict)
+    """``reviews`` and ``attachments`` of which that is true."""
+
+
+class Overlapping(LakeError):
+    """What records tell of some reviews, files that were left unread may tell as well."""
+
+    def __init__(self) -> None:
+        super().__init__("records are of reviews that files which were left unread may tell of; read them as well")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,8 @@ class _Plan:
     gone: pa.Array
     holds: pa.Array
     """Ids of all reviews that the lake holds afterwards."""
+    there: pa.Table
+    """Of the reviews that records are of, what the lake has, with the columns of ``_There.ABOUT``."""
     absent: int
     emptied: tuple[date, ...]
     """Days that are left without any review as some of theirs are gone."""
@@ -108,6 +121,12 @@ class _Staged:
         made |= {file.path for file in self.files}
         return {file.path for file in open_snapshot(storage, self.before.table).files} == made
 
+    @property
+    def after(self) -> Snapshot:
+        """The table as the commit makes it."""
+        kept = [file for file in self.before.files if file.day not in self.days]
+        return replace(self.before, files=(*kept, *self.files))
+
 
 def upsert(
     storage: Storage,
@@ -118,6 +137,7 @@ def upsert(
     allow_empty: bool = False,
     yields: bool = False,
     on_the_web: Callable[[Collection[int], pa.Table], pa.Table] | None = None,
+    unread: Collection[str] = (),
 ) -> Upserted:
     """Bring records and their attachments in; afterwards each review is in one day only, in its newest state.
 
@@ -128,6 +148,9 @@ def upsert(
     two states as old as each other the lake's own stays. An attached file that can't be read stays as the lake has it.
     ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is told what the lake has of
     those that have not changed.
+
+    ``unread``: files (as ``source_file`` names them) of which it is known that bringing their records in again would
+    change nothing. Raises Overlapping, and changes nothing, where that is not so together with these records.
 
     Reviews are committed before attachments, and whoever commits a review sees to its attachments: what others have
     put in meanwhile is put right, so that the two agree once all writers are done. A run that died in between is
@@ -146,7 +169,15 @@ def upsert(
         attached_before = open_snapshot(storage, ATTACHMENTS)
         reviews_before = open_snapshot(storage, REVIEWS)
         there = _There(storage, reviews_before, _days(incoming))
-        plan = _plan(there, incoming, best, tied, seen, yields)
+        left = pa.array(sorted(unread), pa.string())
+        try:
+            plan = _plan(there, incoming, best, tied, seen, yields, left)
+        except SourceNotWhole as error:
+            if unread and first is None:  # it may be whole: what is left unread tells of more reviews than are its own
+                raise Overlapping from error
+            raise
+        if first is None and unread and (len(plan.gone) or plan.absent or not {*unread}.isdisjoint(_files(plan.there))):
+            raise Overlapping
         if plan.emptied and not allow_empty:
             named = ", ".join(map(str, plan.emptied))
             raise EmptyDay(
@@ -192,6 +223,8 @@ def upsert(
                 undecided=first.undecided,
                 files_kept=files_kept,
                 files_lost=files_lost,
+                states=_states(plan),
+                after={each.before.table.name: each.after for each in (reviews, attached)},
             )
     raise LakeError(f"{storage.uri}: other writers kept changing the same days; nothing is lost, run again")
 
@@ -260,10 +293,14 @@ def _plan(
     tied: set[str],
     seen: Seen | None,
     yields: bool,
+    unread: pa.Array,
 ) -> _Plan:
     ids = pa.array(best.keys(), pa.string())
     whole = before.ids
-    going, absent = gone(whole, ids, seen) if seen else (pa.array([], pa.string()), 0)
+    going, absent = pa.array([], pa.string()), 0
+    if seen:
+        of_unread = whole.filter(pc.is_in(whole["source_file"], unread))["review_id"].combine_chunks()
+        going, absent = gone(whole, pa.concat_arrays([ids, of_unread]), seen)
     there = whole.filter(pc.is_in(whole["review_id"], ids))
     known = {row["review_id"]: (rank, row) for row, (_, rank) in zip(there.to_pylist(), _ranks(there), strict=True)}
     current: list[str] = []
@@ -310,11 +347,25 @@ def _plan(
         pa.array(same, pa.string()),
         going,
         pa.concat_arrays([staying["review_id"].combine_chunks(), pa.array(current, pa.string())]),
+        there,
         absent,
         tuple(sorted(emptied)),
         tuple(sorted(left)),
         undecided,
     )
+
+
+def _files(rows: pa.Table) -> list[str]:
+    return rows["source_file"].unique().to_pylist() if rows.num_rows else []
+
+
+def _states(plan: _Plan) -> dict[str, tuple[Rank, str, date, date | None]]:
+    """What the lake has of each review brought in once the plan was carried out."""
+    found: dict[str, tuple[Rank, str, date, date | None]] = {}
+    for rows in (plan.there, plan.reviews):
+        about = (rows[name].to_pylist() for name in ("source_file", "day", "former_day"))
+        found |= {review_id: (rank, *told) for (review_id, rank), *told in zip(_ranks(rows), *about, strict=True)}
+    return found
 
 
 def _stays(file: str, seen: Seen | None) -> bool:

@@ -90,7 +90,7 @@ class Incoming:
             found = fetch(file, reference, content, names=self._names)
             if found.sha256 is not None:
                 put_blob(self._lake.storage, content.getvalue(), found.sha256)
-            yield about | as_row(found)
+            yield about | as_row(found) | {"stamp": found.stamp}
 
 
 def _review(record: Record, came_from: str, author: str | None, lake: Lake, kinds: Collection[str]) -> dict[str, Any]:

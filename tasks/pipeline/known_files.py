@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 from otzyv.schemas.tables import ATTACHMENTS, QUARANTINE, REVIEWS
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.snapshot import Snapshot, read_table
-from otzyv.tasks.lake.records.blobs import put_blob
+from otzyv.tasks.lake.records.blobs import blob_path, put_blob
 from otzyv.tasks.lake.records.gone import file_of
 from otzyv.tasks.lake.records.upsert import CONTENT, Upserted
 from otzyv.tasks.pipeline.web_attachments import as_row
 from otzyv.tasks.sources import AttachmentRef, Names, Reason, SourceFile, fetch
-from otzyv.tasks.sources.attachments import Attachment
+from otzyv.tasks.sources.attachments import Attachment, stamp
 from otzyv.tasks.sources.beneath import NotPlainError, open_beneath
 
 FOLDER = "_known"
@@ -46,7 +46,8 @@ _CODE = Path(__file__).resolve().parents[2]
 class KnownFile:
     """What is noted of a file that was read whole: the lake has all that it tells, in quarantine what was refused.
 
-    ``name``: as reviews name it. ``sha256`` is of its bytes. ``attached``: whether its records name files. ``days``:
+    ``name``: as reviews name it. ``sha256`` is of its bytes. ``attached``: digest of what its records name as files,
+    and of these files' stamps; empty where it names none, None where those do not tell. ``days``:
     those that its records lie in, and those that their reviews lay in before. ``made_of``: day -> digest of the data
     files of ``reviews`` and ``attachments``, of each day that has a review of the file; ``quarantine``: the same of
     each day of arrival of what was refused. ``reasons``: why. ``notes``: what is to be said of it, with counts.
@@ -55,7 +56,7 @@ class KnownFile:
     name: str
     sha256: str
     records: int
-    attached: bool
+    attached: str | None
     days: tuple[str, ...]
     made_of: Mapping[str, str]
     quarantine: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +152,7 @@ class KnownFiles:
         names = {file: file_of(self._name, file.known_as) for file in read}
         files = rows["source_file"].to_pylist()
         attached = Counter(files[row] for row in attachments["record"].to_pylist())
+        stamps = _stamps_by_file(files, attachments)
         unsure = {files[row] for row in attachments.filter(attachments["cut"])["record"].to_pylist()}
         counted = Counter(
             name for name, many in zip(files, rows["attachments"].to_pylist(), strict=True) for _ in range(many)
@@ -160,8 +162,10 @@ class KnownFiles:
         for name, review_id, updated_at, sha256, day in zip(files, *about, strict=True):
             (newest, digest), its_file, its_day, former = done.states[review_id]
             mine = digest == sha256 and its_file == name
-            if not mine and (updated_at is None or updated_at >= newest):
-                unsure.add(name)
+            if not mine:
+                stamps.get(name, {}).pop(review_id, None)
+                if updated_at is None or updated_at >= newest:
+                    unsure.add(name)
             days[name] |= {day, its_day} | ({former} if former else set())
             made_of[name].add(its_day)
         records = Counter(files)
@@ -179,7 +183,7 @@ class KnownFiles:
                     name,
                     sha,
                     records[name] + refused,
-                    attached[name] > 0,
+                    _digest_of_stamps(stamps[name]) if attached[name] else "",
                     tuple(sorted(map(str, days[name]))),
                     {str(day): digests.of(str(day)) for day in sorted(made_of[name])},
                     arrived.get(name, {}),
@@ -252,29 +256,74 @@ def _digests_of_reviews(lake: Lake, after: Mapping[str, Snapshot] | None = None)
     return _Digests([(after or {}).get(table.name) or lake.snapshot(table) for table in (REVIEWS, ATTACHMENTS)])
 
 
+Stamps = dict[str, dict[int, tuple[str | None, str | None]]]
+"""Review -> position of a file that it names -> how it names it, and the file's stamp."""
+
+
+def _stamps_by_file(files: Sequence[str], attachments: pa.Table) -> dict[str, Stamps]:
+    """By the name of the file whose records name them."""
+    found: dict[str, Stamps] = {}
+    for row in attachments.select(["record", "review_id", "position", "uri", "stamp"]).to_pylist():
+        of_file = found.setdefault(files[row["record"]], {})
+        of_file.setdefault(row["review_id"], {})[row["position"]] = row["uri"], row["stamp"]
+    return found
+
+
+def _digest_of_stamps(stamps: Stamps) -> str | None:
+    told = [[review, at, *stamps[review][at]] for review in sorted(stamps) for at in sorted(stamps[review])]
+    return None if any(None in each for each in told) else hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
 def _attached_elsewise(lake: Lake, known: Mapping[SourceFile, KnownFile]) -> list[SourceFile]:
-    """The files one of whose reviews names a file that is read otherwise now than the lake has it."""
-    naming = [file for file, about in known.items() if about.attached]
-    days = sorted({date.fromisoformat(day) for file in naming for day in known[file].made_of})
-    ours: dict[str | None, SourceFile] = {known[file].name: file for file in naming}
-    other, names = set[SourceFile](), Names()
+    """The files one of whose reviews names a file that is read otherwise now than the lake has it.
+
+    Of those whose stamps are as they were, nothing is read.
+    """
+    naming = {known[file].name: file for file in known if known[file].attached != ""}
+    days = sorted({date.fromisoformat(day) for file in naming.values() for day in known[file].made_of})
     reviews, attachments = (
-        (read_table(lake.storage, table, [file for day in days for file in lake.snapshot(table).of(day)], columns))
-        for table, columns in ((REVIEWS, ["review_id", "source_file"]), (ATTACHMENTS, ["review_id", "uri", *CONTENT]))
+        read_table(lake.storage, table, [file for day in days for file in lake.snapshot(table).of(day)], columns)
+        for table, columns in (
+            (REVIEWS, ["review_id", "source_file"]),
+            (ATTACHMENTS, ["review_id", "position", "uri", *CONTENT]),
+        )
     )
     files = dict(zip(reviews["review_id"].to_pylist(), reviews["source_file"].to_pylist(), strict=True))
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in naming}
     for row in attachments.to_pylist():
-        file = ours.get(files.get(row["review_id"]))
-        if file is None or file in other:
-            continue
+        if (name := files.get(row["review_id"], "")) in rows:
+            rows[name].append(row)
+    names = Names()
+    return [
+        file
+        for name, file in naming.items()
+        if not _stand(lake, file, known[file], rows[name], names) and not _read_alike(lake, file, rows[name], names)
+    ]
+
+
+def _stand(lake: Lake, file: SourceFile, known: KnownFile, rows: Sequence[dict[str, Any]], names: Names) -> bool:
+    """Whether the attached files have the stamps that were noted, and the lake has their bytes."""
+    stamps: Stamps = {}
+    for row in rows:
+        if row["uri"] is None:
+            return False
+        if row["status"] == "ok" and lake.storage.size(blob_path(row["content_sha256"])) != row["bytes"]:
+            return False
+        stamps.setdefault(row["review_id"], {})[row["position"]] = row["uri"], stamp(file, row["uri"], names)
+    return known.attached is not None and _digest_of_stamps(stamps) == known.attached
+
+
+def _read_alike(lake: Lake, file: SourceFile, rows: Sequence[dict[str, Any]], names: Names) -> bool:
+    """Whether the attached files are read as the lake has them; their bytes then are in the lake."""
+    for row in rows:
         content = io.BytesIO()
         if row["uri"] is None or not _same(
             row, fetch(file, AttachmentRef(row["kind"], row["uri"]), content, names=names)
         ):
-            other.add(file)
-        elif row["status"] == "ok":
+            return False
+        if row["status"] == "ok":
             put_blob(lake.storage, content.getvalue(), row["content_sha256"])
-    return [file for file in naming if file in other]
+    return True
 
 
 def _same(row: Mapping[str, Any], found: Attachment) -> bool:

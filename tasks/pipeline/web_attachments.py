@@ -21,8 +21,12 @@ AT_ONCE = 4
 """How many files are fetched at the same time."""
 SETTLED = frozenset({"too large", "empty file", "no known type", "another kind"})
 """Reasons that a file itself gave: it is not fetched again for a record that has not changed."""
-WAITING = ATTACHMENTS.arrow.append(pa.field("record", pa.int64())).append(pa.field("cut", pa.bool_()))
-"""Rows of ``attachments`` with the number of the record that has them, and whether ``uri`` is less than it says."""
+WAITING = pa.schema(
+    [*ATTACHMENTS.arrow, pa.field("record", pa.int64()), pa.field("cut", pa.bool_()), pa.field("stamp", pa.string())]
+)
+"""Rows of ``attachments`` with the number of the record that has them, whether ``uri`` is less than it says, and what
+tells the file from one that was changed since (null of one on the web).
+"""
 
 
 class OnTheWeb:

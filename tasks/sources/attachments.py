@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +32,8 @@ class Readable(Protocol):
 LIMITS: Mapping[str, int] = MappingProxyType({"image": 30 * 10**6, "audio": 50 * 10**6})
 """Bytes that a file may have, by what its content is."""
 
+SETTLED_NS = 3 * 10**9
+"""Nanoseconds after which a file's times tell every later change: some file systems count two seconds."""
 _PIECE = 2**18
 _SCHEME = r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]+:"
 _URL = re.compile(rf"{_SCHEME}[/\\]|\A\s*(?:{_SCHEME}|[/\\]{{2}})")
@@ -60,6 +64,8 @@ class Attachment:
     bytes_len: int | None = None
     sha256: str | None = None
     path: Path | None = None
+    stamp: str | None = None
+    """``stamp`` of what was read."""
 
 
 def fetch(
@@ -78,12 +84,33 @@ def fetch(
     try:
         stream, parts = _open(file, ref.uri, names or Names())
     except RefusedPath as refused:
-        return without(ref.kind, refused.reason)
+        return replace(without(ref.kind, refused.reason), stamp=refused.reason)
     with stream:
-        found = take(ref, stream, into)
+        as_it_was = _stamp(stream)
+        found = replace(take(ref, stream, into), stamp=as_it_was)
         if found.status == "ok":
             return replace(found, path=file.root.joinpath(*parts))
         return replace(found, bytes_len=stream.seek(0, 2))
+
+
+def stamp(file: SourceFile, uri: str, names: Names) -> str | None:
+    """What tells the file that ``fetch`` would read from one that was changed since, or why it would read none.
+
+    None where that can't be told, as it was changed a moment ago: it may change again and keep its times.
+    """
+    try:
+        stream, _ = _open(file, uri, names)
+    except RefusedPath as refused:
+        return refused.reason
+    with stream:
+        return _stamp(stream)
+
+
+def _stamp(stream: BinaryIO) -> str | None:
+    told = os.fstat(stream.fileno())
+    if time.time_ns() - max(told.st_mtime_ns, told.st_ctime_ns) < SETTLED_NS:
+        return None
+    return f"{told.st_ino} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
 
 
 def take(ref: AttachmentRef, stream: Readable, into: BinaryIO | None = None) -> Attachment:

@@ -85,7 +85,8 @@ def run(
     """
     if source is not None:
         check_source(source, days)  # a wrong path, or what can't be read, makes no lake
-    uri = _open(lake, constants or {}, author_key if source else None)  # in Prefect it is known by its whole address
+    whose = author_key if source else None
+    uri = open_lake(lake, constants or {}, whose)  # in Prefect it is known by its whole address
     clock = time.perf_counter()
     accounting = None
     with prefect_server.on_demand() as server, spending(), keep_models():
@@ -100,8 +101,11 @@ def run(
     return RunReport(lake, accounting, reports, page, seconds, server.seconds, empty=empty, known=known)
 
 
-def _open(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> str:
-    """Make the lake if there is none and records are to come in; refuse settings that are not the lake's."""
+def open_lake(uri: str, constants: Mapping[str, Any], author_key: SecretStr | None) -> str:
+    """Make the lake if there is none and records are to come in; refuse settings that are not the lake's.
+
+    Returns its whole address. ``author_key``: of whoever brings records in.
+    """
     if author_key is None:
         opened = Lake(uri)
         opened.constants.check(constants)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
 import time
 from collections.abc import Mapping
 
@@ -84,4 +86,6 @@ class _Main(Group):
 def main(ctx: click.Context, debug: bool) -> None:
     """Reviews of online courses in, checked feature tables in a data lake out."""
     ctx.obj = time.perf_counter()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: flows say so, and their server ends
     prefect_server.configure(debug=debug)

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
     """Serve the daily run and backfills with Prefect's pages, on this machine alone.
 
-    Starts Prefect's server, unless PREFECT_API_URL points at one, deploys, and works on what is scheduled and started.
+    A lake that is not there yet is made. Of several that serve one lake the first works, and the others wait for its
+    end. Starts Prefect's server, unless another one of this user runs it already or PREFECT_API_URL points at one,
+    deploys, and works on what is scheduled and started.
     Its pages ask for a login: it is shown once, when it is made, and kept for later starts and for commands beside it.
     """
-    from otzyv.flows.serving.serve import serve as start_serving
-    from otzyv.tasks.lake import Lake
-
-    uri = Lake(lake).uri
     prefect_server.configure(serving=True)
-    start_serving(
-        uri, settings_now(), port, lambda line: click.echo(line, err=True), check=check, with_login=not no_login
-    )
+    from otzyv.flows.run import open_lake
+    from otzyv.flows.serving.serve import serve as start_serving
+
+    settings = settings_now()
+    uri = open_lake(lake, settings.constants, settings.key(lake))
+    start_serving(uri, settings, port, lambda line: click.echo(line, err=True), check=check, with_login=not no_login)

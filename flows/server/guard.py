@@ -11,20 +11,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from otzyv.flows.server.pools import DAYS, HEARTBEATS, PARENTS
+from otzyv.flows.server.pools import HEARTBEATS, POOL
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
 """Origins of the pages that may call the server, with commas between them; their hosts are those it answers to."""
+PARENT = "PREFECT__OTZYV_PARENT"
+"""The process that the server ends with, in its environment."""
 UNFRAMED = ((b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'"))
 """No page may show ours in a frame and have its buttons clicked unseen."""
 
@@ -36,6 +41,7 @@ CHANGEABLE = frozenset(
 MOST_CHANGED = 1 << 20
 _OURS = re.compile(r"otzyv\.flows\.\w+\.\w+")
 _DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
+_DEPLOYMENTS = re.compile(r"/api/deployments/?")
 
 
 class Guard:
@@ -58,8 +64,11 @@ class Guard:
                     message["headers"] = [*message.get("headers", ()), *UNFRAMED]
                 await send(message)
 
-            if scope["type"] == "http" and scope["method"] == "PATCH" and _DEPLOYMENT.fullmatch(scope["path"]):
+            method = scope["method"] if scope["type"] == "http" else ""
+            if method == "PATCH" and _DEPLOYMENT.fullmatch(scope["path"]):
                 await self._changed(scope, receive, unframed)
+            elif method == "POST" and _DEPLOYMENTS.fullmatch(scope["path"]):
+                await self._changed(scope, receive, unframed)  # of a name that is there it changes the one that has it
             else:
                 await self.app(scope, receive, unframed)
 
@@ -69,8 +78,8 @@ class Guard:
         if body is None:
             await _refuse(scope, send, f"a change of a deployment has at most {MOST_CHANGED} bytes")
             return
-        status, known = await self._asked(scope)
-        why = unchangeable(body, known) if status == 200 else None  # else the server itself says what is wrong
+        known = await self._there(scope, body)
+        why = unchangeable(body, known) if known else None  # else the server itself says what is wrong
         if why:
             await _refuse(scope, send, why)
             return
@@ -84,12 +93,29 @@ class Guard:
 
         await self.app(scope, again, send)
 
-    async def _asked(self, scope: Scope) -> tuple[int, bytes]:
-        """The status and body of the server's answer to whoever asks, had they asked for the same path."""
+    async def _there(self, scope: Scope, body: bytes) -> bytes | None:
+        """The deployment that would be changed, as the server tells it to whoever asks; None where there is none."""
+        if scope["method"] == "PATCH":
+            status, known = await self._asked(scope, "GET", scope["path"])
+            return known if status == 200 else None
+        try:
+            wanted = json.loads(body)
+            filters = {
+                "deployments": {"name": {"any_": [wanted["name"]]}},
+                "flows": {"id": {"any_": [wanted["flow_id"]]}},
+            }
+        except (ValueError, RecursionError, TypeError, KeyError):
+            return None
+        status, found = await self._asked(scope, "POST", "/api/deployments/filter", json.dumps(filters).encode())
+        same = json.loads(found) if status == 200 else []
+        return json.dumps(same[0]).encode() if same else None
+
+    async def _asked(self, scope: Scope, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """The status and body of the server's answer to whoever asks, had they asked for this."""
         status, parts = 0, list[bytes]()
 
-        async def nothing() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
+        async def asked() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def heard(message: Message) -> None:
             nonlocal status
@@ -98,8 +124,9 @@ class Guard:
             elif message["type"] == "http.response.body":
                 parts.append(message.get("body", b""))
 
-        headers = [(key, value) for key, value in scope["headers"] if key in (b"host", b"authorization")]
-        await self.app({**scope, "method": "GET", "headers": headers, "query_string": b""}, nothing, heard)
+        headers = [(key, value) for key, value in scope["headers"] if key in _KEPT]
+        inner = {**scope, "method": method, "path": path, "raw_path": path.encode(), "headers": headers}
+        await self.app({**inner, "query_string": b""}, asked, heard)
         return status, b"".join(parts)
 
     def refusal(self, scope: Scope) -> str | None:
@@ -129,7 +156,10 @@ def unchangeable(body: bytes, known: bytes) -> str | None:
         return "a change of a deployment is a JSON object"
     if not isinstance(wanted, dict):
         return "a change of a deployment is a JSON object"
-    if _as_deployed(wanted):
+    lake, given = (now.get("parameters") or {}).get("lake"), wanted.get("parameters")
+    if isinstance(given, dict) and given.get("lake") != lake:
+        return f"the parameter lake of a deployment stays {lake}: name another lake in a run of its own (allowed_lakes)"
+    if _as_deployed(wanted, now):
         return None
     others = [name for name in sorted(wanted.keys() - CHANGEABLE) if (wanted[name] or None) != (now.get(name) or None)]
     if others:
@@ -137,13 +167,10 @@ def unchangeable(body: bytes, known: bytes) -> str | None:
             f"of a deployment {', '.join(sorted(CHANGEABLE))} can be changed, and nothing else: with another "
             f"{', '.join(others)} its runs would not be those that otzyv serve has deployed"
         )
-    lake, given = (now.get("parameters") or {}).get("lake"), wanted.get("parameters")
-    if isinstance(given, dict) and given.get("lake") != lake:
-        return f"the parameter lake of a deployment stays {lake}: name another lake in a run of its own (allowed_lakes)"
     return None
 
 
-def _as_deployed(wanted: Mapping[str, object]) -> bool:
+def _as_deployed(wanted: Mapping[str, object], now: Mapping[str, object]) -> bool:
     """Whether it is a whole deployment, whose runs are started as those of ``otzyv serve``."""
     entrypoint = wanted.get("entrypoint")
     return (
@@ -151,7 +178,8 @@ def _as_deployed(wanted: Mapping[str, object]) -> bool:
         and isinstance(entrypoint, str)
         and _OURS.fullmatch(entrypoint) is not None
         and wanted.get("job_variables") == {"env": HEARTBEATS}
-        and wanted.get("work_pool_name") in (DAYS, PARENTS)
+        and str(wanted.get("work_pool_name")).startswith(POOL)
+        and wanted.get("work_pool_name") == now.get("work_pool_name")
         and not any(wanted.get(name) for name in ("pull_steps", "storage_document_id", "infrastructure_document_id"))
     )
 
@@ -171,6 +199,8 @@ async def _body(receive: Receive, most: int) -> bytes | None:
             return b"".join(parts)
 
 
+_KEPT = (b"host", b"authorization", b"content-type", b"prefect-csrf-token", b"prefect-csrf-client")
+"""Headers that say who asks."""
 _READ = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 
 
@@ -207,7 +237,10 @@ def origins(port: int) -> tuple[str, ...]:
 
 
 def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The server as a process of its own, which answers on the socket. What it creates is for its owner alone."""
+    """The server as a process of its own, which answers on the socket, and ends when this process does.
+
+    What it creates is for its owner alone.
+    """
     return subprocess.Popen(
         [
             sys.executable,
@@ -215,7 +248,7 @@ def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subproces
             "-m",
             "otzyv.flows.server.guard",
         ],  # -P: whatever lies in the folder that the command is called in
-        env=environment,
+        env={**environment, PARENT: str(os.getpid())},
         stdin=listening.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -224,8 +257,22 @@ def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subproces
     )
 
 
+def _end_with(parent: int) -> None:
+    """Wait until the parent has ended, whichever way, and end this process.
+
+    The kernel's own signal for that (PR_SET_PDEATHSIG) would already come when the parent's *thread* ends that started
+    it.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)  # for connections that nobody closes
+    os._exit(1)
+
+
 def main() -> None:
-    """Serve on the socket that is standard input, until SIGINT or SIGTERM."""
+    """Serve on the socket that is standard input, until SIGINT or SIGTERM, or until the parent has ended."""
+    threading.Thread(target=_end_with, args=[int(os.environ[PARENT])], daemon=True).start()
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import get_current_settings

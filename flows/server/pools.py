@@ -1,8 +1,8 @@
-"""Where the runs of what ``otzyv serve`` deploys take their place, and what their processes are told."""
+"""How work pools of ours are named, and what their runs' processes are told."""
 
 from __future__ import annotations
 
-DAYS, PARENTS = "otzyv", "otzyv-parents"
-"""Work pools: of runs that compute, as many at a time as there are slots, and of those that only wait for others."""
+POOL = "otzyv-"
+"""How the names of the work pools begin that ``otzyv serve`` makes for a lake."""
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 """In a run's environment, in seconds."""

@@ -23,12 +23,13 @@ from otzyv.flows.fit import fit
 from otzyv.flows.ingest import ingest
 from otzyv.flows.maintain import maintain
 from otzyv.flows.quality import quality
-from otzyv.flows.server.pools import DAYS, HEARTBEATS, PARENTS
+from otzyv.flows.server.pools import HEARTBEATS
+from otzyv.flows.serving.names import Names, names
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 
 SCHEDULED, BACKFILL = "scheduled", "backfill"
-"""Queues of the first pool: a scheduled run goes before any day of a backfill."""
+"""Queues of a lake's first pool: a scheduled run goes before any day of a backfill."""
 WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 TAG = "otzyv"
@@ -45,18 +46,19 @@ WITHIN = (ingest.name, features.name)
 
 
 def deploy(lake: str, settings: Settings) -> dict[str, str]:
-    """Make pools, queues, deployments and automation, or bring them up to date; full name -> the deployment's id."""
+    """Make a lake's pools, queues and deployments, or bring them up to date; full name -> the deployment's id."""
+    ours = names(lake)
     with get_client(sync_client=True) as client:
         template = job_template(Path.cwd())
-        for pool, limit in ((DAYS, settings.slots), (PARENTS, None)):
+        for pool, limit in ((ours.days, settings.slots), (ours.parents, None)):
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
             client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit, base_job_template=template))
         for priority, queue in enumerate((SCHEDULED, BACKFILL), start=1):
             try:
-                client.read_work_queue_by_name(queue, work_pool_name=DAYS)
+                client.read_work_queue_by_name(queue, work_pool_name=ours.days)
             except ObjectNotFound:
-                client.create_work_queue(queue, work_pool_name=DAYS, priority=priority)
+                client.create_work_queue(queue, work_pool_name=ours.days, priority=priority)
         for older in client.read_automations_by_name(FORMER_AUTOMATION):
             client.delete_automation(older.id)
     return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
@@ -78,18 +80,20 @@ def job_template(folder: Path) -> dict[str, Any]:
 def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
     """All deployments; a flow's docstring is its description, and its parameters are the form."""
     zone = Lake(lake).constants.timezone
-    schedule = Cron(settings.cron, timezone=zone)
+    ours = names(lake)
+    schedule, weekly = Cron(settings.cron, timezone=zone), Cron(WEEKLY, timezone=zone)
     catching_up = {"lake": lake, "catch_up": settings.catch_up}
-    yield _deployment(daily, "features", DAYS, SCHEDULED, catching_up, schedule)
-    yield _deployment(backfill, "backfill", PARENTS, None, {"lake": lake, "request": {}})
-    yield _deployment(backfill_days, backfill_days.name, DAYS, BACKFILL, {"lake": lake})
-    yield _deployment(quality, "quality", DAYS, BACKFILL, {"lake": lake})
-    yield _deployment(maintain, "maintain", DAYS, BACKFILL, {"lake": lake}, Cron(WEEKLY, timezone=zone))
-    yield _deployment(fit, "fit", DAYS, BACKFILL, {"lake": lake})
-    yield _deployment(adapt, "adapt", DAYS, BACKFILL, {"lake": lake})
+    yield _deployment(ours, daily, "features", ours.days, SCHEDULED, catching_up, schedule)
+    yield _deployment(ours, backfill, "backfill", ours.parents, None, {"lake": lake, "request": {}})
+    yield _deployment(ours, backfill_days, backfill_days.name, ours.days, BACKFILL, {"lake": lake})
+    yield _deployment(ours, quality, "quality", ours.days, BACKFILL, {"lake": lake})
+    yield _deployment(ours, maintain, "maintain", ours.days, BACKFILL, {"lake": lake}, weekly)
+    yield _deployment(ours, fit, "fit", ours.days, BACKFILL, {"lake": lake})
+    yield _deployment(ours, adapt, "adapt", ours.days, BACKFILL, {"lake": lake})
 
 
 def _deployment(
+    ours: Names,
     flow: Flow[..., Any],
     name: str,
     pool: str,
@@ -99,7 +103,7 @@ def _deployment(
 ) -> RunnerDeployment:
     return RunnerDeployment.from_flow(
         flow,
-        name,
+        ours.deployment(name),
         parameters=parameters,
         schedule=schedule,
         work_pool_name=pool,

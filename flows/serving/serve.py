@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
 
 from otzyv.flows.server import guard, login
+from otzyv.flows.server.lock import Lock
 from otzyv.flows.server.prefect_server import shown
 from otzyv.flows.settings import Settings
 from otzyv.schemas.errors import EnvironmentFault
@@ -26,6 +28,7 @@ NO_LOGIN = (
     "no login: everyone with an account on this machine may start, change and stop runs, and see what they were given"
 )
 START_SECONDS = 120
+FREE_SECONDS = 5
 SCHEDULE_SECONDS = 90
 LOOK_SECONDS = 10
 
@@ -35,39 +38,68 @@ class ServerFailed(EnvironmentFault):
 
 
 class Server:
-    """Prefect's server as a process of ours, on loopback, behind the guard.
+    """Prefect's server on loopback, behind the guard: one for all ``serve`` of a user.
 
-    Its database lies in Prefect's home folder, so that schedules and runs outlive it.
+    The first runs it as a process of its own. When that ``serve`` ends, another one takes it over on the same port. Its
+    database lies in Prefect's home folder, so that schedules and runs outlive it.
     """
 
     def __init__(self, port: int) -> None:
-        """Take the port. Raises ServerFailed where it is taken."""
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/api"
+        """Take the port, or find that of the ``serve`` that runs the server. Raises ServerFailed where it is taken."""
+        from prefect.settings import get_current_settings
+
+        home = get_current_settings().home
         try:
-            self.listening = guard.listen(port)
+            self.lock = Lock(home / "otzyv-serve.lock")
         except OSError as error:
             raise ServerFailed(
-                f"port {port} can't be used ({error.strerror}); give another with --port, or set PREFECT_API_URL to "
-                f"{self.url} if a server of Prefect's is there"
+                f"Prefect can't keep its database in {home} ({error.strerror}): set PREFECT_HOME elsewhere"
             ) from error
+        self.listening: socket.socket | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = port
+        try:
+            self.ours = self.lock.take(str(port))
+            if self.ours:
+                self._listen()
+            else:
+                self.port = self._port_there()
+        except BaseException:
+            self.lock.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def _port_there(self) -> int:
+        for _ in range(40):
+            if told := self.lock.told:
+                return int(told)
+            time.sleep(0.05)  # the other one is about to tell it
+        raise ServerFailed("another otzyv serve holds Prefect's database and does not tell its port: try again")
+
+    def _listen(self) -> None:
+        for _ in range(FREE_SECONDS * 4):
+            try:
+                self.listening = guard.listen(self.port)
+                return
+            except OSError as error:
+                failed = error
+                time.sleep(0.25)  # the server of one that was killed may be about to end
+        raise ServerFailed(
+            f"port {self.port} can't be used ({failed.strerror}); give another with --port, or set PREFECT_API_URL to "
+            f"{self.url} if a server of Prefect's is there"
+        ) from failed
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises ServerFailed."""
-        given = [one for one in os.environ.get(guard.ORIGINS, "").split(",") if one]
-        environment = {
-            **os.environ,
-            # Both are told: given the port alone, the UI would call 4200.
-            "PREFECT_SERVER_API_HOST": "127.0.0.1",
-            "PREFECT_SERVER_API_PORT": str(self.port),
-            guard.ORIGINS: ",".join([*guard.origins(self.port), *given]),
-            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        }
-        self.process = guard.spawn(self.listening, environment)
+        """Start it, unless another ``serve`` has, and wait until it answers. Raises ServerFailed."""
+        if self.ours:
+            self._spawn()
         try:
             with httpx.Client(timeout=2) as client:
                 for _ in range(START_SECONDS * 4):
-                    if self.process.poll() is not None:
+                    if self.process and self.process.poll() is not None:
                         raise ServerFailed(f"Prefect's server ended at once (exit status {self.process.returncode})")
                     if _answers(client, self.url):
                         return
@@ -77,42 +109,69 @@ class Server:
             self.stop()
             raise
 
+    def _spawn(self) -> None:
+        given = [one for one in os.environ.get(guard.ORIGINS, "").split(",") if one]
+        environment = {
+            **os.environ,
+            # Both are told: given the port alone, the UI would call 4200.
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(self.port),
+            guard.ORIGINS: ",".join([*guard.origins(self.port), *given]),
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        }
+        assert self.listening is not None
+        self.process = guard.spawn(self.listening, environment)
+
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """End it, if it is ours."""
+        if self.listening:
+            self.listening.close()  # first: who asks while it ends is refused, and does not wait for an answer
+        if self.process:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.lock.close()
 
     async def keep(self, say: Callable[[str], None]) -> None:
         """Start it again whenever it ends: runs wait for it for a minute, and nothing else would be done without it."""
         while True:
             await asyncio.sleep(1)
-            if self.process.poll() is not None:
+            if not self.ours and self.lock.take(str(self.port)):
+                say("the otzyv serve that ran Prefect's server has ended; this one runs it now")
+                self.ours = True
+                await asyncio.to_thread(self._listen)
+                await asyncio.to_thread(self.start)
+            elif self.process and self.process.poll() is not None:
                 say(f"Prefect's server ended (exit status {self.process.returncode}); it is started again")
                 await asyncio.to_thread(self.start)
 
 
 @contextmanager
 def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterator[tuple[str, Server | None]]:
-    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one started here."""
+    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one that ``serve`` runs."""
     if known := os.environ.get("PREFECT_API_URL"):
         yield known, None
         return
     if "*" in (foreign := os.environ.get(guard.ORIGINS, "")):
         raise ServerFailed(f"{guard.ORIGINS}={foreign} would let any web page in: name origins, as https://host")
     ours = Server(port)
-    with closing(ours.listening):
-        _set_login(port, say, with_login=with_login)
-        ours.start()
-        os.environ["PREFECT_API_URL"] = ours.url
-        try:
-            yield ours.url, ours
-        finally:
-            os.environ.pop("PREFECT_API_URL", None)
-            ours.listening.close()  # first: who asks while the server ends is refused, and does not wait for an answer
-            ours.stop()
+    try:
+        if not ours.ours:
+            say(f"another otzyv serve of this user runs Prefect's server, at port {ours.port}: it is used here as well")
+        _set_login(ours.port, say, with_login=with_login)
+    except BaseException:
+        ours.stop()
+        raise
+    ours.start()
+    os.environ["PREFECT_API_URL"] = ours.url
+    try:
+        yield ours.url, ours
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        ours.stop()
 
 
 def _set_login(port: int, say: Callable[[str], None], *, with_login: bool) -> None:
@@ -162,32 +221,52 @@ def serve(
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from otzyv.flows.server.pools import DAYS, PARENTS
     from otzyv.flows.serving.deployments import TAG, deploy
-    from otzyv.flows.serving.watch import GONE, Watch
+    from otzyv.flows.serving.lead import await_other_machines, leading
+    from otzyv.flows.serving.names import names
+    from otzyv.flows.serving.watch import GONE, Watch, this_machine
 
+    ours = names(lake)
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with (
-        server(port, say, with_login=with_login) as (url, ours),
+        leading(lake, say, wait=not check),
+        server(port, say, with_login=with_login) as (url, prefect),
         temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ.get(login.CLIENT)}),
     ):
         say(f"Prefect: {shown(url).removesuffix('/api')}")
         say(f"commands beside it need no server of their own: PREFECT_API_URL={shown(url)}")
+        _check_login(url)
+        await_other_machines(lake, this_machine(), say, wait=not check)
         deployments = deploy(lake, settings)
         for name in deployments:
             say(f"deployment {name}")
-        _await_schedule(deployments["daily/features"], say)
+        _await_schedule(deployments[f"daily/{ours.deployment('features')}"], say)
         if not check:
-            watch = Watch([DAYS, PARENTS], TAG)
+            watch = Watch(ours.pools, TAG)
             for line in watch.end_all(GONE):
                 say(line)
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                asyncio.run(_work(lake, settings.slots, _look(watch, say), *([ours.keep(say)] if ours else [])))
+                beside = [_look(watch, say), *([prefect.keep(say)] if prefect else [])]
+                asyncio.run(_work(lake, settings.slots, *beside))
             with suppress(httpx.HTTPError):  # of a server that has gone as well
                 for line in watch.end_all("otzyv serve was stopped", cancelled=True):
                     say(line)
             say("stopped")
+
+
+def _check_login(url: str) -> None:
+    """Raises ServerFailed where the server asks for another login."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pools(limit=1)
+        except httpx.HTTPStatusError as error:
+            raise ServerFailed(
+                f"the server at {shown(url)} refuses this login ({error.response.status_code}): set {login.CLIENT} to "
+                f"the one that it asks for, or {login.SERVER} if another otzyv serve runs it with one"
+            ) from error
 
 
 async def _look(watch: Watch, say: Callable[[str], None]) -> None:
@@ -223,7 +302,7 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
-    from otzyv.flows.server.pools import DAYS, PARENTS
+    from otzyv.flows.serving.names import names
     from otzyv.flows.serving.watch import this_machine
     from otzyv.flows.serving.worker import Worker
 
@@ -231,7 +310,8 @@ async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> No
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["OTZYV_LAKE"] = lake  # which is the one that they may name, beside those of the setting allowed_lakes
     here = this_machine()
-    workers = [Worker(DAYS, name=here, limit=slots), Worker(PARENTS, name=here)]
+    ours = names(lake)
+    workers = [Worker(ours.days, name=here, limit=slots), Worker(ours.parents, name=here)]
     working = [asyncio.ensure_future(each) for each in (*(one.start(printer=_quiet) for one in workers), *beside)]
     running = asyncio.gather(*working)
     loop = asyncio.get_running_loop()

@@ -33,12 +33,14 @@ SILENT = timedelta(seconds=90)
 UNBORN = timedelta(minutes=15)
 """A run that a worker has taken and that never sent a heartbeat has no process after so long."""
 OPEN = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+WORKER = "otzyv "
+"""How the names of our workers begin."""
 GONE, QUIET = "its process is gone", "no heartbeat, so its process is gone"
 
 
 def this_machine() -> str:
     """The name of workers here: runs carry it, and only this user's processes on this machine can be looked at."""
-    return f"otzyv {socket.gethostname()} {os.getuid()}"
+    return f"{WORKER}{socket.gethostname()} {os.getuid()}"
 
 
 def processes() -> frozenset[UUID]:

@@ -44,7 +44,7 @@ def test_nobody_else_gets_in(options: tuple[str, ...], tmp_path: Path) -> None:
     chance = random.Random(11)
     with serving(tmp_path, DAYS, *options) as served:
         port, marker = served.port, tmp_path / "got-in"
-        maintain = served.client.get("deployments/name/maintain/maintain").raise_for_status().json()["id"]
+        maintain = served.deployment("maintain/maintain")["id"]
         asked = list(requests(maintain, f"touch {marker}"))
         each = 2 * len(asked) + len(SOCKETS)
         mode = "without a login" if options else "with a login"
@@ -61,7 +61,7 @@ def test_nobody_else_gets_in(options: tuple[str, ...], tmp_path: Path) -> None:
                     said = {"Authorization": f"Basic {word}", "Prefect-Csrf-Token": word, "Prefect-Csrf-Client": word}
                     # 500: Prefect 3.8.8 stumbles over a login that is not ASCII, and refuses it all the same.
                     assert sent(port, him, request, said).status in (401, 403, 500), (request, word)
-        assert served.client.get("deployments/name/maintain/maintain").json()["job_variables"]["env"].keys() == {
+        assert served.deployment("maintain/maintain")["job_variables"]["env"].keys() == {
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
         }
         assert not marker.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from otzyv.flows.serving.names import Names, names
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from tests.tasks.reviews import bring
@@ -67,8 +69,20 @@ class Served:
     def patch(self, path: str, /, **body: Any) -> None:
         self.ask("PATCH", path, **body).raise_for_status()
 
+    @property
+    def names(self) -> Names:
+        """Of what belongs to the lake."""
+        return names(self.lake.uri)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """A deployment of the lake, as ``flow/name``."""
+        found: dict[str, Any] = (
+            self.client.get(f"deployments/name/{self.names.deployment(name)}").raise_for_status().json()
+        )
+        return found
+
     def start(self, deployment: str, **parameters: Any) -> str:
-        named = self.client.get(f"deployments/name/{deployment}").raise_for_status().json()
+        named = self.deployment(deployment)
         run = self.post(
             f"deployments/{named['id']}/create_flow_run", parameters=parameters, state={"type": "SCHEDULED"}
         )
@@ -134,13 +148,14 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     while "serving" not in told.read_text():
         assert process.poll() is None, told.read_text()
         time.sleep(0.5)
-    url = environment.get("PREFECT_API_URL", f"http://127.0.0.1:{port}/api").removesuffix("/api")
-    kept = folder / "config" / "otzyv" / f"login-{httpx.URL(url).port}"
+    (url,) = re.findall("^Prefect: (.*)$", told.read_text(), re.MULTILINE)
+    kept = Path(ours["XDG_CONFIG_HOME"]) / "otzyv" / f"login-{httpx.URL(url).port}"
     login = environment.get("PREFECT_SERVER_API_AUTH_STRING") or (kept.read_text() if kept.exists() else ":")
     user, _, password = login.partition(":")
     with httpx.Client(base_url=f"{url}/api/", timeout=120, auth=(user, password)) as client:
-        token = client.get("csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
-        client.headers.update({"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token})
+        asking = f"tests {folder}"  # a token is of one client, and the next one asked for takes its place
+        token = client.get("csrf-token", params={"client": asking}).raise_for_status().json()["token"]
+        client.headers.update({"Prefect-Csrf-Client": asking, "Prefect-Csrf-Token": token})
         try:
             yield Served(lake, url, told, login, client, process)
         except BaseException:  # else it would outlive the test that has failed

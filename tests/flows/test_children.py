@@ -26,7 +26,7 @@ def attempt(served: Served, url: str, run_id: str | None = None) -> str:
     login = {PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: served.login}
     with temporary_settings(login), get_client(sync_client=True) as client:
         if run_id is None:
-            deployment = client.read_deployment_by_name("backfill/backfill")
+            deployment = client.read_deployment_by_name(served.names.deployment("backfill/backfill"))
             run = client.create_flow_run_from_deployment(
                 deployment.id, parameters={"lake": served.lake.uri, "request": REQUEST}, state=Pending()
             )
@@ -49,7 +49,9 @@ def test_a_backfill_begun_anew_is_handed_no_dead_child_and_no_second_one_where_a
 
     def end_children() -> None:
         while not ended.wait(0.1):
-            runs = served.post("flow_runs/filter", deployments={"name": {"any_": ["backfill days"]}})
+            runs = served.post(
+                "flow_runs/filter", deployments={"name": {"any_": [served.names.deployment("backfill days")]}}
+            )
             for child in runs:
                 if child["state_type"] == "SCHEDULED":
                     served.post(f"flow_runs/{child['id']}/set_state", state={"type": "CANCELLED"}, force=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from otzyv.flows.server.guard import Guard, listen, origins
-from otzyv.flows.server.pools import DAYS, HEARTBEATS
+from otzyv.flows.server.pools import HEARTBEATS, POOL
 from tests.flows.attacks import Caller, foreign
 
 PORT = 4200
@@ -80,32 +80,43 @@ NOW = {
     "pull_steps": None,
     "paused": False,
     "parameters": {"lake": "l"},
+    "work_pool_name": f"{POOL}l",
+    "flow_id": "f",
+    "name": "n",
 }
 
 WHOLE = {
     "entrypoint": "otzyv.flows.maintain.maintain",
     "job_variables": {"env": HEARTBEATS},
-    "work_pool_name": DAYS,
+    "work_pool_name": f"{POOL}l",
     "pull_steps": None,
     "parameter_openapi_schema": {"type": "object"},
-    "parameters": {"lake": "other"},
+    "parameters": {"lake": "l", "catch_up": 9},
 }
 """As ``otzyv serve`` brings one up to date."""
 
 
-def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | None, int]:
-    """What the server behind was sent of a change of a deployment that is as ``NOW`` says; and the answer's status."""
+def changed(body: bytes, *, parts: int = 1, status: int = 200, made: bool = False) -> tuple[bytes | None, int]:
+    """What the server behind was sent of a change of a deployment that is as ``NOW`` says; and the answer's status.
+
+    ``made``: the change is asked for as if a new one were to be made, of the same name.
+    """
     got: list[bytes] = []
     sent: list[Any] = []
     size = -(-len(body) // parts) or 1
     coming = [body[at : at + size] for at in range(0, len(body), size)] or [b""]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] == "PATCH":
+        answer: Any = NOW
+        if scope["path"].endswith("/filter"):
+            wanted = json.loads((await receive())["body"])
+            assert wanted == {"deployments": {"name": {"any_": ["n"]}}, "flows": {"id": {"any_": ["f"]}}}
+            answer = [NOW]
+        elif scope["method"] in ("PATCH", "POST"):
             got.append((await receive())["body"])
             assert not (await receive())["body"], "it may ask whether the caller is still there"
         await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": json.dumps(NOW).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     async def receive() -> Any:
         part = coming.pop(0) if coming else b""
@@ -114,7 +125,8 @@ def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asked = scope(Caller("own", ("127.0.0.1:4200",), None), "PATCH", "/api/deployments/1")
+    method, path = ("POST", "/api/deployments/") if made else ("PATCH", "/api/deployments/1")
+    asked = scope(Caller("own", ("127.0.0.1:4200",), None), method, path)
     asyncio.run(Guard(app, OWN)(asked, receive, send))
     return got[0] if got else None, sent[0]["status"]
 
@@ -128,7 +140,8 @@ def changed(body: bytes, *, parts: int = 1, status: int = 200) -> tuple[bytes | 
         (WHOLE | {"job_variables": {"command": "evil"}}, False),
         (WHOLE | {"entrypoint": "evil.py:main"}, False),
         (WHOLE | {"pull_steps": [{"evil": {}}]}, False),
-        (WHOLE | {"work_pool_name": "another"}, False),
+        (WHOLE | {"work_pool_name": f"{POOL}another"}, False),
+        (WHOLE | {"parameters": {"lake": "other"}}, False),
         ({"paused": True, "job_variables": {}}, False),
         ({"entrypoint": "evil.py:main"}, False),
         ({"parameters": {}}, False),
@@ -141,6 +154,11 @@ def test_of_a_deployment_nothing_is_changed_that_says_how_its_runs_start(change:
     for parts in (1, 3):
         assert changed(body, parts=parts) == ((body, 200) if passes else (None, 403))
     assert changed(body, status=401) == (body, 401), "the server itself says who may not ask"
+    if isinstance(change, dict):
+        named = json.dumps(change | {"name": "n", "flow_id": "f"}).encode()
+        assert changed(named, made=True) == ((named, 200) if passes else (None, 403)), (
+            "one made anew changes it as well"
+        )
 
 
 def test_a_change_that_is_no_json_or_endless_gets_nowhere() -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -42,3 +43,25 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
     expected = {(f"{task} {' to '.join(days)}", "COMPLETED"): 1 for task in tasks}
     assert expected.items() <= ran.items()
     assert {state for _, state in ran} == {"COMPLETED"}
+
+
+STARTED = """
+import os, sys, time
+from otzyv.flows.server import guard
+print(guard.spawn(guard.listen(0), {**os.environ, guard.ORIGINS: "http://127.0.0.1"}).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_server_ends_with_the_command_that_started_it_also_when_that_is_killed(tmp_path: Path) -> None:
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", STARTED], env=environment, stdout=subprocess.PIPE) as command:
+        assert command.stdout
+        server = Path("/proc", command.stdout.readline().decode().strip())
+        command.kill()
+    assert server.exists()
+    for _ in range(100):
+        if not server.exists():
+            break
+        time.sleep(0.1)
+    assert not server.exists()

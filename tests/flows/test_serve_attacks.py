@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from otzyv.flows.server.pools import DAYS, PARENTS
 from otzyv.flows.serving.deployments import deployments
 from otzyv.flows.settings import Settings
 from tests.flows.attacks import foreign, get_in, requests, sent, stranger
@@ -28,8 +27,7 @@ def marker(tmp_path: Path) -> Iterator[Path]:
 
 
 def deployment(served: Served, name: str = "maintain/maintain") -> dict[str, Any]:
-    found: dict[str, Any] = served.client.get(f"deployments/name/{name}").raise_for_status().json()
-    return found
+    return served.deployment(name)
 
 
 def test_no_page_of_another_site_gets_in_not_even_with_the_login(served: Served, marker: Path) -> None:
@@ -67,7 +65,7 @@ def test_our_own_pages_and_commands_get_in_and_nobody_frames_them(served: Served
         link = {"Host": own.removeprefix("http://"), "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
         page = served.client.get(f"{own}/", headers=link, follow_redirects=True)
         assert (page.status_code, page.headers["x-frame-options"]) == (200, "DENY")
-        answer = served.client.get("work_pools/otzyv", headers={"Origin": own})
+        answer = served.client.get(f"work_pools/{served.names.days}", headers={"Origin": own})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, own)
     assert "access-control-allow-origin" not in served.client.get("health").headers
 
@@ -105,7 +103,7 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
         {"job_variables": {"env": {}}},
         {"entrypoint": "evil.py:maintain"},
         {"pull_steps": [{"prefect.deployments.steps.run_shell_script": {"script": command}}]},
-        {"work_pool_name": PARENTS},
+        {"work_pool_name": served.names.parents},
         {"parameters": {"lake": str(marker.parent)}},
     )
     for change in changes:
@@ -120,7 +118,7 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
     served.patch(f"deployments/{ours['id']}", paused=False, description=ours["description"])
 
     # Whoever has the login can change what the API knows; the workers do not go by it.
-    pools = {pool: served.client.get(f"work_pools/{pool}").json()["base_job_template"] for pool in (DAYS, PARENTS)}
+    pools = {pool: served.client.get(f"work_pools/{pool}").json()["base_job_template"] for pool in served.names.pools}
     for pool in pools:
         given = {
             "job_configuration": {"command": command, "env": "{{ env }}"},
@@ -133,7 +131,7 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
     script.write_text(f"import pathlib\nfrom prefect import flow\npathlib.Path({str(marker)!r}).touch()\n"
                       "@flow\ndef maintain(lake=''):\n    ...\n")  # fmt: skip
     pull = [{"prefect.deployments.steps.run_shell_script": {"script": command}}]
-    theirs = {"work_pool_name": DAYS, "path": str(marker.parent), "parameters": {"lake": served.lake.uri}}
+    theirs = {"work_pool_name": served.names.days, "path": str(marker.parent), "parameters": {"lake": served.lake.uri}}
     made = [
         served.post(
             "deployments/", name="evil", flow_id=flow, entrypoint=f"{script}:maintain", pull_steps=pull, **theirs
@@ -143,8 +141,8 @@ def test_whatever_the_api_is_told_a_worker_runs_the_flows_of_this_project_alone(
     refused = [
         served.post(f"deployments/{made[0]['id']}/create_flow_run", **later)["id"],
         served.post(f"deployments/{ours['id']}/create_flow_run", **later, job_variables={"env": {"A": "b"}})["id"],
-        served.post("flow_runs/", flow_id=evil, work_pool_name=DAYS, **later)["id"],
-        served.post("flow_runs/", flow_id=maintain, work_pool_name=DAYS, **later, **said)["id"],
+        served.post("flow_runs/", flow_id=evil, work_pool_name=served.names.days, **later)["id"],
+        served.post("flow_runs/", flow_id=maintain, work_pool_name=served.names.days, **later, **said)["id"],
     ]
     ours_all_the_same = served.post(f"deployments/{made[1]['id']}/create_flow_run", **later)["id"]
     for run in refused:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let everyone with an account on this machine start, change and stop runs: for a machine of one's own.",
 )
-def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
+@click.option("--reset", is_flag=True, help="Set what was changed in Prefect back to what the settings say.")
+def serve(lake: str, port: int, check: bool, no_login: bool, reset: bool) -> None:
     """Serve the daily run and backfills with Prefect's pages, on this machine alone.
 
     A lake that is not there yet is made. Of several that serve one lake the first works, and the others wait for its
@@ -37,4 +38,12 @@ def serve(lake: str, port: int, check: bool, no_login: bool) -> None:
 
     settings = settings_now()
     uri = open_lake(lake, settings.constants, settings.key(lake))
-    start_serving(uri, settings, port, lambda line: click.echo(line, err=True), check=check, with_login=not no_login)
+    start_serving(
+        uri,
+        settings,
+        port,
+        lambda line: click.echo(line, err=True),
+        check=check,
+        with_login=not no_login,
+        reset=reset,
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Cron, Schedule
@@ -25,6 +28,7 @@ from otzyv.flows.maintain import maintain
 from otzyv.flows.quality import quality
 from otzyv.flows.server.pools import HEARTBEATS
 from otzyv.flows.serving.names import Names, names
+from otzyv.flows.serving.operator_set import LastDeployed, deployed, keep_what_was_set
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 
@@ -45,23 +49,85 @@ WITHIN = (ingest.name, features.name)
 """Flows that run within these."""
 
 
-def deploy(lake: str, settings: Settings) -> dict[str, str]:
-    """Make a lake's pools, queues and deployments, or bring them up to date; full name -> the deployment's id."""
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What stands in Prefect now.
+
+    ``ids``: full name of each deployment -> its id. ``differ``: what an operator has set in Prefect, and the settings
+    otherwise. ``daily``: the id of the daily run's. ``scheduled``: whether such runs are to be planned; an operator may
+    have switched them off.
+    """
+
+    ids: Mapping[str, str]
+    differ: tuple[str, ...]
+    daily: str
+    scheduled: bool
+
+
+def deploy(lake: str, settings: Settings, *, reset: bool = False) -> Deployed:
+    """Make a lake's pools, queues and deployments, or bring them up to date.
+
+    What an operator has set lasts; with ``reset`` everything is as the settings have it.
+    """
     ours = names(lake)
     with get_client(sync_client=True) as client:
-        template = job_template(Path.cwd())
-        for pool, limit in ((ours.days, settings.slots), (ours.parents, None)):
-            with suppress(ObjectAlreadyExists):
-                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit, base_job_template=template))
-        for priority, queue in enumerate((SCHEDULED, BACKFILL), start=1):
-            try:
-                client.read_work_queue_by_name(queue, work_pool_name=ours.days)
-            except ObjectNotFound:
-                client.create_work_queue(queue, work_pool_name=ours.days, priority=priority)
+        last = LastDeployed(client, ours, TAG)
+        differ = list(_make_pools(client, ours, settings, last, reset=reset))
         for older in client.read_automations_by_name(FORMER_AUTOMATION):
             client.delete_automation(older.id)
-    return {each.full_name: str(each.apply()) for each in deployments(lake, settings)}
+        ids, scheduled = {}, True
+        for each in deployments(lake, settings):
+            there = None
+            with suppress(ObjectNotFound):
+                there = client.read_deployment_by_name(each.full_name)
+            if there is None or reset:
+                deployed(each, last)
+                each.paused = False
+            else:
+                differ += keep_what_was_set(each, there, last)
+            ids[each.full_name] = str(each.apply())
+            if each.flow_name == daily.name:
+                scheduled = not each.paused and any(one.active is not False for one in each.schedules or ())
+                first = each.full_name
+        last.save()
+    return Deployed(ids, tuple(differ), ids[first], scheduled)
+
+
+def _make_pools(
+    client: SyncPrefectClient, ours: Names, settings: Settings, last: LastDeployed, *, reset: bool
+) -> Iterator[str]:
+    """Pools and queues; yields what an operator has set otherwise than the settings."""
+    template = job_template(Path.cwd())
+    for pool, slots in ((ours.days, settings.slots), (ours.parents, None)):
+        limit, wanted = slots, {"slots": slots}
+        try:
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            last.now[pool] = wanted
+        except ObjectAlreadyExists:
+            there = client.read_work_pool(pool)
+            kept = {} if reset else last.kept(pool, {"slots": there.concurrency_limit}, wanted)
+            if reset:
+                last.now[pool] = wanted
+            if kept:
+                limit = kept["slots"]
+                yield f"work pool {pool}: slots is {limit} in Prefect, {slots} in the settings"
+        client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit, base_job_template=template))
+    for priority, queue in enumerate((SCHEDULED, BACKFILL), start=1):
+        try:
+            client.read_work_queue_by_name(queue, work_pool_name=ours.days)
+        except ObjectNotFound:
+            client.create_work_queue(queue, work_pool_name=ours.days, priority=priority)
+
+
+def missing(lake: str, ids: Mapping[str, str]) -> list[str]:
+    """Deployments of a lake that somebody has deleted, or whose work pool."""
+    pools = names(lake).pools
+    wanted = DeploymentFilter(id=DeploymentFilterId(any_=[UUID(each) for each in ids.values()]))
+    with get_client(sync_client=True) as client:
+        found = {
+            str(each.id) for each in client.read_deployments(deployment_filter=wanted) if each.work_pool_name in pools
+        }
+    return [name for name, each in ids.items() if each not in found]
 
 
 def job_template(folder: Path) -> dict[str, Any]:

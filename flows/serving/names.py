@@ -21,6 +21,10 @@ class Names:
     mark: str
 
     @property
+    def digest(self) -> str:
+        return self.mark.rpartition("-")[2]
+
+    @property
     def days(self) -> str:
         return f"{POOL}{self.mark}"
 

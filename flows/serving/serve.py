@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -31,6 +31,7 @@ START_SECONDS = 120
 FREE_SECONDS = 5
 SCHEDULE_SECONDS = 90
 LOOK_SECONDS = 10
+DEPLOYMENTS_SECONDS = 30
 
 
 class ServerFailed(EnvironmentFault):
@@ -213,11 +214,13 @@ def serve(
     *,
     check: bool = False,
     with_login: bool = True,
+    reset: bool = False,
 ) -> None:
     """Serve until Ctrl-C (SIGINT) or SIGTERM; with ``check``, only until the scheduler has planned a daily run.
 
     Runs that are under way when it stops are cancelled; each leaves its days whole. Those that died with an earlier
-    ``serve`` are ended first: they would keep their places for ever. Raises ServerFailed.
+    ``serve`` are ended first: they would keep their places for ever. ``reset``: what an operator has set in Prefect is
+    set back to what the settings say. Raises ServerFailed.
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -237,17 +240,24 @@ def serve(
         say(f"commands beside it need no server of their own: PREFECT_API_URL={shown(url)}")
         _check_login(url)
         await_other_machines(lake, this_machine(), say, wait=not check)
-        deployments = deploy(lake, settings)
-        for name in deployments:
+        deployed = deploy(lake, settings, reset=reset)
+        for name in deployed.ids:
             say(f"deployment {name}")
-        _await_schedule(deployments[f"daily/{ours.deployment('features')}"], say)
+        for line in deployed.differ:
+            say(f"{line}: that of Prefect stays; --reset takes the settings'")
+        if deployed.scheduled:
+            _await_schedule(deployed.daily, say)
+        else:
+            say("daily runs are switched off in Prefect: none is planned")
         if not check:
             watch = Watch(ours.pools, TAG)
             for line in watch.end_all(GONE):
                 say(line)
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                beside = [_look(watch, say), *([prefect.keep(say)] if prefect else [])]
+                beside = [_look(watch, say), _look_for_deployments(lake, settings, deployed.ids, say)]
+                if prefect:
+                    beside.append(prefect.keep(say))
                 asyncio.run(_work(lake, settings.slots, *beside))
             with suppress(httpx.HTTPError):  # of a server that has gone as well
                 for line in watch.end_all("otzyv serve was stopped", cancelled=True):
@@ -299,6 +309,21 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
     raise ServerFailed(
         f"Prefect's scheduler planned no run within {SCHEDULE_SECONDS} s; are the versions those of requirements.lock?"
     )
+
+
+async def _look_for_deployments(
+    lake: str, settings: Settings, ids: Mapping[str, str], say: Callable[[str], None]
+) -> None:
+    """Make deployments again that were deleted: no daily run would be planned any more, and nobody would be told."""
+    from otzyv.flows.serving.deployments import deploy, missing
+
+    while True:
+        await asyncio.sleep(DEPLOYMENTS_SECONDS)
+        with suppress(httpx.HTTPError):  # while the server is started again
+            if gone := await asyncio.to_thread(missing, lake, ids):
+                ids = (await asyncio.to_thread(deploy, lake, settings)).ids
+                for name in gone:
+                    say(f"deployment {name} was deleted and is made again: to stop its runs, pause it")
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
 from prefect.automations import AutomationCore
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolUpdate
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy
+from otzyv.flows.serving import serve
+from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy, missing
+from otzyv.flows.serving.names import names
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 
@@ -20,3 +27,86 @@ def test_the_automation_that_took_slow_starts_for_dead_runs_is_removed(prefect_s
         client.create_automation(AutomationCore(name=FORMER_AUTOMATION, trigger=trigger, actions=[DoNothing()]))
         deploy(Lake.create(tmp_path).uri, Settings(cron="0 0 1 1 *"))
         assert not client.read_automations_by_name(FORMER_AUTOMATION)
+
+
+YEARLY = "0 0 1 1 *"
+
+
+def daily(client: SyncPrefectClient, lake: str) -> DeploymentResponse:
+    return client.read_deployment_by_name(names(lake).deployment("daily/features"))
+
+
+def crons(deployment: DeploymentResponse) -> list[tuple[str, bool]]:
+    return [
+        (each.schedule.cron, each.active) for each in deployment.schedules if isinstance(each.schedule, CronSchedule)
+    ]
+
+
+def test_what_an_operator_has_set_lasts_and_is_told_and_the_settings_change_the_rest(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    lake = Lake.create(tmp_path).uri
+    pool = names(lake).days
+    with get_client(sync_client=True) as client:
+        first = deploy(lake, Settings(cron=YEARLY, catch_up=5, slots=1))
+        assert (first.differ, first.scheduled) == ((), True)
+        assert deploy(lake, Settings(cron="0 1 1 1 *", catch_up=5, slots=2)).differ == (), "nobody has set anything"
+        found = daily(client, lake)
+        assert crons(found) == [("0 1 1 1 *", True)]
+        assert client.read_work_pool(pool).concurrency_limit == 2
+
+        client.update_deployment_schedule(found.id, found.schedules[0].id, schedule=CronSchedule(cron="0 2 1 1 *"))
+        parameters = found.parameters | {"catch_up": 30, "extractors": ["sentiment_mini"]}
+        client.update_deployment(found.id, DeploymentUpdate(parameters=parameters, paused=True))
+        client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=7))
+        for _ in range(2):  # it lasts over every start
+            again = deploy(lake, Settings(cron="0 1 1 1 *", catch_up=6, slots=2))
+            found = daily(client, lake)
+            assert crons(found) == [("0 2 1 1 *", True)]
+            assert found.parameters == parameters
+            assert found.paused
+            assert client.read_work_pool(pool).concurrency_limit == 7
+            assert not again.scheduled
+            assert [line.partition(": ")[2] for line in again.differ] == [
+                "slots is 7 in Prefect, 2 in the settings",
+                "schedules is 0 2 1 1 * (UTC) in Prefect, 0 1 1 1 * (UTC) in the settings",
+                "parameter catch_up is 30 in Prefect, 6 in the settings",
+            ]
+
+        client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
+        assert "schedules is 0 2 1 1 * (UTC), switched off in Prefect" in deploy(lake, Settings(cron=YEARLY)).differ[1]
+
+        reset = deploy(lake, Settings(cron=YEARLY), reset=True)
+        assert (reset.differ, reset.scheduled) == ((), True)
+        found = daily(client, lake)
+        assert (crons(found), found.paused, found.parameters["catch_up"]) == ([(YEARLY, True)], False, 7)
+        assert client.read_work_pool(pool).concurrency_limit == 1
+        assert deploy(lake, Settings(cron="0 1 1 1 *")).differ == ()
+        assert crons(daily(client, lake)) == [("0 1 1 1 *", True)]
+
+
+def test_a_deployment_or_a_pool_that_was_deleted_is_made_again_and_told(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert serve.DEPLOYMENTS_SECONDS < 60
+    monkeypatch.setattr(serve, "DEPLOYMENTS_SECONDS", 0.05)
+    lake, settings, told = Lake.create(tmp_path).uri, Settings(cron=YEARLY), list[str]()
+    made = deploy(lake, settings)
+    with get_client(sync_client=True) as client:
+        assert not missing(lake, made.ids)
+        gone = names(lake).deployment("daily/features")
+        client.delete_deployment(client.read_deployment_by_name(gone).id)
+        assert missing(lake, made.ids) == [gone]
+
+        async def looked() -> None:
+            task = asyncio.create_task(serve._look_for_deployments(lake, settings, made.ids, told.append))
+            while not told:
+                await asyncio.sleep(0.05)
+            task.cancel()
+
+        asyncio.run(looked())
+        assert told == [f"deployment {gone} was deleted and is made again: to stop its runs, pause it"]
+        again = deploy(lake, settings)
+        client.delete_work_pool(names(lake).days)
+        assert gone in missing(lake, again.ids)
+        assert not missing(lake, deploy(lake, settings).ids)

@@ -7,13 +7,14 @@ from datetime import date
 from prefect import flow
 
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.run_names import named
 from otzyv.tasks.adapt import Adapted
 from otzyv.tasks.adapt import adapt as go_on
 from otzyv.tasks.adapt_artifacts import show_perplexity
 from otzyv.tasks.training.masked_language import Training
 
 
-@flow(name="adapt", flow_run_name="adapt {base}")
+@flow(name="adapt", flow_run_name=named("adapt", "base"))
 def adapt(
     lake: str,
     base: str,

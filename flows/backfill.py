@@ -14,14 +14,16 @@ from enum import StrEnum
 from itertools import count, groupby
 from typing import Any, Literal, Self
 
-from prefect import flow, runtime, tags
+from prefect import State, flow, runtime, tags
+from prefect.states import Cancelled
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from otzyv.flows.allowed import check_lake
-from otzyv.flows.children import called_off, run_child
+from otzyv.flows.children import CALLED_OFF, Ended, called_off, run_child
 from otzyv.flows.days import within
 from otzyv.flows.features import DaysFailed, features
+from otzyv.flows.run_names import asked, named, ordered
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
 from otzyv.schemas.errors import WorkFailed
@@ -41,6 +43,8 @@ UNKNOWN_SECONDS = 120.0
 """What a day counts for whose cost no earlier run tells, until this backfill has made some."""
 STRIKES = 3
 """How many child runs in a row may end without having made a day."""
+PAUSE, PATIENCE = 10.0, 60
+"""Seconds until the next child is started where one was called off before it began, and how often in a row that is."""
 
 
 def _blank(schema: dict[str, Any]) -> None:
@@ -142,7 +146,7 @@ class BackfillIncomplete(WorkFailed):
         super().__init__(" and ".join(said))
 
 
-@flow(name="backfill", flow_run_name="backfill {request.what}")
+@flow(name="backfill", flow_run_name=named("backfill", also=asked))
 def backfill(lake: str, request: Backfill) -> BackfillReport:
     """Make past days again, at the cost of what changed.
 
@@ -163,6 +167,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         held = {day.day: day.held for day in planned.days if day.held}
         return BackfillReport(planned, held=held, dry_run=request.dry_run)
 
+    turned_away = 0
     started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
     made: tuple[Outcome, ...] = ()
     unknown, unpriced = 0.0, 0
@@ -171,7 +176,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
             show_progress(1 - len(left) / len(planned.work))
             spent = sum(outcome.money for outcome in made) + unknown
             chunk = list(_chunk(_within(request.budget, spent, left, unpriced < STRIKES), pace))
-            if not chunk or strikes == STRIKES:
+            if not chunk or strikes == STRIKES or turned_away == PATIENCE:
                 break
             orders = [
                 DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]], span=day.span)
@@ -179,7 +184,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
             ]
             unpriced += request.budget is not None and chunk[0].money is None
             clock = time.monotonic()
-            ended_well = run_child(
+            ended = run_child(
                 backfill_days,
                 str(number),
                 lake=lake,
@@ -191,11 +196,15 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
             )
             made = outcomes(lake, None, None, started)
             before, left = len(left), _left(lake, request, extractors, left, made)
-            if not ended_well:  # nobody knows what it paid for the days that it did not end: all that was planned
+            if ended is Ended.BADLY:  # nobody knows what it paid for the days that it did not end: all that was planned
                 still = {day.day for day in left}
                 prices = (day.money if day.money is not None else request.budget for day in chunk if day.day in still)
                 unknown += sum(price or 0.0 for price in prices)
-            strikes = strikes + 1 if len(left) == before else 0
+            if ended is Ended.CALLED_OFF:  # which is no fault of the days
+                turned_away += 1
+                time.sleep(PAUSE)
+            else:
+                turned_away, strikes = 0, strikes + 1 if len(left) == before else 0
             if len(left) < before:
                 pace = (time.monotonic() - clock) / (before - len(left))
 
@@ -206,6 +215,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         because = f"what they ask for would pass the budget of {request.budget:g}"
     if strikes == STRIKES:
         because = f"{STRIKES} runs in a row ended without having made one"
+    if turned_away == PATIENCE:
+        because = f"daily runs wait for their place, and {PATIENCE} times in a row went first without being made"
     held = waiting(Lake(lake).history([day.day for day in planned.days]))
     report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, held)
     show_outcomes(report.outcomes, report.held)
@@ -216,7 +227,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     return report
 
 
-@flow(name="backfill days", flow_run_name="{orders[0].day} and {days_at_once} at once")
+@flow(name="backfill days", flow_run_name=named("backfill days", also=ordered))
 def backfill_days(
     lake: str,
     orders: list[DayOrder],
@@ -226,18 +237,24 @@ def backfill_days(
     spent: float = 0.0,
     parent: str | None = None,
     attempt: int = 1,
-) -> None:
-    """Make days span by span, or several spans side by side; ``spent``: what the backfill has paid of its budget.
+) -> State | None:
+    """Internal: part of a backfill, which starts it. To make days, run the deployment *backfill*.
+
+    Makes days span by span, or several spans side by side; ``spent``: what the backfill has paid of its budget.
 
     Between spans it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
-    ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child.
+    ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child. One that has not
+    begun anything ends as cancelled.
     """
 
     check_lake(lake)
+    called, made = list[str](), list[date]()
 
     def make(span: Sequence[DayOrder]) -> None:
-        if called_off(parent, attempt):
+        if why := called_off(parent, attempt):
+            called.append(why)
             return
+        made.extend(order.day for order in span)
         with suppress(DaysFailed):  # the lake's runs tell how; the other days go on
             features(lake, [order.day for order in span], span[0].extractors, again=again)
 
@@ -247,6 +264,7 @@ def backfill_days(
         begun = [pool.submit(copy_context().run, make, span) for span in _spans(orders, days_at_once)]
         for span in begun:
             span.result()
+    return Cancelled(name=CALLED_OFF, message=called[0]) if called and not made else None
 
 
 def _spans(orders: Sequence[DayOrder], at_once: int) -> Iterator[list[DayOrder]]:

@@ -13,6 +13,7 @@ from otzyv.flows.days import Count, until
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, chosen, ingest
 from otzyv.flows.quality import page_of
+from otzyv.flows.run_names import named, scheduled
 from otzyv.flows.settings import Settings, load
 from otzyv.schemas.errors import WorkFailed
 from otzyv.schemas.tables import REVIEWS
@@ -32,7 +33,7 @@ class DailyFailed(WorkFailed):
     """Days whose tables could not all be made; the other days were."""
 
 
-@flow(name="daily", flow_run_name="daily")
+@flow(name="daily", flow_run_name=named("daily", also=scheduled))
 def daily(
     lake: str,
     day: date | None = None,

@@ -9,12 +9,13 @@ from prefect import flow
 
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.features import DayReport
+from otzyv.flows.run_names import named
 from otzyv.tasks.pipeline.ingest import Accounting
 from otzyv.tasks.quality_page import newest_page, quality_page, quality_page_of_days
 from otzyv.tasks.unvisited import unvisited
 
 
-@flow(name="quality")
+@flow(name="quality", flow_run_name=named("quality"))
 def quality(lake: str, from_day: date | None = None, to_day: date | None = None) -> str:
     """Render the quality page of a range of days from what earlier runs have recorded; returns where it lies.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 TAG = "otzyv"
 """On our runs, and on the runs within them: a server may have other people's as well."""
+INTERNAL = "internal"
+"""On the deployments, and their runs, that others start and no person."""
 FORMER_AUTOMATION = "otzyv: a run without heartbeats has crashed"
 """Made by earlier versions; it took runs that started slowly for dead. ``watch`` is what looks after runs now."""
 FLOWS: dict[str, str] = {
@@ -151,7 +153,9 @@ def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
     catching_up = {"lake": lake, "catch_up": settings.catch_up}
     yield _deployment(ours, daily, "features", ours.days, SCHEDULED, catching_up, schedule)
     yield _deployment(ours, backfill, "backfill", ours.parents, None, {"lake": lake, "request": {}})
-    yield _deployment(ours, backfill_days, backfill_days.name, ours.days, BACKFILL, {"lake": lake})
+    yield _deployment(
+        ours, backfill_days, backfill_days.name, ours.days, BACKFILL, {"lake": lake}, tags=[TAG, INTERNAL]
+    )
     yield _deployment(ours, quality, "quality", ours.days, BACKFILL, {"lake": lake})
     yield _deployment(ours, maintain, "maintain", ours.days, BACKFILL, {"lake": lake}, weekly)
     yield _deployment(ours, fit, "fit", ours.days, BACKFILL, {"lake": lake})
@@ -166,6 +170,7 @@ def _deployment(
     queue: str | None,
     parameters: dict[str, Any],
     schedule: Schedule | None = None,
+    tags: Sequence[str] = (TAG,),
 ) -> RunnerDeployment:
     return RunnerDeployment.from_flow(
         flow,
@@ -175,6 +180,6 @@ def _deployment(
         work_pool_name=pool,
         work_queue_name=queue,
         entrypoint_type=EntrypointType.MODULE_PATH,
-        tags=[TAG],
+        tags=list(tags),
         job_variables={"env": HEARTBEATS},
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
+from otzyv.flows.run_names import short
 from otzyv.flows.server.pools import POOL
 from otzyv.tasks.lake.delta.storage import address
 
@@ -38,11 +38,6 @@ class Names:
 
     def deployment(self, name: str) -> str:
         return f"{name} {self.mark}"
-
-
-def short(lake: str) -> str:
-    """A lake's own name, for people: the last part of its address."""
-    return re.sub(r"[^\w.-]+", "-", address(lake).rpartition("/")[2])[:32] or "lake"
 
 
 def names(lake: str) -> Names:

@@ -17,8 +17,16 @@ from prefect.states import Cancelled, Running
 from pydantic import ValidationError
 
 import otzyv.flows.backfill
-from otzyv.flows.backfill import Backfill, BackfillIncomplete, BackfillReport, DayOrder, backfill, backfill_days
-from otzyv.flows.children import run_child
+from otzyv.flows.backfill import (
+    STRIKES,
+    Backfill,
+    BackfillIncomplete,
+    BackfillReport,
+    DayOrder,
+    backfill,
+    backfill_days,
+)
+from otzyv.flows.children import CALLED_OFF, Ended, run_child
 from otzyv.flows.features import features
 from otzyv.tasks.extractors import Card, Run, Weights, get
 from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
@@ -49,7 +57,7 @@ def ask(**fields: object) -> Backfill:
 
 def children() -> int:
     with get_client(sync_client=True) as client:
-        return sum(run.name.endswith("at once") for run in client.read_flow_runs(limit=200))
+        return sum(run.name.startswith("backfill days") for run in client.read_flow_runs(limit=200))
 
 
 def shown_plan() -> Artifact:
@@ -172,7 +180,7 @@ def test_weights_that_a_plan_needs_and_that_are_not_here_are_named(
 def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def child(flow: Flow[..., None], key: str, **parameters: Any) -> bool:
+    def child(flow: Flow[..., None], key: str, **parameters: Any) -> Ended:
         if not lake.releases():
             features(lake.uri, DAYS[:1], ["sentiment_mini"])
         return run_child(flow, key, **parameters)
@@ -182,6 +190,26 @@ def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
     monkeypatch.setattr(otzyv.flows.backfill, "run_child", child)
     backfill(lake.uri, ask())
     assert len(lake.frame(DAYS, ["text_navec"])) == 12
+
+
+def test_a_child_that_was_called_off_before_it_began_is_no_strike(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def child(flow: Flow[..., Any], key: str, **parameters: Any) -> Ended:
+        called.append(key)
+        return Ended.CALLED_OFF if len(called) <= 2 * STRIKES else run_child(flow, key, **parameters)
+
+    monkeypatch.setattr(otzyv.flows.backfill, "PAUSE", 0.0)
+    monkeypatch.setattr(otzyv.flows.backfill, "run_child", child)
+    backfill(lake.uri, ask())
+    assert sorted(lake.releases()) == DAYS
+    assert called == [str(n) for n in range(2 * STRIKES + 1)]
+
+    called.clear()
+    monkeypatch.setattr(otzyv.flows.backfill, "PATIENCE", 2)
+    with pytest.raises(BackfillIncomplete, match="daily runs wait for their place, and 2 times in a row"):
+        backfill(lake.uri, ask(what="again"))
+    assert len(called) == 2
 
 
 def test_all_again_computes_what_stands(lake: Lake) -> None:
@@ -199,7 +227,8 @@ def test_a_child_begins_no_day_once_its_backfill_is(lake: Lake, then: State) -> 
         orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
         backfill_days(lake.uri, orders[:1], parent=str(parent.id), attempt=1)
         client.set_flow_run_state(parent.id, then, force=True)
-    backfill_days(lake.uri, orders, parent=str(parent.id), attempt=1)
+    ended = backfill_days(lake.uri, orders, parent=str(parent.id), attempt=1, return_state=True)
+    assert (ended.name, ended.message) == (CALLED_OFF, "its backfill has ended, or was begun again")
     assert set(lake.releases()) == {DAYS[0]}
 
 

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from otzyv.flows import backfill
+from otzyv.flows.children import Ended
 from otzyv.flows.daily import daily
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import get
@@ -106,9 +107,9 @@ def test_a_budget_where_no_price_is_known_yet_is_begun_with_one_day_that_tells(
 def test_what_a_dead_child_may_have_paid_counts_as_spent(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
 
-    def dies(*_: object, spent: float, **__: object) -> bool:
+    def dies(*_: object, spent: float, **__: object) -> Ended:
         told.append(spent)
-        return False
+        return Ended.BADLY
 
     monkeypatch.setattr(backfill, "run_child", dies)
     with serving() as server:

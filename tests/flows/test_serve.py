@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from otzyv.flows.serving.deployments import TAG
+from otzyv.flows.serving.deployments import INTERNAL, TAG
 from tests.flows.command import review
 from tests.flows.served import Served, serving
 
@@ -25,6 +25,9 @@ def test_every_deployment_explains_itself_and_its_form(served: Served) -> None:
     assert set(found) >= {"features", "backfill", "quality", "maintain", "fit", "adapt"}
     assert all(one["description"] for one in found.values())
     assert {name for name, one in found.items() if one["schedules"]} == {"features", "maintain"}
+    internal = {name for name, one in found.items() if INTERNAL in one["tags"]}
+    assert internal == {name for name, one in found.items() if one["description"].startswith("Internal: ")}
+    assert internal == {"backfill days"}
     for name in ("features", "fit", "adapt", "quality", "maintain"):
         fields = found[name]["parameter_openapi_schema"]["properties"]
         assert all(field.get("description") for field in fields.values()), name
@@ -48,6 +51,8 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
     daily = served.start("daily/features", day=str(DAYS[3]), catch_up=1)
     served.completed(daily)
     assert served.completed(backfill)["parameters"]["request"] == request  # as the form gave it
+    assert served.run(backfill)["name"] == "backfill lake 2026-03-01 to 2026-03-03, stale"
+    assert served.run(daily)["name"] == "daily lake 2026-03-04"
     order = served.days_made(DAYS)
     assert sorted(order) == DAYS
     assert order.index(DAYS[3]) in (1, 2)  # after the running day, which may end as the daily run comes

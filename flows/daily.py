@@ -25,7 +25,7 @@ from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
 from otzyv.tasks.plan import passes, plan
-from otzyv.tasks.sources import NothingThereError, SourceError, files
+from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, files
 from otzyv.tasks.sources.web import FetchFailed
 
 
@@ -63,7 +63,7 @@ def daily(
     with spending(), keep_models(), ours:  # one budget for all days, and every model once
         failed = _bring_in(lake, settings, window)
         if last not in opened.snapshot(REVIEWS).days:
-            missing_day(lake, last, settings.webhook)
+            missing_day(lake, last, settings.webhook, _why(settings.source, last))
 
         planned = plan(
             lake,
@@ -93,6 +93,10 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         return []
     source = chosen(settings.source, settings)
     try:
+        check_reachable(source.path)
+    except SourceError as failure:
+        return [str(failure)]
+    try:
         if "{day}" not in source.path:
             ingest(lake, source, settings.key(lake))
         elif days := [day for day in window if _there(source.path, day)]:
@@ -116,6 +120,19 @@ def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str
         except FetchFailed as failure:  # it names the host, which may be that of every day's files
             failed.append(f"{day}: {failure}")
     return failed
+
+
+def _why(source: str | None, day: date) -> str:
+    """Why a day may have no reviews: nothing was looked at, nothing has come, or what came is empty."""
+    if source is None:
+        return "no source is set (setting source)"
+    try:
+        check_reachable(source)
+        if not _there(source, day):
+            return f"nothing has come to {source.replace('{day}', str(day))}"
+    except SourceError as failure:
+        return str(failure)
+    return f"{source.replace('{day}', str(day))} is there, and holds no review of that day"
 
 
 def _there(path: str, day: date) -> bool:

@@ -12,15 +12,20 @@ EVENT = "otzyv.day.missing"
 
 
 @task(name="missing day", task_run_name="missing {day}")
-def missing_day(lake: str, day: date, webhook: SecretStr | None) -> None:
+def missing_day(lake: str, day: date, webhook: SecretStr | None, why: str) -> None:
     """Raise a Prefect event, on which automations can act, and POST the same as JSON to the webhook if there is one.
+
+    ``why``: what is known of the source, for the log and the event.
 
     A webhook that does not answer fails nothing: the event stands. Its address may hold a secret and is not logged.
     """
     import httpx
 
+    get_run_logger().warning("no reviews of %s: %s", day, why)
     emit_event(
-        EVENT, resource={"prefect.resource.id": f"otzyv.day.{day}", "otzyv.lake": lake}, payload={"day": str(day)}
+        EVENT,
+        resource={"prefect.resource.id": f"otzyv.day.{day}", "otzyv.lake": lake},
+        payload={"day": str(day), "why": why},
     )
     if webhook is None:
         return

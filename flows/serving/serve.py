@@ -20,6 +20,7 @@ from otzyv.flows.server.lock import Lock
 from otzyv.flows.server.prefect_server import shown
 from otzyv.flows.settings import Settings
 from otzyv.schemas.errors import EnvironmentFault
+from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, files
 
 if TYPE_CHECKING:
     from otzyv.flows.serving.watch import Watch
@@ -236,6 +237,7 @@ def serve(
         server(port, say, with_login=with_login) as (url, prefect),
         temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ.get(login.CLIENT)}),
     ):
+        _check_source(settings, say, must=check)
         say(f"Prefect: {shown(url).removesuffix('/api')}")
         say(f"commands beside it need no server of their own: PREFECT_API_URL={shown(url)}")
         _check_login(url)
@@ -263,6 +265,26 @@ def serve(
                 for line in watch.end_all("otzyv serve was stopped", cancelled=True):
                     say(line)
             say("stopped")
+
+
+def _check_source(settings: Settings, say: Callable[[str], None], *, must: bool) -> None:
+    """Say how the source is found: a wrong one looks as if no reviews came. ``must``: raises what is wrong with it.
+
+    It may come back (a folder that is mounted later), so that it keeps nobody from serving.
+    """
+    if settings.source is None:
+        say("source: none is set (setting source), so that daily runs bring nothing in")
+        return
+    try:
+        check_reachable(settings.source)
+        count = len(files(settings.source))
+        say(f"source {settings.source}: {count:,} file{'s' if count != 1 else ''}")
+    except NothingThereError as error:
+        say(f"source: nothing has come yet: {error}")
+    except SourceError as error:
+        if must:
+            raise
+        say(f"source: {error}")
 
 
 def _check_login(url: str) -> None:

@@ -15,7 +15,7 @@ from otzyv.tasks.sources import delta
 from otzyv.tasks.sources.formats import BY_ENDING
 from otzyv.tasks.sources.notes import Notes
 from otzyv.tasks.sources.packing import PACKED
-from otzyv.tasks.sources.reasons import NothingThereError, SourceError
+from otzyv.tasks.sources.reasons import NothingThereError, SourceError, UnreachableError
 
 ENDINGS = tuple(BY_ENDING)
 """The endings that can be read, in upper or lower case."""
@@ -94,6 +94,20 @@ def root_of(path: str | Path) -> Path:
     path = Path(path)
     at = next((i for i, part in enumerate(path.parts) if "{day}" in part), None)
     return Path(*path.parts[:at]) if at is not None else path if path.is_dir() else path.parent
+
+
+def check_reachable(path: str | Path) -> None:
+    """Raises UnreachableError where the folder of a source can't be listed, and SourceError for an address."""
+    if "://" in str(path):
+        raise SourceError(f"{path} is an address; a source is a file or a folder, such as one that is mounted here")
+    root = root_of(path)
+    try:
+        with os.scandir(root):
+            pass
+    except OSError as error:
+        raise UnreachableError(
+            f"the source's folder {root} can't be reached ({error.strerror}): is it mounted, and may this user read it?"
+        ) from error
 
 
 def files(path: str | Path, day: date | None = None) -> list[SourceFile]:

@@ -88,6 +88,10 @@ class NothingThereError(SourceError):
     """A source where nothing lies, or nothing to read: it may be that it has not come yet."""
 
 
+class UnreachableError(SourceError):
+    """The folder of a source is not there or can't be listed: nobody can tell whether anything has come."""
+
+
 class InvalidRecord(Exception):
     """Why one record is refused. ``what`` is one of the phrases above, said of ``column`` or of the whole record.
 

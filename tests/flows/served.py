@@ -127,6 +127,7 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     ours |= {"PREFECT_HOME": str(folder / "prefect"), "OTZYV_AUTHOR_KEY": KEY, "OTZYV_SETTINGS": "settings.toml"}
     ours |= {"XDG_CONFIG_HOME": str(folder / "config"), **environment}
     (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\nspan_seconds = 0\n')
+    (folder / "incoming").mkdir(exist_ok=True)
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -153,3 +155,38 @@ def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_an
     assert lake.frame([before], ["reviews"])["review_id"].tolist() == ["moves", "other"]
     runs = [run for run in lake.read("runs").sort_by("started_at").to_pylist() if run["day"] == before]
     assert [run["computed"] for run in runs if run["table"] == "sentiment_mini"] == [1, 0], "it is moved, not made anew"
+
+
+@pytest.mark.parametrize("state", ["not set", "unreachable", "an address", "missing", "empty", "of other days"])
+def test_a_day_without_reviews_tells_what_is_the_matter_with_its_source(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    incoming = tmp_path / "incoming"
+    file = incoming / f"{LAST}.jsonl"
+    why: list[str] = []
+    monkeypatch.setattr("otzyv.tasks.missing_day.emit_event", lambda *_, payload, **__: why.append(payload["why"]))
+    told = {
+        "not set": "no source is set (setting source)",
+        "unreachable": f"the source's folder {incoming} can't be reached (No such file or directory)",
+        "an address": "s3://bucket/{day}.jsonl is an address; a source is a file or a folder",
+        "missing": f"nothing has come to {file}",
+        "empty": f"{file} is there, and holds no review of that day",
+        "of other days": f"{file} is there, and holds no review of that day",
+    }[state]
+    match state:
+        case "not set":
+            monkeypatch.delenv("OTZYV_SOURCE")
+        case "unreachable":
+            incoming.rmdir()
+        case "an address":
+            monkeypatch.setenv("OTZYV_SOURCE", "s3://bucket/{day}.jsonl")
+        case "empty":
+            file.write_text("")
+        case "of other days":
+            arrive(tmp_path, LAST - timedelta(days=1), "a")
+            (incoming / f"{LAST - timedelta(days=1)}.jsonl").rename(file)
+    failing = state in ("unreachable", "an address")
+    with pytest.raises(DailyFailed, match=re.escape(told)) if failing else nullcontext():
+        daily(lake.uri, day=LAST, catch_up=1)
+    (said,) = why
+    assert said.startswith(told)

@@ -65,7 +65,6 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
 def test_a_daily_run_finds_what_the_settings_name_from_where_serve_was_started(served: Served) -> None:
     day = date(2026, 5, 2)
     incoming = Path(served.lake.uri).parent / "incoming"
-    incoming.mkdir()
     records = [review(f"brought {n}", "Отлично", str(day)) for n in range(3)]
     (incoming / f"{day}.jsonl").write_text("\n".join(map(json.dumps, records)))
     served.completed(served.start("daily/features", day=str(day), catch_up=1, extractors=["sentiment_mini"]))

@@ -8,9 +8,11 @@ prefect/server/utilities/subscriptions.py.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,10 +20,13 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from otzyv.flows.server.pools import HEARTBEATS, POOL
+import httpx
+
+from otzyv.flows.server.health import Health
+from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,6 +56,7 @@ class Guard:
         self.app = app
         self.origins = frozenset(origin.lower() for origin in origins)
         self.hosts = frozenset(urlsplit(origin).netloc for origin in self.origins)
+        self.health = Health(self._ask, TAG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,6 +70,9 @@ class Guard:
                     message["headers"] = [*message.get("headers", ()), *UNFRAMED]
                 await send(message)
 
+            if scope["type"] == "http" and scope["path"] == "/health":
+                await self._healthy(scope, unframed)
+                return
             method = scope["method"] if scope["type"] == "http" else ""
             if method == "PATCH" and _DEPLOYMENT.fullmatch(scope["path"]):
                 await self._changed(scope, receive, unframed)
@@ -71,6 +80,29 @@ class Guard:
                 await self._changed(scope, receive, unframed)  # of a name that is there it changes the one that has it
             else:
                 await self.app(scope, receive, unframed)
+
+    async def _healthy(self, scope: Scope, send: Send) -> None:
+        """Tell whether all is well, and whoever has the login also what is not."""
+        try:
+            told = await self.health.told()
+        except httpx.HTTPError as error:  # the server's own
+            told = {"ok": False, "server": f"does not answer ({type(error).__name__})"}
+        asked = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        known = not _login() or secrets.compare_digest(asked, _login())
+        body = json.dumps(told if known else {"ok": told["ok"]}, ensure_ascii=False, indent=2).encode()
+        headers = [(b"content-type", b"application/json; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200 if told["ok"] else 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body + b"\n"})
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask the server behind, as somebody who has the login. Raises httpx.HTTPStatusError."""
+        transport = httpx.ASGITransport(app=self.app)
+        headers = {"authorization": _login()} if _login() else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://guard/api/", headers=headers) as client:
+            token = await client.get("csrf-token", params={"client": "guard"})
+            if token.status_code == 200:  # else it asks for none
+                client.headers.update({"prefect-csrf-client": "guard", "prefect-csrf-token": token.json()["token"]})
+            return (await client.post(path, json=body)).raise_for_status().json()
 
     async def _changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a change of a deployment on, if its runs start as before."""
@@ -142,6 +174,12 @@ class Guard:
         page = scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/api")
         opened = page and told[b"sec-fetch-mode"] == [b"navigate"]
         return "other sites may not call this server" if foreign and not opened else None
+
+
+def _login() -> str:
+    """What somebody says who has the login of this server; nothing where it asks for none."""
+    login = os.environ.get("PREFECT_SERVER_API_AUTH_STRING", "")
+    return f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
 
 def unchangeable(body: bytes, known: bytes) -> str | None:

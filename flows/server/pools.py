@@ -4,5 +4,7 @@ from __future__ import annotations
 
 POOL = "otzyv-"
 """How the names of the work pools begin that ``otzyv serve`` makes for a lake."""
+TAG = "otzyv"
+"""On our deployments and runs, and on the runs within them: a server may have other people's as well."""
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 """In a run's environment, in seconds."""

@@ -26,7 +26,7 @@ from otzyv.flows.fit import fit
 from otzyv.flows.ingest import ingest
 from otzyv.flows.maintain import maintain
 from otzyv.flows.quality import quality
-from otzyv.flows.server.pools import HEARTBEATS
+from otzyv.flows.server.pools import HEARTBEATS, TAG
 from otzyv.flows.serving.names import Names, names
 from otzyv.flows.serving.operator_set import LastDeployed, deployed, keep_what_was_set
 from otzyv.flows.settings import Settings
@@ -36,8 +36,6 @@ SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of a lake's first pool: a scheduled run goes before any day of a backfill."""
 WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
-TAG = "otzyv"
-"""On our runs, and on the runs within them: a server may have other people's as well."""
 INTERNAL = "internal"
 """On the deployments, and their runs, that others start and no person."""
 FORMER_AUTOMATION = "otzyv: a run without heartbeats has crashed"

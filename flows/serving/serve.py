@@ -152,8 +152,13 @@ class Server:
 
 
 @contextmanager
-def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterator[tuple[str, Server | None]]:
-    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one that ``serve`` runs."""
+def server(
+    port: int, say: Callable[[str], None], show: Callable[[str], None], *, with_login: bool
+) -> Iterator[tuple[str, Server | None]]:
+    """The address of Prefect's API: of the server PREFECT_API_URL points at, else of one that ``serve`` runs.
+
+    ``show``: for a new login, which no log is to keep.
+    """
     if known := os.environ.get("PREFECT_API_URL"):
         yield known, None
         return
@@ -163,7 +168,7 @@ def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterat
     try:
         if not ours.ours:
             say(f"another otzyv serve of this user runs Prefect's server, at port {ours.port}: it is used here as well")
-        _set_login(ours.port, say, with_login=with_login)
+        _set_login(ours.port, say, show, with_login=with_login)
     except BaseException:
         ours.stop()
         raise
@@ -176,7 +181,7 @@ def server(port: int, say: Callable[[str], None], *, with_login: bool) -> Iterat
         ours.stop()
 
 
-def _set_login(port: int, say: Callable[[str], None], *, with_login: bool) -> None:
+def _set_login(port: int, say: Callable[[str], None], show: Callable[[str], None], *, with_login: bool) -> None:
     """Into the environment, for the server, the workers and the runs: no other user can read it there."""
     given = os.environ.get(login.SERVER)
     if not with_login:
@@ -197,7 +202,10 @@ def _set_login(port: int, say: Callable[[str], None], *, with_login: bool) -> No
                 f"the login can't be kept in {login.path(port)} ({said}): set {login.SERVER}=user:password"
             ) from error
         kept = f"kept in {login.path(port)}"
-        say(f"login: {secret} (shown this once; {kept})" if new else f"login: {kept}")
+        if new:
+            show(f"login: {secret} (shown this once; {kept})")
+        else:
+            say(f"login: {kept}")
     os.environ[login.SERVER] = os.environ[login.CLIENT] = secret
 
 
@@ -212,6 +220,7 @@ def serve(
     settings: Settings,
     port: int,
     say: Callable[[str], None],
+    show: Callable[[str], None],
     *,
     check: bool = False,
     with_login: bool = True,
@@ -221,11 +230,12 @@ def serve(
 
     Runs that are under way when it stops are cancelled; each leaves its days whole. Those that died with an earlier
     ``serve`` are ended first: they would keep their places for ever. ``reset``: what an operator has set in Prefect is
-    set back to what the settings say. Raises ServerFailed.
+    set back to what the settings say. ``show``: like ``say``, for what no log is to keep. Raises ServerFailed.
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from otzyv.flows.serving.deployments import TAG, deploy
+    from otzyv.flows.server.pools import TAG
+    from otzyv.flows.serving.deployments import deploy
     from otzyv.flows.serving.lead import await_other_machines, leading
     from otzyv.flows.serving.names import names
     from otzyv.flows.serving.watch import GONE, Watch, this_machine
@@ -234,7 +244,7 @@ def serve(
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
     with (
         leading(lake, say, wait=not check),
-        server(port, say, with_login=with_login) as (url, prefect),
+        server(port, say, show, with_login=with_login) as (url, prefect),
         temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: os.environ.get(login.CLIENT)}),
     ):
         _check_source(settings, say, must=check)

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_HOME, temporary_settings
 
 from otzyv.flows.server import guard, login
+from otzyv.flows.serving import serve
 from otzyv.flows.serving.serve import ServerFailed, server
 
 
@@ -85,12 +87,15 @@ def test_serving_says_what_keeps_it_from_starting_and_starts_nothing(
 ) -> None:
     def refused(at: int, *, with_login: bool = True) -> str:
         said: list[str] = []
-        with pytest.raises(ServerFailed) as wrong, server(at, said.append, with_login=with_login):
+        ours = temporary_settings({PREFECT_HOME: home / "prefect"})
+        told = server(at, said.append, said.append, with_login=with_login)
+        with ours, pytest.raises(ServerFailed) as wrong, told:
             pass
         assert said == []
         assert not (home / "otzyv").exists()
         return str(wrong.value)
 
+    monkeypatch.setattr(serve, "FREE_SECONDS", 1)
     assert refused(port).startswith(f"port {port} can't be used (Address already in use); give another with --port")
     monkeypatch.setenv(guard.ORIGINS, "https://reviews.example,*")
     assert "would let any web page in" in refused(port)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from otzyv.flows.serving.deployments import INTERNAL, TAG
+from otzyv.flows.server.pools import TAG
+from otzyv.flows.serving.deployments import INTERNAL
 from tests.flows.command import review
 from tests.flows.served import Served, serving
 

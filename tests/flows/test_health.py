@@ -1,0 +1,92 @@
+"""``/health``: what an operator's monitor asks, and what is wrong where it answers 503."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from otzyv.flows.server.health import DAILY, LATE, Health
+from otzyv.flows.server.pools import TAG
+from tests.flows.served import Served
+
+NOW = datetime.now(UTC)
+WELL: dict[str, Any] = {
+    "workers": [{"name": "otzyv here", "status": "ONLINE"}],
+    "paused": False,
+    "COMPLETED": NOW - timedelta(hours=3),
+    "FAILED": None,
+    "SCHEDULED": NOW + timedelta(hours=21),
+}
+
+
+def told(**state: Any) -> dict[str, Any]:
+    """What is told of a lake whose runs are as said, and else well."""
+    now = WELL | state
+
+    async def ask(path: str, body: dict[str, Any]) -> Any:
+        if path == "deployments/filter":
+            assert body["deployments"]["tags"]["all_"] == [TAG]
+            schedules = [{"active": True}]
+            daily = {"id": "1", "entrypoint": DAILY, "parameters": {"lake": "l"}, "work_pool_name": "otzyv-l"}
+            other = {"entrypoint": "another", "parameters": {"lake": "l"}}
+            return [] if state.get("none") else [daily | {"paused": now["paused"], "schedules": schedules}, other]
+        if path == "work_pools/otzyv-l/workers/filter":
+            return now["workers"]
+        assert body["deployments"] == {"id": {"any_": ["1"]}}
+        runs = []
+        for kind in body["flow_runs"]["state"]["type"]["any_"]:
+            if when := now.get(kind):
+                said = {"state_type": kind, "state_name": kind.title(), "name": "daily l", "end_time": when.isoformat()}
+                runs.append(said | {"expected_start_time": when.isoformat()})
+        return sorted(runs, key=lambda run: str(run["end_time"]), reverse=body["sort"] == "END_TIME_DESC")[:1]
+
+    return asyncio.run(Health(ask, TAG).told())
+
+
+@pytest.mark.parametrize(
+    ("state", "wrong"),
+    [
+        ({}, None),
+        ({"COMPLETED": None}, None),
+        ({"FAILED": NOW - timedelta(hours=30)}, None),
+        ({"paused": True, "SCHEDULED": None}, None),
+        ({"SCHEDULED": NOW - LATE / 2}, None),
+        ({"FAILED": NOW - timedelta(hours=1)}, "the last daily run has ended as Failed: daily l"),
+        ({"SCHEDULED": None}, "no daily run is planned"),
+        ({"SCHEDULED": NOW - 2 * LATE}, "has not begun"),
+        ({"workers": []}, "no worker is at work"),
+        ({"workers": [{"name": "otzyv here", "status": "OFFLINE"}]}, "no worker is at work"),
+    ],
+)
+def test_what_is_wrong_with_a_lake_is_named(state: dict[str, Any], wrong: str | None) -> None:
+    found = told(**state)
+    lake = found["lakes"]["l"]
+    assert found["ok"] == (wrong is None)
+    assert [wrong is not None and wrong in each for each in lake["wrong"]] == [True] * (wrong is not None)
+    success = (WELL | state)["COMPLETED"]
+    assert lake["last_success"] == (success.isoformat() if success else None)
+    assert lake["paused"] == state.get("paused", False)
+
+
+def test_without_any_lake_nothing_is_well() -> None:
+    assert told(none=True) == {"ok": False, "server": "ok", "lakes": {}}
+
+
+def test_the_served_lake_is_well_and_strangers_hear_no_more_than_that(served: Served) -> None:
+    for _ in range(120):  # until its workers have reported
+        answer = served.client.get(f"{served.url}/health")
+        if answer.status_code == 200:
+            break
+        time.sleep(0.5)
+    lake = answer.json()["lakes"][served.lake.uri]
+    assert (answer.status_code, lake["wrong"]) == (200, [])
+    assert lake["next_run"]
+    assert lake["workers"]
+    for stranger in (httpx.Auth(), httpx.BasicAuth("otzyv", "a guess")):
+        answer = served.client.get(f"{served.url}/health", auth=stranger)
+        assert (answer.status_code, answer.json()) == (200, {"ok": True})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
-from prefect import flow, runtime, tags
+from prefect import flow, get_run_logger, runtime, tags
 
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.backfill import ExtractorName
-from otzyv.flows.days import Count, until
+from otzyv.flows.days import Count, before, until
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, chosen, ingest
 from otzyv.flows.quality import page_of
@@ -24,8 +24,10 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
+from otzyv.tasks.pipeline.overdue import overdue, since
+from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.plan import passes, plan
-from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, files
+from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, days_there, files
 from otzyv.tasks.sources.web import FetchFailed
 
 
@@ -42,33 +44,35 @@ def daily(
 ) -> list[date]:
     """Bring in the day's records and make its features; returns the days that were made.
 
-    The day is the one before the scheduled start, in the lake's time zone. After a downtime, or where late records
-    came, every unreleased or stale day of the last ones is made as well, the newest first. A day without any review
-    past its hour raises the event `otzyv.day.missing`, and calls the webhook of the settings.
+    The day is the one before the scheduled start, in the lake's time zone. Files and records that come late, or after
+    a downtime, are brought in whenever they come: all days since the first daily run are looked at, and every day that
+    has other reviews than it was released with is made as well, the newest first. A day without any review past its
+    hour raises the event `otzyv.day.missing`, and calls the webhook of the settings.
 
     Args:
         lake: Folder or `s3://bucket/path` of the lake.
         day: Instead of the day before the scheduled start.
         extractors: Tables to make; without any, those of the settings' profile.
-        catch_up: How many days are looked at, the day itself included.
+        catch_up: How many days the first run looks at, the day itself included; every run makes again which of these
+            other extractors or weights would make otherwise.
     """
     check_lake(lake)
     settings, opened = load(), Lake(lake)
     opened.check_sources()  # before the source makes again only what it holds of them today
     zone = opened.constants.zone
     start = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
-    last = day or start.astimezone(zone).date() - timedelta(days=1)
+    last = day or before(start, zone)
     window = until(last, catch_up)
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with spending(), keep_models(), ours:  # one budget for all days, and every model once
-        failed = _bring_in(lake, settings, window)
+        failed = _bring_in(lake, settings, since(opened, window), last)
         if last not in opened.snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook, _why(settings.source, last))
 
         planned = plan(
             lake,
             list(map(str, extractors or ())) or names(settings.profile),
-            window,
+            _to_make(opened, window),
             span_seconds=settings.span_seconds,
         )
         made: list[DayReport] = []
@@ -84,37 +88,49 @@ def daily(
     return [work.day for work in planned.work]
 
 
-def _bring_in(lake: str, settings: Settings, window: Sequence[date]) -> list[str]:
-    """Ingest the source, or of a source with a file for each day those of the window that are there.
+def _to_make(lake: Lake, window: Sequence[date]) -> list[date]:
+    """The window, and the days up to its end that wait to be made; those that no daily run is to make are named."""
+    found = overdue(lake, window)
+    if older := found.history:
+        get_run_logger().warning(
+            "%s: the reviews of these %d days were there before the first daily run, and were never made; to make "
+            "them: otzyv backfill --lake %s --from %s --to %s", spans(older), len(older), lake.uri, older[0], older[-1],
+        )  # fmt: skip
+    return sorted({*window, *found.days}, reverse=True)
+
+
+def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[str]:
+    """Ingest the source, or of a source with a file for each day those from ``first`` to ``last`` that are there.
 
     Returns what is wrong with days that can't be brought in, which must not keep the others from being made.
     """
     if settings.source is None:
         return []
     source = chosen(settings.source, settings)
+    days = None
     try:
         check_reachable(source.path)
+        if "{day}" in source.path:
+            days = sorted((day for day in days_there(source.path) if first <= day <= last), reverse=True)
     except SourceError as failure:
         return [str(failure)]
+    if days == []:
+        return []
     try:
-        if "{day}" not in source.path:
-            ingest(lake, source, settings.key(lake))
-        elif days := [day for day in window if _there(source.path, day)]:
-            ingest(lake, source, settings.key(lake), days)
+        ingest(lake, source, settings.key(lake), days)
         return []
     except (IngestFailed, SourceNotWhole) as failure:
         return [str(failure)]
     except (SourceError, EmptyDay, FetchFailed) as failure:
-        if "{day}" not in source.path and not isinstance(failure, FetchFailed):
+        if days is None and not isinstance(failure, FetchFailed):
             raise
         # Of a snapshot nobody can tell what has gone, or to which day, while one of its files can't be read.
-        if "{day}" not in source.path or source.mode == "snapshot":
+        if days is None or source.mode == "snapshot":
             return [str(failure)]
     failed = []
-    for day in window:
+    for day in days:
         try:
-            if _there(source.path, day):
-                ingest(lake, source, settings.key(lake), [day])
+            ingest(lake, source, settings.key(lake), [day])
         except (SourceError, IngestFailed) as failure:
             failed.append(str(failure))
         except FetchFailed as failure:  # it names the host, which may be that of every day's files

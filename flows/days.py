@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Annotated
 
 from pydantic import Field
@@ -39,3 +39,17 @@ def within(first: date, last: date, known: Callable[[], Iterable[date]]) -> list
 def until(last: date, count: int) -> list[date]:
     """The last day and those before it, the newest first: as many as asked for, or as the calendar has."""
     return [last - timedelta(days=n) for n in range(min(count, last.toordinal()))]
+
+
+def before(start: datetime, zone: tzinfo) -> date:
+    """The day before the one that a scheduled run starts on, in a zone.
+
+    Where clocks are put forward at midnight, Prefect starts what is scheduled in the hour that is left out an hour
+    earlier, on the day before: such a run stands for the same day as if that hour were there.
+    """
+    local, later = start.astimezone(zone), (start + timedelta(hours=1)).astimezone(zone)
+    left_out = later.date() > local.date() and (later.utcoffset() or _NOTHING) > (local.utcoffset() or _NOTHING)
+    return (later if left_out else local).date() - timedelta(days=1)
+
+
+_NOTHING = timedelta()

@@ -65,7 +65,7 @@ class RunReport:
     def changed(self) -> bool:
         """Whether anything was written."""
         counted = self.accounting
-        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined or counted.written)
+        brought = counted is not None and bool(counted.accepted or counted.newly_quarantined or counted.changed_days)
         return brought or any(run.state != "unchanged" for day in self.days for run in day.tables)
 
 

@@ -88,7 +88,9 @@ class Settings(ExtractorSettings):
         None, description="what the daily run brings in; may hold {day}", examples=["incoming/{day}.jsonl"]
     )
     cron: str = Field("0 3 * * *", description="when the daily run starts, in the lake's time zone")
-    catch_up: Count = Field(7, description="how many days back the daily run looks for what is missing or stale")
+    catch_up: Count = Field(
+        7, description="how many days the first daily run makes; later ones make all that came in since"
+    )
     slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
     webhook: SecretStr | None = Field(
         None,

@@ -71,7 +71,7 @@ class Accounting:
     """Attached files that could not be read this time, and stay as the lake has them."""
     files_lost: int = 0
     """Attached files that the lake had, and has no more as their URLs may stand for others now."""
-    written: int = 0
+    changed_days: tuple[date, ...] = ()
     """Days whose reviews or attachments are not as they were."""
     failures: tuple[str, ...] = ()
     """Why this was no success, although what was accepted is in: one sentence each."""
@@ -229,7 +229,7 @@ def _ingest(
         absent=done.absent,
         files_kept=done.files_kept,
         files_lost=done.files_lost,
-        written=len(done.changed),
+        changed_days=done.changed,
         failures=failures,
     )
 

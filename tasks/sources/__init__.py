@@ -10,7 +10,17 @@ Errors: ``SourceError`` for a source or file that is not what it should be, ``No
 
 from otzyv.tasks.media.sniff import sniff
 from otzyv.tasks.sources.attachments import Attachment, as_told, fetch
-from otzyv.tasks.sources.listing import ENDINGS, Aside, Listing, SourceFile, check_reachable, files, find, note_aside
+from otzyv.tasks.sources.listing import (
+    ENDINGS,
+    Aside,
+    Listing,
+    SourceFile,
+    check_reachable,
+    days_there,
+    files,
+    find,
+    note_aside,
+)
 from otzyv.tasks.sources.names import Names
 from otzyv.tasks.sources.notes import Notes
 from otzyv.tasks.sources.reading import check, read
@@ -31,6 +41,6 @@ from otzyv.tasks.sources.values import AttachmentRef
 __all__ = [
     "COLUMNS", "DATES", "ENDINGS", "REASONS", "REMEDIES", "Aside", "Attachment", "AttachmentRef", "Dates", "Listing",
     "Names", "Notes", "NothingThereError", "Reason", "Record", "RejectedRecord", "SourceError", "SourceFile", "Tally",
-    "UnreachableError", "as_told", "check", "check_reachable", "fetch", "files", "find", "note_aside", "read", "remedy",
-    "sniff",
+    "UnreachableError", "as_told", "check", "check_reachable", "days_there", "fetch", "files", "find", "note_aside",
+    "read", "remedy", "sniff",
 ]  # fmt: skip

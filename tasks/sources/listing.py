@@ -136,7 +136,7 @@ def find(path: str | Path, day: date | None = None) -> Listing:
     elif day is not None:
         places = [Path(str(path).replace("{day}", day.isoformat()))]
     else:
-        places = list(_every_day(root, path.parts[at:]))
+        places = [place for _, place in _every_day(root, path.parts[at:])]
         if not places:
             raise NothingThereError(f"{path}: no such path for any day; {{day}} stands for a date such as 2024-05-01")
     found = [each for place in places for each in _below(root, place)]
@@ -226,8 +226,15 @@ def _given(name: str) -> tuple[tuple[str, str], ...]:
     return tuple((unquote(key), unquote(value)) for key, value in pairs if value != _NO_VALUE)
 
 
-def _every_day(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """The paths below ``root`` that ``parts`` describe, with one and the same date for every ``{day}``."""
+def days_there(path: str | Path) -> list[date]:
+    """The days of which a path with ``{day}`` is there. Raises SourceError where nothing can be there."""
+    path = Path(path)
+    at = next(i for i, part in enumerate(path.parts) if "{day}" in part)
+    return [day for day, _ in _every_day(root_of(path), path.parts[at:])]
+
+
+def _every_day(root: Path, parts: tuple[str, ...]) -> Iterator[tuple[date, Path]]:
+    """Days, and the paths below ``root`` that ``parts`` describe, with one and the same date for every ``{day}``."""
     first = re.compile(re.escape(parts[0]).replace(re.escape("{day}"), r"(\d{4}-\d\d-\d\d)", 1), re.ASCII)
     if "{day}" in parts[0].replace("{day}", "", 1):
         raise SourceError(f"{parts[0]!r}: {{day}} stands at most once in each part of a path")
@@ -238,7 +245,7 @@ def _every_day(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         if match and _is_date(match[1]):
             path = Path(root, entry, *(part.replace("{day}", match[1]) for part in parts[1:]))
             if path.exists() or path.is_symlink():
-                yield path
+                yield date.fromisoformat(match[1]), path
 
 
 def _is_date(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import threading
@@ -20,6 +21,7 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
+from otzyv.tasks.pipeline.ingest import Source
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"
@@ -50,10 +52,42 @@ def test_after_a_downtime_every_day_of_the_window_is_made_and_no_older_one(lake:
     assert all(str(day) in lake.storage.read(page).decode() for day in days[:3]), "what was made is shown, once"
     arrive(tmp_path, days[1], f"r{days[1]}", "late")
     assert daily(lake.uri, day=LAST, catch_up=3) == [days[1]]
+    assert sorted(lake.releases()) == sorted(days[:3]), "history is for a backfill"
     assert len(lake.frame([days[1]], ["clean_text"])) == 2
     shutil.rmtree(Path(lake.uri, "reviews"))
     with pytest.raises(LostTable, match="3 days"):
         daily(lake.uri, day=LAST, catch_up=1)
+
+
+def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otzyv.flows.daily.get_run_logger", logging.getLogger)
+    history = tmp_path / "history.jsonl"
+    history.write_text(json.dumps({"review_id": "history", "text": "курс", "created_at": "2020-01-05T12:00:00"}))
+    ingest.fn(lake.uri, Source(str(history)), KEY)
+    first = LAST - timedelta(days=30)
+    arrive(tmp_path, first, "first")
+    assert daily(lake.uri, day=first) == [first], "what was there before is for a backfill"
+    assert "2020-01-05: the reviews of these 1 days were there before the first daily run" in caplog.text
+    down = [LAST - timedelta(days=n) for n in range(12)]
+    for day in down:
+        arrive(tmp_path, day, f"r{day}")
+    assert daily(lake.uri, day=LAST) == down
+    late, old = LAST - timedelta(days=20), first - timedelta(days=9)
+    arrive(tmp_path, late, "file that came late")
+    with (tmp_path / "incoming" / f"{LAST}.jsonl").open("a") as file:
+        file.write(f"\n{json.dumps({'review_id': 'old', 'text': 'курс', 'created_at': f'{old}T12:00:00'})}")
+    arrive(tmp_path, LAST + timedelta(days=1), "of a day that has not ended")
+    assert daily(lake.uri, day=LAST) == [late, old]
+    assert lake.frame(None, ["clean_text"])["review_id"].tolist() == [
+        "old", "first", "file that came late", *(f"r{day}" for day in reversed(down)),
+    ]  # fmt: skip
+    assert daily(lake.uri, day=LAST) == []
+    record = {"review_id": "history 2", "text": "курс", "created_at": "2020-01-05T13:00:00"}
+    history.write_text(json.dumps(record))
+    ingest.fn(lake.uri, Source(str(history)), KEY)
+    assert daily(lake.uri, day=LAST) == [date(2020, 1, 5)], "an ingest has touched it"
 
 
 @pytest.fixture

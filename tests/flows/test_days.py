@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import tracemalloc
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from prefect.server.schemas.schedules import CronSchedule
 
 from otzyv.flows.backfill import Backfill
 from otzyv.flows.daily import daily
-from otzyv.flows.days import MOST, between, until
+from otzyv.flows.days import MOST, before, between, until
 from otzyv.flows.settings import load
 from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.lake import Lake
@@ -103,3 +106,20 @@ def test_catch_up_has_its_bounds_in_the_settings(said: str, monkeypatch: pytest.
     monkeypatch.setenv("OTZYV_CATCH_UP", said)
     with pytest.raises(WrongSettings, match=r"^settings: catch_up: "):
         load()
+
+
+@pytest.mark.parametrize("cron", ["0 0 * * *", "30 0 * * *", "0 3 * * *", "0 22 * * *"])
+@pytest.mark.parametrize(
+    ("zone", "year"),
+    [("Africa/Cairo", 2026), ("America/Santiago", 2026), ("Asia/Beirut", 2026), ("America/Sao_Paulo", 2017),
+     ("Asia/Tehran", 2021), ("Europe/Moscow", 2014), ("Europe/Berlin", 2026), ("Pacific/Auckland", 2026)],
+)  # fmt: skip
+def test_the_runs_of_a_year_stand_for_one_day_after_the_other_however_clocks_are_put(
+    zone: str, year: int, cron: str
+) -> None:
+    here = ZoneInfo(zone)
+    schedule = CronSchedule(cron=cron, timezone=zone)
+    starts = asyncio.run(schedule.get_dates(n=365, start=datetime(year, 1, 1, 12, tzinfo=here)))
+    days = [before(start, here) for start in starts]
+    assert days == [days[0] + timedelta(days=n) for n in range(365)]
+    assert days[0] == (date(year - 1, 12, 31) if cron == "0 22 * * *" else date(year, 1, 1))

@@ -1,0 +1,70 @@
+"""Days whose reviews came in since daily runs began, and that no run has made since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.tasks.lake import Lake
+
+BEGAN = "_daily/began.json"
+"""Where the lake keeps what the first daily run found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """``days``: those to make. ``history``: those whose reviews were there when the first daily run had brought in its
+    own, and are as they were: they are for a backfill, if they are wanted.
+    """
+
+    days: tuple[date, ...]
+    history: tuple[date, ...]
+
+
+def since(lake: Lake, window: Sequence[date]) -> date:
+    """The first day that daily runs of the lake look at: that of the ``window`` of the first of them."""
+    told = _began(lake)
+    return min([*window, *([date.fromisoformat(told["since"])] if told else [])])
+
+
+def overdue(lake: Lake, window: Sequence[date]) -> Overdue:
+    """What waits to be made, up to the first day of the ``window``, which is its newest."""
+    waiting = {day: made_of for day, made_of in _waiting(lake).items() if day <= window[0]}
+    told = _began(lake)
+    if told is None:
+        older = {str(day): made_of for day, made_of in waiting.items() if day < min(window)}
+        lake.storage.write_new(BEGAN, json.dumps({"since": str(min(window)), "history": older}).encode())
+        told = _began(lake) or {"history": older}
+    history = {day for day, made_of in waiting.items() if told["history"].get(str(day)) == made_of} - {*window}
+    return Overdue(tuple(sorted(waiting.keys() - history)), tuple(sorted(history)))
+
+
+def _began(lake: Lake) -> Mapping[str, Any] | None:
+    """What the first daily run noted; None before it."""
+    with suppress(FileNotFoundError):
+        told: Mapping[str, Any] = json.loads(lake.storage.read(BEGAN))
+        return told
+    return None
+
+
+def _waiting(lake: Lake) -> dict[date, str]:
+    """The days with reviews that no release was made of, be it held or rolled back since: digests of these."""
+    snapshots = [lake.snapshot(table) for table in (REVIEWS, ATTACHMENTS)]
+    history = lake.history()
+    found = {}
+    for day in sorted({*snapshots[0].days, *history}):
+        there = {each.table.name: {file.path for file in each.of(day)} for each in snapshots}
+        made_of = [
+            {name: {*released.files} if (released := release.by_name.get(name)) else set[str]() for name in there}
+            for release in history.get(day, ())
+        ]
+        if there not in made_of:
+            paths = sorted(path for of_table in there.values() for path in of_table)
+            found[day] = hashlib.sha256(json.dumps(paths).encode()).hexdigest()
+    return found

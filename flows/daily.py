@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from prefect import flow, get_run_logger, runtime, tags
@@ -25,10 +26,14 @@ from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
 from otzyv.tasks.pipeline.overdue import overdue, since
+from otzyv.tasks.pipeline.settled import unsettled
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.plan import passes, plan
-from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, days_there, files
+from otzyv.tasks.sources import NothingThereError, SourceError, SourceFile, check_reachable, days_there, files
 from otzyv.tasks.sources.web import FetchFailed
+
+SETTLE_MOST = 600.0
+"""Seconds that the daily run waits for files that are being written."""
 
 
 class DailyFailed(WorkFailed):
@@ -107,27 +112,28 @@ def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[st
     if settings.source is None:
         return []
     source = chosen(settings.source, settings)
-    days = None
+    days: Sequence[date] | None = None
     try:
         check_reachable(source.path)
         if "{day}" in source.path:
             days = sorted((day for day in days_there(source.path) if first <= day <= last), reverse=True)
     except SourceError as failure:
         return [str(failure)]
-    if days == []:
-        return []
+    growing, days = _still_written(source.path, days, settings.settle_seconds)
+    if (days is not None and not days) or (growing and (days is None or source.mode == "snapshot")):
+        return growing
     try:
         ingest(lake, source, settings.key(lake), days)
-        return []
+        return growing
     except (IngestFailed, SourceNotWhole) as failure:
-        return [str(failure)]
+        return [*growing, str(failure)]
     except (SourceError, EmptyDay, FetchFailed) as failure:
         if days is None and not isinstance(failure, FetchFailed):
             raise
         # Of a snapshot nobody can tell what has gone, or to which day, while one of its files can't be read.
         if days is None or source.mode == "snapshot":
-            return [str(failure)]
-    failed = []
+            return [*growing, str(failure)]
+    failed = growing
     for day in days:
         try:
             ingest(lake, source, settings.key(lake), [day])
@@ -136,6 +142,21 @@ def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[st
         except FetchFailed as failure:  # it names the host, which may be that of every day's files
             failed.append(f"{day}: {failure}")
     return failed
+
+
+def _still_written(path: str, days: Sequence[date] | None, seconds: float) -> tuple[list[str], Sequence[date] | None]:
+    """Wait for files that are still being written: what to say of those that go on changing, and the days of others."""
+    of_day: dict[SourceFile, date | None] = {}
+    looked_at: Sequence[date | None] = [None] if days is None else days
+    for day in looked_at:
+        with suppress(SourceError):  # the ingest tells
+            of_day |= dict.fromkeys(files(path, day), day)
+    growing = unsettled(list(of_day), seconds, SETTLE_MOST)
+    said = [
+        f"{file.name} is still being written after {SETTLE_MOST / 60:.0f} minutes: it is left to the next run"
+        for file in growing
+    ]
+    return said, days if days is None else [day for day in days if day not in {of_day[file] for file in growing}]
 
 
 def _why(source: str | None, day: date) -> str:

@@ -91,6 +91,9 @@ class Settings(ExtractorSettings):
     catch_up: Count = Field(
         7, description="how many days the first daily run makes; later ones make all that came in since"
     )
+    settle_seconds: float = Field(
+        10, ge=0, description="the daily run reads a file once it was not changed for so many seconds"
+    )
     slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
     webhook: SecretStr | None = Field(
         None,

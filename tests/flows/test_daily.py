@@ -7,7 +7,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -33,6 +33,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     (tmp_path / "incoming").mkdir()
     monkeypatch.setenv("OTZYV_SOURCE", str(tmp_path / "incoming" / "{day}.jsonl"))
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
+    monkeypatch.setenv("OTZYV_SETTLE_SECONDS", "0")
     return Lake.create(tmp_path / "lake", LakeConfig(author_key_check=key_check(KEY)))
 
 
@@ -88,6 +89,44 @@ def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
     history.write_text(json.dumps(record))
     ingest.fn(lake.uri, Source(str(history)), KEY)
     assert daily(lake.uri, day=LAST) == [date(2020, 1, 5)], "an ingest has touched it"
+
+
+@pytest.mark.parametrize("mode", ["append", "snapshot"])
+def test_a_file_that_is_still_written_is_waited_for_and_never_released_in_part(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("OTZYV_SETTLE_SECONDS", "1.5")
+    monkeypatch.setenv("OTZYV_SOURCE_MODE", mode)
+    arrive(tmp_path, LAST, "first")
+    stop = threading.Event()
+
+    def write(most: int) -> None:
+        with (tmp_path / "incoming" / f"{LAST}.jsonl").open("a") as file:
+            for n in range(most):
+                record = {"review_id": f"r{n}", "text": "курс", "created_at": f"{LAST}T12:00:00"}
+                file.write(f"\n{json.dumps(record)}")
+                file.flush()
+                if stop.wait(0.3):
+                    return
+
+    def while_written(most: int, run: Callable[[], object]) -> None:
+        writer = threading.Thread(target=write, args=(most,))
+        writer.start()
+        run()
+        stop.set()
+        writer.join()
+        stop.clear()
+
+    def given_up() -> None:
+        monkeypatch.setattr("otzyv.flows.daily.SETTLE_MOST", 3.0)
+        with pytest.raises(DailyFailed, match=f"{LAST}.jsonl is still being written"):
+            daily(lake.uri, day=LAST, catch_up=1)
+        assert lake.read("reviews").num_rows == 0
+
+    while_written(9999, given_up)
+    monkeypatch.setattr("otzyv.flows.daily.SETTLE_MOST", 60.0)
+    while_written(12, lambda: daily(lake.uri, day=LAST, catch_up=1))
+    assert {*lake.frame([LAST], ["clean_text"])["review_id"]} >= {"first", *(f"r{n}" for n in range(12))}
 
 
 @pytest.fixture

@@ -156,10 +156,13 @@ def without_heartbeats() -> Iterator[None]:
 
     Heartbeats let a server tell that a run's process died. The in-process server dies with it, so it needs none.
     """
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.context import SettingsContext, get_settings_context
 
     if os.environ.get("PREFECT_API_URL"):
         yield
         return
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    # As Prefect's temporary_settings does, which takes a tenth of a second to read and check all of them again.
+    known = get_settings_context()
+    flows = known.settings.flows.model_copy(update={"heartbeat_frequency": None})
+    with SettingsContext(profile=known.profile, settings=known.settings.model_copy(update={"flows": flows})):
         yield

@@ -16,9 +16,9 @@ from deltalake import DeltaTable
 from otzyv.flows.command.main import main
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, REVIEWS
 from otzyv.tasks.extractors.extractor import REGISTERED
-from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import FILE, DamagedConstants, FormerFormat, NoLake
-from otzyv.tasks.lake.delta import snapshot, storage
+from otzyv.tasks.lake.delta import snapshot
 from otzyv.tasks.lake.delta.publish import commit
 from otzyv.tasks.lake.delta.snapshot import BrokenSeal, CorruptFile, TornLog, open_snapshot, read_table
 from otzyv.tasks.lake.delta.storage import DamagedFile, Storage
@@ -40,28 +40,34 @@ NAMED = (TornLog, CorruptFile, DamagedFile, DamagedConstants, NoLake)
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    made = Lake.create(tmp_path)
+    made = Lake.create(tmp_path / "lake")
     for seed in (1, 2):
         commit(made.storage, open_snapshot(made.storage, CLEAN_TEXT), [DAY], staged(made.storage, seed))
     return made
 
 
-def test_every_flipped_bit_in_a_data_file_is_found(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def moved(folder: Path) -> Path:
+    """The lake at a new address, of which this process remembers nothing: as another process would find it."""
+    name, _, number = folder.name.partition("-")
+    return folder.rename(folder.with_name(f"{name}-{int(number or 0) + 1}"))
+
+
+def test_every_flipped_bit_in_a_data_file_is_found(lake: Lake) -> None:
     (file,) = lake.snapshot(CLEAN_TEXT).files
-    path = Path(lake.storage.at(file.path))
-    whole = path.read_bytes()
+    folder = lake.storage.root
+    whole = (folder / file.path).read_bytes()
     bits = len(whole) * 8
     flips = random.Random(4).sample(range(bits), bits)
     for turn in turns("bit flipped in a data file", bits // 20, 5000):
         flip = flips[turn]
         broken = bytearray(whole)
         broken[flip // 8] ^= 1 << flip % 8
-        path.write_bytes(broken)
-        monkeypatch.setattr(storage, "_KNOWN", {})  # another process
-        with pytest.raises(CorruptFile, match=path.name):
-            read_table(lake.storage, CLEAN_TEXT, [file], ["review_id"])
-    path.write_bytes(whole)
-    assert read_table(lake.storage, CLEAN_TEXT, [file]).num_rows == file.rows
+        (folder / file.path).write_bytes(broken)
+        folder = moved(folder)
+        with pytest.raises(CorruptFile, match=Path(file.path).name):
+            read_table(Storage(folder), CLEAN_TEXT, [file], ["review_id"])
+    (folder / file.path).write_bytes(whole)
+    assert read_table(Storage(moved(folder)), CLEAN_TEXT, [file]).num_rows == file.rows
 
 
 def test_a_log_cut_anywhere_is_refused(lake: Lake) -> None:
@@ -81,22 +87,12 @@ def test_a_log_cut_anywhere_is_refused(lake: Lake) -> None:
 
 
 def test_a_flipped_bit_in_an_attached_file_is_found(lake: Lake) -> None:
-    from otzyv.tasks.lake.features.contents import _sha256
-    from otzyv.tasks.lake.records.blobs import read_blob
-
-    sha256 = _sha256("a photo")
+    sha256 = sha(b"a photo")
     put_blob(lake.storage, b"a photo", sha256)
     assert read_blob(lake.storage, sha256) == b"a photo"
     Path(lake.storage.at(blob_path(sha256))).write_bytes(b"a pxoto")
-    with pytest.raises(storage.DamagedFile, match="ingest its source again"):
+    with pytest.raises(DamagedFile, match="ingest its source again"):
         read_blob(lake.storage, sha256)
-
-
-def forget_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As another process would find it."""
-    monkeypatch.setattr(storage, "_KNOWN", {})
-    monkeypatch.setattr(snapshot, "_STATES", {})
-    releases._in_file.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -155,23 +151,22 @@ def looked(folder: Path) -> tuple[list[Any], Exception | None]:
         return [], error
 
 
-def test_every_flipped_bit_anywhere_in_a_lake_is_harmless_or_told_of(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_flipped_bit_anywhere_in_a_lake_is_harmless_or_told_of(whole: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "lake"))
     good = seen(folder)
     kinds: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size):
-        kinds.setdefault(kind(path.relative_to(folder)), []).append(path)
+        within = path.relative_to(folder)
+        kinds.setdefault(kind(within), []).append(within)
     assert {"log entry", "checkpoint", "data", "otzyv.json", "blobs", "artefacts", "fingerprints"} <= kinds.keys()
     chance, told, found, mended = random.Random(6), 0, 0, 0
     for turn in turns("bit flipped anywhere in a lake", 80, 5000):
         path = chance.choice(kinds[sorted(kinds)[turn % len(kinds)]])
-        was = path.read_bytes()
+        was = (folder / path).read_bytes()
         place, bit = chance.randrange(len(was)), chance.randrange(8)
-        path.write_bytes(was[:place] + bytes([was[place] ^ 1 << bit]) + was[place + 1 :])
-        forget_what_was_read(monkeypatch)
-        where = f"{path.relative_to(folder)}, byte {place}, bit {bit}"
+        (folder / path).write_bytes(was[:place] + bytes([was[place] ^ 1 << bit]) + was[place + 1 :])
+        folder = moved(folder)
+        where = f"{path}, byte {place}, bit {bit}"
         now, error = looked(folder)
         if error is None:
             assert now[:-1] == good[:-1], f"believed: {where}"
@@ -181,27 +176,28 @@ def test_every_flipped_bit_anywhere_in_a_lake_is_harmless_or_told_of(
             assert str(folder) in str(error), where
             if turn % 4 == 0:
                 found += 1
-                mended += repaired(folder, good, where, monkeypatch)
+                folder, whole_again = repaired(folder, good, where)
+                mended += whole_again
                 shutil.rmtree(folder)
                 shutil.copytree(whole, folder)
-        path.write_bytes(was)
+        (folder / path).write_bytes(was)
     detail(f"{told} told of, the others harmless; of {found} the doctor found all and mended {mended} at once")
     assert told > turn / 4
 
 
-def repaired(folder: Path, good: list[Any], where: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """The doctor finds a fault; whether it has mended it at once, so that readers see what they saw."""
-    forget_what_was_read(monkeypatch)
+def repaired(folder: Path, good: list[Any], where: str) -> tuple[Path, bool]:
+    """The doctor finds a fault. Where the lake is then, and whether readers see at once what they saw."""
+    folder = moved(folder)
     findings = list(constants_of(Storage(folder), repair=True))
     if all(each.repaired for each in findings):
         findings += examine(Lake(folder), repair=True, deep=True)
     assert findings, f"not found: {where}"
     assert all(each.repaired or each.todo for each in findings), where
     if not all(each.repaired for each in findings):
-        return False
-    forget_what_was_read(monkeypatch)
+        return folder, False
+    folder = moved(folder)
     assert seen(folder)[:-1] == good[:-1], where
-    return True
+    return folder, True
 
 
 def unsealed(lake: Lake) -> None:
@@ -217,18 +213,16 @@ def unsealed(lake: Lake) -> None:
     )
 
 
-def test_a_lake_of_the_former_format_is_refused_until_the_doctor_has_sealed_it(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lake_of_the_former_format_is_refused_until_the_doctor_has_sealed_it(whole: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "lake"))
     good = seen(folder)
     unsealed(Lake(folder))
-    forget_what_was_read(monkeypatch)
+    folder = moved(folder)
     with pytest.raises(FormerFormat, match=f"otzyv doctor --repair --lake {folder}"):
         Lake(folder)
     done = CliRunner().invoke(main, ["doctor", "--lake", str(folder), "--repair", "--json"])
     assert (done.exit_code, "former format" in done.stdout) == (0, True), done.output
-    forget_what_was_read(monkeypatch)
+    folder = moved(folder)
     assert strip(seen(folder)) == strip(good)
     assert list(examine(Lake(folder), deep=True)) == []
 
@@ -238,14 +232,12 @@ def strip(said: list[Any]) -> list[Any]:
     return [sorted(each, key=str) if isinstance(each, tuple) else each for each in said]
 
 
-def test_a_former_lake_with_a_file_that_is_not_its_logs_is_not_sealed(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_former_lake_with_a_file_that_is_not_its_logs_is_not_sealed(whole: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(whole, tmp_path / "lake"))
     (file,) = Lake(folder).snapshot(REVIEWS).files
     unsealed(Lake(folder))
     (folder / file.path).write_bytes(b"torn")
-    forget_what_was_read(monkeypatch)
+    folder = moved(folder)
     (told,) = constants_of(Storage(folder), repair=True)
     assert (told.what, told.repaired, file.path in told.todo) == ("damaged log", False, True)
     with pytest.raises(FormerFormat):
@@ -253,7 +245,7 @@ def test_a_former_lake_with_a_file_that_is_not_its_logs_is_not_sealed(
 
 
 def test_what_another_program_writes_to_a_table_is_told_of_and_sealed_by_the_doctor(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path
 ) -> None:
     lake = Lake(shutil.copytree(whole, tmp_path / "lake"))
     version = lake.snapshot(CLEAN_TEXT).version

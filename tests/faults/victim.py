@@ -24,7 +24,7 @@ from typing import Any, Self
 
 STEPS = {
     "a table is made": ("after", "otzyv.tasks.lake.delta.publish", "create_table"),
-    "reviews are written": ("after", "otzyv.tasks.lake.records.upsert", "_stage"),
+    "reviews are written": ("before", "otzyv.tasks.lake.records.upsert", "commit"),
     "reviews are committed": ("after", "otzyv.tasks.lake.records.upsert", "commit"),
     "a chunk is staged": ("after", "otzyv.tasks.lake.features.row_cache", "RowCache.add"),
     "a file is half written": ("after", "otzyv.tasks.lake.delta.publish", "FileWriter.write"),
@@ -32,7 +32,7 @@ STEPS = {
     "a day is checked": ("before", "otzyv.tasks.lake.delta.day", "commit_days"),
     "a commit is to be made": ("before", "otzyv.tasks.lake.delta.publish", "write_entry"),
     "a commit is live": ("after", "otzyv.tasks.lake.delta.publish", "write_entry"),
-    "a commit is on disk": ("after", "otzyv.tasks.lake.delta.publish", "_swap"),
+    "a commit is on disk": ("before", "otzyv.tasks.lake.delta.publish", "committed"),
     "staged chunks are removed": ("after", "otzyv.tasks.lake.features.row_cache", "RowCache.clear"),
     "a release is decided": ("before", "otzyv.tasks.lake.releases", "commit_rows"),
     "a release is live": ("after", "otzyv.tasks.lake.releases", "commit_rows"),

@@ -23,8 +23,8 @@ from otzyv.tasks.models.weights import Weights
 from tests.faults.counts import share, turns
 from tests.tasks.extractors.networks import random_weights
 
-LIBRARIES = ("image_squeezenet", "image_mobilenetv2", "text_rubert_tiny2", "sentiment_mini", "text_navec", "text_tfidf")
-"""An extractor or two of each library that a first load imports: torchvision, transformers, fastText, navec, pymorphy3.
+LIBRARIES = ("image_squeezenet", "text_rubert_tiny2", "sentiment_mini", "text_navec", "text_tfidf")
+"""An extractor of each library that a first load imports: torchvision, transformers, fastText, navec, pymorphy3.
 
 The full count loads every extractor.
 """

@@ -71,11 +71,13 @@ def random_state(shapes: Tensors, seed: int = 0) -> Tensors:
             continue
         values: Floats = random.random(tensor.numel(), dtype=np.float32).reshape(tensor.shape)
         if name.endswith(("bias", "running_mean")):
-            values = (values - np.float32(0.5)) * np.float32(0.2)
+            values -= np.float32(0.5)
+            values *= np.float32(0.2)
         elif tensor.ndim > 1:
-            values = (values - np.float32(0.5)) * np.float32((24 / tensor[0].numel()) ** 0.5)
+            values -= np.float32(0.5)
+            values *= np.float32((24 / tensor[0].numel()) ** 0.5)
         else:
-            values = values + np.float32(0.5)
+            values += np.float32(0.5)
         state[name] = torch.from_numpy(values)
     return state
 

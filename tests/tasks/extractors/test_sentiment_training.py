@@ -23,7 +23,7 @@ from otzyv.tasks.training.sentiment import LABELS, LARGEST, POLARITY, Settings, 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "text" / "ru_goemotions"
 FOLDER = Path(sys.modules[sentiment.__module__].__file__ or "").parent
 CARD = json.loads((FOLDER / "sentiment_mini.json").read_text("utf-8"))
-SMALL = Settings(vectors=0, dim=8, lr=0.5, epoch=10, bucket=2_000)
+SMALL = Settings(vectors=0, dim=8, lr=0.5, epoch=10, bucket=2_000, written=0.2)
 
 
 @pytest.fixture

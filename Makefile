@@ -16,8 +16,9 @@ help: ## List these targets; the default
 demo: $(STAMP) ## Run the main job on the demo reviews
 	@$(BIN)/otzyv demo
 
+# Tests start many processes: none need compile what another one has.
 test: $(STAMP) ## Run every test, with no network
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 torture: $(STAMP) ## Make faults by the thousand; hours (SHARE=0.1 makes a tenth)
 	@$(BIN)/python -m tests.faults --share $(SHARE)

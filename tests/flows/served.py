@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -110,10 +111,13 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, days: Sequence[date], *options: str, **environment: str) -> Iterator[Served]:
+def serving(
+    folder: Path, days: Sequence[date], *options: str, database: Path | None = None, **environment: str
+) -> Iterator[Served]:
     """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it has ended.
 
-    One that was served before is served again, by the same Prefect.
+    One that was served before is served again, by the same Prefect. ``database``: one of Prefect's to start with, else
+    its server makes one.
     """
     if (folder / "lake").exists():
         lake = Lake(folder / "lake")
@@ -128,6 +132,9 @@ def serving(folder: Path, days: Sequence[date], *options: str, **environment: st
     ours |= {"XDG_CONFIG_HOME": str(folder / "config"), **environment}
     (folder / "settings.toml").write_text('source = "incoming/{day}.jsonl"\nspan_seconds = 0\n')
     (folder / "incoming").mkdir(exist_ok=True)
+    if database and not (folder / "prefect").exists():
+        (folder / "prefect").mkdir()
+        shutil.copy(database, folder / "prefect" / "prefect.db")
     told = folder / "told.txt"
     with told.open("w") as stderr:
         process = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ def test_a_server_that_can_keep_no_record_is_told_of_and_else_every_task_is_on_r
         capture_output=True,
         check=True,
     )
+    files = [*(tmp_path / "prefect").glob("prefect.db*")]
+    assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in files} == {0}, "made for nobody else to read"
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as server:
         ran = Counter(server.execute("SELECT name, state_type FROM task_run").fetchall())
     tasks = ("clean_text", "sentiment_mini", "record", "release", "artifact")

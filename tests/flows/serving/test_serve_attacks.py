@@ -55,8 +55,6 @@ def test_another_user_of_this_machine_gets_no_further_than_whether_the_server_is
     processes = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
     assert "otzyv.flows.server.guard" in processes
     assert secret not in processes
-    home = served.told.parent / "prefect"
-    assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in home.glob("prefect.db*")} == {0}
 
 
 def test_our_own_pages_and_commands_get_in_and_nobody_frames_them(served: Served) -> None:

@@ -39,7 +39,12 @@ def test_the_next_daily_run_is_planned(served: Served) -> None:
     assert {run["state_type"] for run in runs} == {"SCHEDULED"}
 
 
-def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served: Served) -> None:
+def test_a_daily_run_goes_before_the_days_of_a_backfill_finds_what_the_settings_name_and_both_end_well(
+    served: Served,
+) -> None:
+    incoming = Path(served.lake.uri).parent / "incoming"  # as the settings name it from where serve was started
+    records = [review(f"brought {n}", "Отлично", str(DAYS[3])) for n in range(3)]
+    (incoming / f"{DAYS[3]}.jsonl").write_text("\n".join(map(json.dumps, records)))
     request = {
         "extractors": ["sentiment_mini"],
         "order": "oldest first",
@@ -49,7 +54,7 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
     backfill = served.start("backfill/backfill", request=request)
     while not served.days_made(DAYS):
         time.sleep(0.5)
-    daily = served.start("daily/features", day=str(DAYS[3]), catch_up=1)
+    daily = served.start("daily/features", day=str(DAYS[3]), catch_up=1, extractors=["sentiment_mini"])
     served.completed(daily)
     assert served.completed(backfill)["parameters"]["request"] == request  # as the form gave it
     assert served.run(backfill)["name"] == "backfill lake 2026-03-01 to 2026-03-03, stale"
@@ -58,41 +63,31 @@ def test_a_daily_run_goes_before_the_days_of_a_backfill_and_both_end_well(served
     assert sorted(order) == DAYS
     assert order.index(DAYS[3]) in (1, 2)  # after the running day, which may end as the daily run comes
     assert [day for day in served.lake.releases() if day <= DAYS[3]] == DAYS
+    assert {record["review_id"] for record in records} < {*served.lake.frame(DAYS[3:], ["sentiment_mini"])["review_id"]}
     ours = {"name": {"any_": ["daily", "backfill", "backfill days", "features"]}}
     runs = served.post("flow_runs/filter", flow_runs={"start_time": {"is_null_": False}}, flows=ours)
     assert {TAG in run["tags"] for run in runs} == {True}, "also of the runs within others it is told when they die"
 
 
-def test_a_daily_run_finds_what_the_settings_name_from_where_serve_was_started(served: Served) -> None:
-    day = date(2026, 5, 2)
-    incoming = Path(served.lake.uri).parent / "incoming"
-    records = [review(f"brought {n}", "Отлично", str(day)) for n in range(3)]
-    (incoming / f"{day}.jsonl").write_text("\n".join(map(json.dumps, records)))
-    served.completed(served.start("daily/features", day=str(day), catch_up=1, extractors=["sentiment_mini"]))
-    assert served.lake.frame([day], ["sentiment_mini"])["review_id"].tolist() == [
-        record["review_id"] for record in records
-    ]
-
-
 def test_with_login_switched_on_a_stranger_is_refused_runs_are_made_and_one_at_work_is_stopped_without_tracebacks(
-    tmp_path: Path,
+    tmp_path: Path, prefect_database: Path
 ) -> None:
     login = "engineer:a password made up for tests"
-    with serving(tmp_path, DAYS[:1], PREFECT_SERVER_API_AUTH_STRING=login) as served:
+    days = [DAYS[0] + timedelta(n) for n in range(30)]
+    with serving(tmp_path, days, database=prefect_database, PREFECT_SERVER_API_AUTH_STRING=login) as served:
         for stranger in (httpx.Auth(), httpx.BasicAuth("engineer", "a guess")):
             assert served.client.post("flow_runs/filter", json={}, auth=stranger).status_code == 401
         served.client.auth = httpx.BasicAuth(*login.split(":"))
-        orders = [{"day": str(DAYS[0]), "extractors": ["sentiment_mini"]}]
-        served.completed(served.start("backfill days/backfill days", orders=orders))
-        assert list(served.lake.releases()) == DAYS[:1]
-        last = served.start("backfill days/backfill days", orders=orders * 100, again=True)
-        for _ in range(600):
-            if served.run(last)["state_type"] not in ("SCHEDULED", "PENDING"):
-                break
+        orders = [{"day": str(day), "extractors": ["sentiment_mini"]} for day in days]
+        run = served.start("backfill days/backfill days", orders=orders)
+        while not (made := served.lake.releases()):
+            assert served.run(run)["state_type"] in ("SCHEDULED", "PENDING", "RUNNING")
             time.sleep(0.1)
+        assert served.run(run)["state_type"] == "RUNNING"
+    assert {*made} <= {*served.lake.releases()} < {*days}
     said = served.told.read_text()
     assert "Traceback" not in said
-    assert f"({last}) is marked as Cancelled: otzyv serve was stopped" in said
+    assert f"({run}) is marked as Cancelled: otzyv serve was stopped" in said
     with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database:
         states = database.execute("SELECT DISTINCT state_type FROM flow_run WHERE start_time IS NOT NULL").fetchall()
     assert {state for (state,) in states} == {"COMPLETED", "CANCELLED"}

@@ -16,6 +16,8 @@ from otzyv.schemas.tables import ATTACHMENTS
 from otzyv.tasks.extractors.contract.contents import audio, image
 from tests.flows.command import Otzyv, command, review
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
 WRITTEN = {
     "photos\\1.png": None,
     "nobody.png": "not found",

@@ -26,6 +26,8 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.ingest import Source
 from tests.flows.command import Otzyv, command, review
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
 SHARED = Path(__file__).parents[3] / "shared"
 ALL = "sentiment_mini,image_layout,audio_mfcc"
 

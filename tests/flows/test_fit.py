@@ -13,6 +13,8 @@ from otzyv.tasks.extractors.contract.contents import TEXTS, image
 from otzyv.tasks.lake import Lake
 from tests.flows.command import Otzyv, command, review
 
+plain = pytest.mark.usefixtures("without_prefect")
+
 
 def test_fit_run_fit_promote_run(otzyv: Otzyv) -> None:
     otzyv.write(
@@ -36,6 +38,7 @@ def test_fit_run_fit_promote_run(otzyv: Otzyv) -> None:
     assert "sentiment_mini does not learn" in command("fit", "sentiment_mini", "--lake", otzyv.lake).stderr
 
 
+@plain
 def test_fit_and_promote_on_s3(otzyv: Otzyv, s3: str) -> None:
     lake = f"{s3}/fit"
 
@@ -57,6 +60,7 @@ def test_fit_and_promote_on_s3(otzyv: Otzyv, s3: str) -> None:
     assert len(set(Lake(lake).read(get("text_count").card.table)["fingerprint"].to_pylist())) == 1
 
 
+@plain
 def test_the_components_of_pictures_are_made_of_the_table_of_the_pictures(otzyv: Otzyv) -> None:
     source, name = "image_pixels", "pca_image_pixels"
     records = []

@@ -25,6 +25,8 @@ from otzyv.tasks.lake.records.suppression import keyed
 from tests.flows.command import Otzyv, command, review
 from tests.tasks.lake.decoded import decoded
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
 KEY = "a key of tests"
 AUTHOR = "Иван Забывающий"
 TEXT = "Неповторимый текст о том, как я учился по ночам"

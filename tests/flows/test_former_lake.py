@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from otzyv.schemas.table import Table
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
@@ -16,6 +17,8 @@ from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import commit, write_file
 from tests.flows.command import Otzyv, command, review
+
+pytestmark = pytest.mark.usefixtures("without_prefect")
 
 ADDED = ("reason", "uri")
 """Columns of ``attachments`` that a former otzyv did not know."""

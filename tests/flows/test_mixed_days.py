@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from prefect.states import Completed
 
 from otzyv.flows import features as flow
 from otzyv.flows.command.main import main
@@ -28,7 +26,6 @@ from otzyv.tasks.pipeline import make as task
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.edition import mixed_days
 from otzyv.tasks.pipeline.make import make
-from otzyv.tasks.unvisited import visited
 from tests.faults.editions import DAY, LENGTHS, bring, edition_seen
 
 EXTRACTORS = ("text_lengths", "pca_text_lengths", "image_pixels")
@@ -42,7 +39,7 @@ STEPS: dict[str, tuple[Any, str, int]] = {
     "before the release": (flow, "release", 1),
     **{f"once the inputs of table {n} are read": (task, "publish_days", n) for n in (1, 2, 3, 4)},
     **{f"before the release opens table {n}": (releases, "open_snapshot", n) for n in (1, 2, 3, 4, 5, 6, 7)},
-    "before a release's row is added": (releases, "_append", 1),
+    "before a release's row is added": (releases, "commit_rows", 1),
 }
 
 
@@ -68,23 +65,6 @@ def known(patch: pytest.MonkeyPatch) -> None:
 def lake(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     known(monkeypatch)
     return Lake(shutil.copytree(made, tmp_path / "lake"))
-
-
-@pytest.fixture
-def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flow's own code, its tasks as plain functions."""
-
-    def plain(task: Any) -> Callable[..., Any]:
-        def called(*given: Any, return_state: bool = False, **named: Any) -> Any:
-            result = task.fn(*map(visited, given), **named)
-            return Completed(data=result) if return_state else result
-
-        return called
-
-    for name in ("clean_text", "extract", "record", "release"):
-        monkeypatch.setattr(flow, name, plain(getattr(flow, name)))
-    monkeypatch.setattr(flow, "artifact", lambda *_: None)
-    monkeypatch.setattr(flow, "get_run_logger", logging.getLogger)
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from otzyv.tasks.extractors import registry
 from tests.flows.command import Otzyv, command, review
 from tests.oracle.source import CONTENTS
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
 EXTRACTORS = "sentiment_mini,image_pixels"
 TABLES = "reviews,attachments,clean_text,image_pixels"
 

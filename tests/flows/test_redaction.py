@@ -9,6 +9,8 @@ import pytest
 
 from tests.flows.command import Otzyv, command
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
 DAY = dt.date(2026, 3, 1)
 TEXT = "Спасибо @ivan_petrov, пишите на ivan@mail.ru или 8 999 123-45-67, заказ 4956221568"
 

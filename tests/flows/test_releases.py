@@ -11,6 +11,8 @@ import pytest
 
 from tests.flows.command import Otzyv, command, review
 
+plain = pytest.mark.usefixtures("without_prefect")
+
 
 def page(*options: object, lake: object) -> str:
     done = command("quality", "--lake", str(lake), *map(str, options))
@@ -25,6 +27,7 @@ def listed(otzyv: Otzyv) -> list[dict[str, Any]]:
     return found
 
 
+@plain
 def test_a_held_day_is_told_listed_approved_and_rolled_back(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTZYV_VERDICT", json.dumps({"fewest": 2, "empty": 0.4}))
     otzyv.write("a.jsonl", [review("a"), review("b", "Ужас")])
@@ -76,6 +79,7 @@ def test_a_backfill_tells_of_days_that_it_holds_and_of_those_that_stay_held(
     assert [each["day"] for each in said["held"]] == ["2026-03-01"]
 
 
+@plain
 def test_programs_are_told_what_was_done(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def told(*arguments: object) -> Any:
         done = command(*map(str, arguments), "--lake", otzyv.lake, "--json")
@@ -100,6 +104,7 @@ def test_programs_are_told_what_was_done(otzyv: Otzyv, monkeypatch: pytest.Monke
     }  # fmt: skip
 
 
+@plain
 def test_the_page_of_a_range_is_made_of_what_runs_recorded_alone(otzyv: Otzyv) -> None:
     otzyv.write(
         "a.jsonl", [review(f"{day}/{n}", f"Курс {n}", f"2026-03-0{day}") for day in (1, 2, 3) for n in range(day)]

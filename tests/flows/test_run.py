@@ -24,6 +24,7 @@ from tests.flows.command import Otzyv, command, review
 
 ATTACHED = [{"kind": "image", "uri": "gone.png"}]
 MINE = Path(__file__).parents[2]
+plain = pytest.mark.usefixtures("without_prefect")
 
 
 def test_a_second_run_over_the_same_source_changes_no_file_of_the_lake(otzyv: Otzyv) -> None:
@@ -58,6 +59,7 @@ def test_ingest_and_features_apart_make_what_run_makes(otzyv: Otzyv, tmp_path: P
     assert other.opened().releases().keys() == otzyv.opened().releases().keys()
 
 
+@plain
 def test_a_day_in_the_path_names_the_only_files_that_are_read(otzyv: Otzyv) -> None:
     for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
         otzyv.write(f"{day}.jsonl", [review(day, day=day)])
@@ -70,6 +72,7 @@ def test_a_day_in_the_path_names_the_only_files_that_are_read(otzyv: Otzyv) -> N
     assert "2026-03-04.jsonl is not there" in missing.stderr
 
 
+@plain
 def test_a_run_of_one_day_tells_of_that_day_alone_and_which_others_wait(otzyv: Otzyv) -> None:
     days = [f"2026-03-0{n % 3 + 1}" for n in range(12)]
     otzyv.write("a.jsonl", [review(f"r{n}", day=day, attachments=ATTACHED) for n, day in enumerate(days)])
@@ -83,6 +86,7 @@ def test_a_run_of_one_day_tells_of_that_day_alone_and_which_others_wait(otzyv: O
         assert "other days" not in command(*more).stderr
 
 
+@plain
 def test_a_day_without_reviews_is_told_and_leaves_nothing_behind(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [review("a")])
     otzyv.run()
@@ -114,6 +118,7 @@ def test_days_of_nothing_start_no_flow(otzyv: Otzyv, monkeypatch: pytest.MonkeyP
     assert otzyv.opened().read(otzyv.opened().table("sentiment_mini"))["review_id"].to_pylist() == ["a"]
 
 
+@plain
 @pytest.mark.parametrize(("old", "new"), [("2026-03-01", "2026-03-03"), ("2026-03-03", "2026-03-01")])
 def test_a_review_that_moves_takes_its_features_along(otzyv: Otzyv, old: str, new: str) -> None:
     others = [review(day, "Другой отзыв", day) for day in ("2026-03-01", "2026-03-03")]
@@ -125,6 +130,7 @@ def test_a_review_that_moves_takes_its_features_along(otzyv: Otzyv, old: str, ne
     assert [(table["rows"], table["computed"]) for table in said["tables"].values()] == [(3, 0), (3, 0)]
 
 
+@plain
 def test_an_edit_costs_one_row_and_the_older_text_is_gone(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [review("a", "Один"), review("b", "Два"), review("c", "Три")])
     otzyv.run()
@@ -135,6 +141,7 @@ def test_an_edit_costs_one_row_and_the_older_text_is_gone(otzyv: Otzyv) -> None:
     assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Иначе", "Один", "Три"]
 
 
+@plain
 def test_an_edit_that_does_not_say_when_it_was_made_is_told_and_a_snapshots_counts(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +155,7 @@ def test_an_edit_that_does_not_say_when_it_was_made_is_told_and_a_snapshots_coun
     assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Два", "Иначе"]
 
 
+@plain
 def test_a_lake_that_has_lost_its_reviews_makes_no_empty_days_and_takes_them_from_the_source_again(
     otzyv: Otzyv,
 ) -> None:
@@ -170,6 +178,7 @@ def test_a_lake_that_has_lost_its_reviews_makes_no_empty_days_and_takes_them_fro
     assert len(otzyv.opened().frame(None, ["reviews", "sentiment_mini"])) == 2
 
 
+@plain
 def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +202,7 @@ def test_what_a_snapshot_no_longer_holds_is_gone_but_no_day_is_emptied_unasked(
     assert otzyv.opened().read(otzyv.opened().table("sentiment_mini"))["review_id"].to_pylist() == ["a"]
 
 
+@plain
 def test_a_snapshot_says_how_many_reviews_went_and_an_append_has_none_to_tell(
     otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +235,7 @@ def test_any_order_of_the_records_gives_the_same_rows_in_the_same_order(otzyv: O
             assert other.opened().read(table, day).equals(otzyv.opened().read(table, day))
 
 
+@plain
 def test_days_do_not_depend_on_the_machines_time_zone(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTZYV_TIMEZONE", "Europe/Moscow")
     times = ("2026-03-01T20:59:59Z", "2026-03-01T21:00:00Z", "2026-03-02T00:30:00", "2026-03-01", "2026-03-01T23:00-05")
@@ -243,6 +254,7 @@ def test_days_do_not_depend_on_the_machines_time_zone(otzyv: Otzyv, monkeypatch:
         time.tzset()
 
 
+@plain
 def test_all_available_names_what_it_leaves_out_and_what_brings_that(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [review(f"r{n}", f"Курс номер {n % 3}, задачи и лекции") for n in range(9)])
     where = ("--lake", otzyv.lake, "--extractors", "all-available")

@@ -94,7 +94,7 @@ def get(name: str) -> Extractor:
         return of(get(name.removeprefix(PCA)).card)
     whole, at, layer = name.partition("@")
     known = _shipped()
-    if whole not in known:
+    if whole not in known or known[whole].card.backend == "api":  # whose model is what the settings say
         found = _registry()
         known = found.extractors
     if whole not in known:

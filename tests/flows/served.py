@@ -112,7 +112,7 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, days: Sequence[date], *options: str, database: Path | None = None, **environment: str
+    folder: Path, days: Sequence[date], *options: str, database: Path | str | None = None, **environment: str
 ) -> Iterator[Served]:
     """Serve a lake of a few made-up reviews a day, and stop as Ctrl-C does, unless it has ended.
 

@@ -49,7 +49,7 @@ def test_days_are_backfilled_from_the_form_and_a_second_time_nothing_is_computed
     from playwright.sync_api import expect
 
     expect.set_options(timeout=60_000)
-    fill(page, "again")
+    fill(served, page, "again")
     picture(page.get_by_label("From (Optional)").locator(CARD), "backfill-form")
     first = submit(page)
     ended = served.completed(first)
@@ -83,7 +83,7 @@ def test_days_are_backfilled_from_the_form_and_a_second_time_nothing_is_computed
     page.get_by_role("link", name="run", exact=True).first.click()
     expect(page.get_by_text("features 2026-04-01").first).to_be_visible()
 
-    fill(page, "stale")
+    fill(served, page, "stale")
     second = submit(page)
     served.completed(second)
     open_artifact(page, second, "backfill-plan")
@@ -95,13 +95,13 @@ def april(served: Served) -> dict[date, Any]:
     return {day: release for day, release in served.lake.releases().items() if day in APRIL}
 
 
-def fill(page: Page, what: str) -> None:
+def fill(served: Served, page: Page, what: str) -> None:
     """Ask for April and two extractors in the backfill's form."""
     from playwright.sync_api import expect
 
     page.goto("/")
     page.get_by_role("link", name="Deployments").click()
-    page.get_by_role("link", name="backfill", exact=True).first.click()
+    page.get_by_role("link", name=served.names.deployment("backfill"), exact=True).click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
     for label, day in (("From", APRIL[0]), ("To", APRIL[-1])):

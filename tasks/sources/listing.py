@@ -22,9 +22,10 @@ ENDINGS = tuple(BY_ENDING)
 
 _OF_DATA = frozenset(
     (*(f".{part}" for ending in ENDINGS for part in ending.split(".")[1:]), ".xz", ".lzma", ".lz4", ".br", ".z", ".zip",
-     ".7z", ".rar", ".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+     ".7z", ".rar", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".xml", ".dbf", ".avro", ".orc", ".arrow", ".feather",
+     ".sqlite", ".sqlite3", ".db", ".sql")
 )  # fmt: skip
-"""Parts of a name that speak of records although it can't be read: reviews.csv.bak, reviews.jsonl.xz, reviews.zip."""
+"""Parts of a name that speak of records although it can't be read: reviews.csv.bak, reviews.jsonl.xz, reviews.xml."""
 
 HIDDEN = "its name begins with . or _"
 UNKNOWN = "its ending is none that can be read"

@@ -119,6 +119,20 @@ def _make_pools(
             client.create_work_queue(queue, work_pool_name=ours.days, priority=priority)
 
 
+def remove_former(lake: str) -> Iterator[str]:
+    """Remove the deployments that earlier versions made of the lake: their daily runs would wait for ever, unheard.
+
+    Not on a server that others may use: there those of ``infra/prefect.yaml`` have the same names.
+    """
+    with get_client(sync_client=True) as client:
+        for name in ("daily/features", *(f"{flow}/{flow}" for flow in FLOWS)):
+            with suppress(ObjectNotFound):
+                former = client.read_deployment_by_name(name)
+                if former.parameters.get("lake") == lake:
+                    client.delete_deployment(former.id)
+                    yield name
+
+
 def missing(lake: str, ids: Mapping[str, str]) -> list[str]:
     """Deployments of a lake that somebody has deleted, or whose work pool."""
     pools = names(lake).pools

@@ -235,7 +235,7 @@ def serve(
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from otzyv.flows.server.pools import TAG
-    from otzyv.flows.serving.deployments import deploy
+    from otzyv.flows.serving.deployments import deploy, remove_former
     from otzyv.flows.serving.lead import await_other_machines, leading
     from otzyv.flows.serving.names import names
     from otzyv.flows.serving.watch import GONE, Watch, this_machine
@@ -252,6 +252,9 @@ def serve(
         say(f"commands beside it need no server of their own: PREFECT_API_URL={shown(url)}")
         _check_login(url)
         await_other_machines(lake, this_machine(), say, wait=not check)
+        if prefect:
+            for name in remove_former(lake):
+                say(f"deployment {name} of an earlier version is removed")
         deployed = deploy(lake, settings, reset=reset)
         for name in deployed.ids:
             say(f"deployment {name}")
@@ -372,8 +375,9 @@ async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> No
     working = [asyncio.ensure_future(each) for each in (*(one.start(printer=_quiet) for one in workers), *beside)]
     running = asyncio.gather(*working)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, running.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, running.cancel)
     try:
         await running
     finally:  # which is when the first has ended: the others still talk with their runs' processes

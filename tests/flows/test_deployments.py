@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from otzyv.flows.serving import serve
-from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy, missing
+from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy, missing, remove_former
+from otzyv.flows.serving.lead import Served, await_other_machines
 from otzyv.flows.serving.names import names
+from otzyv.flows.serving.watch import WORKER, this_machine
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 
@@ -110,3 +112,32 @@ def test_a_deployment_or_a_pool_that_was_deleted_is_made_again_and_told(
         client.delete_work_pool(names(lake).days)
         assert gone in missing(lake, again.ids)
         assert not missing(lake, deploy(lake, settings).ids)
+
+
+def test_deployments_of_earlier_versions_are_removed_if_they_are_of_the_lake(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    lake, other = (Lake.create(tmp_path / name).uri for name in ("lake", "other"))
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("daily")
+        client.create_deployment(flow, "features", parameters={"lake": lake})
+        assert list(remove_former(other)) == []
+        assert list(remove_former(lake)) == ["daily/features"]
+        assert list(remove_former(lake)) == []
+
+
+def test_a_lake_that_another_machine_serves_by_the_same_prefect_is_left_to_it(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    lake, here, said = Lake.create(tmp_path).uri, this_machine(), list[str]()
+    await_other_machines(lake, here, said.append, wait=False)  # nothing is there yet
+    pool = names(lake).days
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        for worker in (here, "ProcessWorker of somebody"):
+            client.send_worker_heartbeat(pool, worker, 30)
+        await_other_machines(lake, here, said.append, wait=False)
+        client.send_worker_heartbeat(pool, f"{WORKER}elsewhere 0", 30)
+        with pytest.raises(Served, match="on another machine"):
+            await_other_machines(lake, here, said.append, wait=False)
+    assert said == []

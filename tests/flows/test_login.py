@@ -13,8 +13,8 @@ import pytest
 from prefect.settings import PREFECT_HOME, temporary_settings
 
 from otzyv.flows.server import guard, login
-from otzyv.flows.serving import serve
-from otzyv.flows.serving.serve import ServerFailed, server
+from otzyv.flows.serving import server as prefect
+from otzyv.flows.serving.server import ServerFailed, server
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_serving_says_what_keeps_it_from_starting_and_starts_nothing(
         assert not (home / "otzyv").exists()
         return str(wrong.value)
 
-    monkeypatch.setattr(serve, "FREE_SECONDS", 1)
+    monkeypatch.setattr(prefect, "FREE_SECONDS", 1)
     assert refused(port).startswith(f"port {port} can't be used (Address already in use); give another with --port")
     monkeypatch.setenv(guard.ORIGINS, "https://reviews.example,*")
     assert "would let any web page in" in refused(port)

@@ -48,14 +48,16 @@ def stop(served: Served, how: str) -> None:
 
 def away(folder: Path, time_away: timedelta) -> None:
     """Move all times that Prefect has recorded back: its database is as old as if nobody had served for so long."""
+    back = f"-{time_away.total_seconds():.0f} seconds"
     with closing(sqlite3.connect(folder / "prefect" / "prefect.db")) as database, database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for _, column, kind, *_ in database.execute(f"PRAGMA table_info('{table}')").fetchall():
                 if kind in ("TIMESTAMP", "DATETIME"):
-                    database.execute(
-                        f'UPDATE OR IGNORE "{table}" SET "{column}" = strftime(\'%Y-%m-%d %H:%M:%f\', "{column}", ?)',
-                        [f"-{time_away.total_seconds():.0f} seconds"],
-                    )
+                    moved = f"strftime('%Y-%m-%d %H:%M:%f', \"{column}\", ?)"
+                    database.execute(f'UPDATE OR IGNORE "{table}" SET "{column}" = {moved}', [back])
+        there = "json_extract(state_details, '$.scheduled_time')"
+        moved = f"json_set(state_details, '$.scheduled_time', strftime('%Y-%m-%dT%H:%M:%fZ', {there}, ?))"
+        database.execute(f"UPDATE flow_run_state SET state_details = {moved} WHERE {there} IS NOT NULL", [back])
 
 
 def ended(served: Served, run: str, since: float, how: str) -> float:

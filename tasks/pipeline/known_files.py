@@ -154,6 +154,9 @@ class KnownFiles:
         attached = Counter(files[row] for row in attachments["record"].to_pylist())
         stamps = _stamps_by_file(files, attachments)
         unsure = {files[row] for row in attachments.filter(attachments["cut"])["record"].to_pylist()}
+        if done.files_kept or done.files_lost:  # the lake has, or had, what can't be read of the source now
+            unread = attachments.filter(pc.not_equal(attachments["status"], "ok"))
+            unsure |= {files[row] for row in unread["record"].to_pylist()}
         counted = Counter(
             name for name, many in zip(files, rows["attachments"].to_pylist(), strict=True) for _ in range(many)
         )

@@ -39,8 +39,8 @@ def test_a_file_that_can_not_be_written_whole_leaves_the_lake_as_it_was(victims:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MiB, where this user may mount one."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path], capture_output=True)
+    """A disk of 32 MiB, where this user may mount one."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", tmp_path], capture_output=True)
     if mounted.returncode:
         pytest.skip("only root can mount a small disk")
     yield tmp_path

@@ -142,7 +142,7 @@ def _little_changed(place: Path) -> Figure:
     return Figure(
         "a backfill of 1 % changed texts, of the first one's extractor time",
         100 * took / sum(first),
-        "<= 5",
+        "<= 2",
         f"{len(wanted)} days of {REVIEWS:,} reviews and {IMAGES} photographs; {', '.join(SIX)}; networks with random "
         f"weights: {', '.join(f'{each:.1f}' for each in times)} s in all, loading included, for {rows:,} rows each; "
         f"{sum(first):.1f} s in extractors for {sum(outcome.computed for outcome in made):,}",

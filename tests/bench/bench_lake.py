@@ -63,7 +63,7 @@ def figures() -> Iterator[Figure]:
         mine, other, ratio = alternate(ours, theirs, runs=3)
         detail = f"{ROWS:,} rows x {DIM}: {mine:.2f} s against {other:.2f} s of pyarrow.parquet.write_table"
         yield Figure(
-            "staging and committing a day, of the time of pyarrow.parquet.write_table", 1 / ratio, "<= 2", detail
+            "staging and committing a day, of the time of pyarrow.parquet.write_table", 1 / ratio, "<= 1.5", detail
         )
     finally:
         shutil.rmtree(root)

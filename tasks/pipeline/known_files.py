@@ -11,8 +11,9 @@ import hashlib
 import io
 import json
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib.metadata import version
@@ -139,7 +140,8 @@ class KnownFiles:
         if none_gone_of is not None:
             snapshot = self._whole(listed, none_gone_of, done.after[REVIEWS.name])
         if (kept, snapshot) != (self._known, self._snapshot):
-            self._write(kept, snapshot)
+            with suppress(OSError):  # what was brought in is in: the next ingest reads the files again
+                self._write(kept, snapshot)
 
     def _settled(
         self,
@@ -149,34 +151,30 @@ class KnownFiles:
         done: Upserted,
     ) -> Iterator[tuple[SourceFile, KnownFile]]:
         """The files all of whose records are now the state of a review of that file, or older than the one it has."""
+        assert done.states is not None
         names = {file: file_of(self._name, file.known_as) for file in read}
-        files = rows["source_file"].to_pylist()
-        attached = Counter(files[row] for row in attachments["record"].to_pylist())
-        stamps = _stamps_by_file(files, attachments)
-        unsure = {files[row] for row in attachments.filter(attachments["cut"])["record"].to_pylist()}
+        file_names = rows["source_file"]
+        now = done.states.take(pc.index_in(rows["review_id"], value_set=done.states["review_id"].combine_chunks()))
+        mine = pc.and_(pc.equal(rows["source_sha256"], now["source_sha256"]), pc.equal(file_names, now["source_file"]))
+        older = pc.fill_null(pc.less(rows["updated_at"], now["updated_at"]), False)
+        unsure = {*file_names.filter(pc.invert(pc.or_(mine, older))).unique().to_pylist()}
+        files_of = file_names.take(attachments["record"])  # of each attachment
+        unsure |= {*files_of.filter(attachments["cut"]).unique().to_pylist()}
         if done.files_kept or done.files_lost:  # the lake has, or had, what can't be read of the source now
-            unread = attachments.filter(pc.not_equal(attachments["status"], "ok"))
-            unsure |= {files[row] for row in unread["record"].to_pylist()}
-        counted = Counter(
-            name for name, many in zip(files, rows["attachments"].to_pylist(), strict=True) for _ in range(many)
-        )
-        days, made_of = defaultdict[str, set[date]](set), defaultdict[str, set[date]](set)
-        about = (rows[name].to_pylist() for name in ("review_id", "updated_at", "source_sha256", "day"))
-        for name, review_id, updated_at, sha256, day in zip(files, *about, strict=True):
-            (newest, digest), its_file, its_day, former = done.states[review_id]
-            mine = digest == sha256 and its_file == name
-            if not mine:
-                stamps.get(name, {}).pop(review_id, None)
-                if updated_at is None or updated_at >= newest:
-                    unsure.add(name)
-            days[name] |= {day, its_day} | ({former} if former else set())
-            made_of[name].add(its_day)
-        records = Counter(files)
+            unsure |= {*files_of.filter(pc.not_equal(attachments["status"], "ok")).unique().to_pylist()}
+        attached = Counter(files_of.to_pylist())
+        stamps = _stamps_by_file(files_of, attachments, mine.take(attachments["record"]))
+        named_files = pa.table({"file": file_names, "files": rows["attachments"]}).group_by("file")
+        told = named_files.aggregate([("files", "sum"), ("files", "count")]).to_pylist()
+        counted = {row["file"]: row["files_sum"] for row in told}
+        records = Counter({row["file"]: row["files_count"] for row in told})
+        made_of = _by_file(file_names, now["day"])
+        days = _by_file(file_names, rows["day"], now["day"], now["former_day"])
         digests = _digests_of_reviews(self._lake, done.after)
         arrived = self._quarantined({names[file] for file, (_, reasons) in read.items() if reasons})
         for file, (notes, reasons) in read.items():
             name, sha, refused = names[file], self.sha256(file), sum(reason.count for reason in reasons)
-            if name in unsure or file.log or attached[name] != counted[name] or not records[name] + refused:
+            if name in unsure or file.log or attached[name] != counted.get(name, 0) or not records[name] + refused:
                 continue
             if sha is None or sha != _sha256(file):  # it has changed while it was read
                 continue
@@ -186,9 +184,9 @@ class KnownFiles:
                     name,
                     sha,
                     records[name] + refused,
-                    _digest_of_stamps(stamps[name]) if attached[name] else "",
-                    tuple(sorted(map(str, days[name]))),
-                    {str(day): digests.of(str(day)) for day in sorted(made_of[name])},
+                    _digest_of_stamps(stamps.get(name, {})) if attached[name] else "",
+                    tuple(days.get(name, ())),
+                    {day: digests.of(day) for day in made_of.get(name, ())},
                     arrived.get(name, {}),
                     reasons,
                     notes,
@@ -263,12 +261,21 @@ Stamps = dict[str, dict[int, tuple[str | None, str | None]]]
 """Review -> position of a file that it names -> how it names it, and the file's stamp."""
 
 
-def _stamps_by_file(files: Sequence[str], attachments: pa.Table) -> dict[str, Stamps]:
-    """By the name of the file whose records name them."""
+def _stamps_by_file(files: pa.ChunkedArray, attachments: pa.Table, mine: pa.ChunkedArray) -> dict[str, Stamps]:
+    """By the name of the file whose records name them; of the records that are a review's state in the lake."""
     found: dict[str, Stamps] = {}
-    for row in attachments.select(["record", "review_id", "position", "uri", "stamp"]).to_pylist():
-        of_file = found.setdefault(files[row["record"]], {})
-        of_file.setdefault(row["review_id"], {})[row["position"]] = row["uri"], row["stamp"]
+    rows = attachments.select(["review_id", "position", "uri", "stamp"]).append_column("file", files).filter(mine)
+    for row in rows.to_pylist():
+        found.setdefault(row["file"], {}).setdefault(row["review_id"], {})[row["position"]] = row["uri"], row["stamp"]
+    return found
+
+
+def _by_file(files: pa.ChunkedArray, *days: pa.ChunkedArray) -> dict[str, list[str]]:
+    """The days that stand beside each file's name in any of the columns, in their order."""
+    pairs = pa.concat_tables([pa.table({"file": files, "day": each.cast(pa.date32())}) for each in days])
+    found: dict[str, list[str]] = {}
+    for row in pairs.drop_null().group_by(["file", "day"]).aggregate([]).sort_by("day").to_pylist():
+        found.setdefault(row["file"], []).append(str(row["day"]))
     return found
 
 

@@ -23,7 +23,7 @@ ENDINGS = tuple(BY_ENDING)
 _OF_DATA = frozenset(
     (*(f".{part}" for ending in ENDINGS for part in ending.split(".")[1:]), ".xz", ".lzma", ".lz4", ".br", ".z", ".zip",
      ".7z", ".rar", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".xml", ".dbf", ".avro", ".orc", ".arrow", ".feather",
-     ".sqlite", ".sqlite3", ".db", ".sql")
+     ".sqlite", ".sqlite3", ".sql")
 )  # fmt: skip
 """Parts of a name that speak of records although it can't be read: reviews.csv.bak, reviews.jsonl.xz, reviews.xml."""
 

@@ -31,6 +31,8 @@ Rank = tuple[dt.datetime, str]
 So that the same records give the same lake in whatever order they come.
 """
 
+STATE = ("review_id", "updated_at", "source_sha256", "day", "former_day", "source_file")
+"""What tells a state of a review from others, and where it lies and comes from."""
 _LOWEST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
@@ -56,8 +58,8 @@ class Upserted:
     """Attached files that could not be read this time, and stay as the lake has them."""
     files_lost: int = 0
     """Attached files that the lake had and that can't be read now, of changed reviews whose URLs are kept in part."""
-    states: Mapping[str, tuple[Rank, str, date, date | None]] = field(default_factory=dict)
-    """Of each review brought in the state that the lake has of it now: its rank, source_file, day and former day."""
+    states: pa.Table | None = None
+    """The states that the lake has now of the reviews brought in, with the columns of ``STATE``."""
     after: Mapping[str, Snapshot] = field(default_factory=dict)
     """``reviews`` and ``attachments`` of which that is true."""
 
@@ -82,7 +84,7 @@ class _Plan:
     holds: pa.Array
     """Ids of all reviews that the lake holds afterwards."""
     there: pa.Table
-    """Of the reviews that records are of, what the lake has, with the columns of ``_There.ABOUT``."""
+    """Of the reviews that records are of, what the lake has, with the columns of ``STATE``."""
     absent: int
     emptied: tuple[date, ...]
     """Days that are left without any review as some of theirs are gone."""
@@ -259,13 +261,11 @@ def _ranks(rows: pa.Table) -> Iterator[tuple[str, Rank]]:
 class _There:
     """What a table held before. Of the days that rows come in of, whole rows are kept, as far as these are few."""
 
-    ABOUT = ("review_id", "updated_at", "source_sha256", "day", "former_day", "source_file")
-
     def __init__(self, storage: Storage, before: Snapshot, days: Collection[date]) -> None:
         self.before = before
         self._storage = storage
         self._held: dict[date, pa.Table] = {}
-        names = [name for name in self.ABOUT if name in before.table.names]
+        names = [name for name in STATE if name in before.table.names]
         room = HELD_ROWS
         for day in sorted(days):
             room -= sum(file.rows for file in before.of(day))
@@ -274,7 +274,7 @@ class _There:
         others = [file for file in before.files if file.day not in self._held]
         held = [rows.select(names) for rows in self._held.values()]
         self.ids = pa.concat_tables([read_table(storage, before.table, others, names), *held])
-        """A row for each row, with the columns of ``ABOUT`` that the table has."""
+        """A row for each row, with the columns of ``STATE`` that the table has."""
 
     def keeps(self, day: date) -> bool:
         """Whether whole rows of a day are kept."""
@@ -359,13 +359,10 @@ def _files(rows: pa.Table) -> list[str]:
     return rows["source_file"].unique().to_pylist() if rows.num_rows else []
 
 
-def _states(plan: _Plan) -> dict[str, tuple[Rank, str, date, date | None]]:
-    """What the lake has of each review brought in once the plan was carried out."""
-    found: dict[str, tuple[Rank, str, date, date | None]] = {}
-    for rows in (plan.there, plan.reviews):
-        about = (rows[name].to_pylist() for name in ("source_file", "day", "former_day"))
-        found |= {review_id: (rank, *told) for (review_id, rank), *told in zip(_ranks(rows), *about, strict=True)}
-    return found
+def _states(plan: _Plan) -> pa.Table:
+    """What the lake has of the reviews brought in once the plan was carried out."""
+    others = plan.there.filter(pc.invert(pc.is_in(plan.there["review_id"], plan.current)))
+    return pa.concat_tables([plan.reviews.select(STATE), others.select(STATE)])
 
 
 def _stays(file: str, seen: Seen | None) -> bool:

@@ -166,10 +166,11 @@ def _ingest(
     incoming = Incoming(lake, author_key, suppressed(lake.storage), source.redact, web)
     read = _Read(newly_quarantined=newly_quarantined)
     note_aside(listing.aside, read.notes)
+    readable = set(sound)
     for file in listing.files:
         if file in unread:
             read.leave(file, unread[file])
-        elif file in sound:
+        elif file in readable:
             read.take(lake, source, file, author_key, incoming, started)
     read.put_aside(lake)
     reviews, attachments = incoming.tables()

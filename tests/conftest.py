@@ -96,10 +96,13 @@ def prefect_server(prefect_database: Path) -> Iterator[None]:
     shutil.copy(prefect_database, Path(home) / "prefect-test.db")
     with (
         patch("prefect.testing.utilities.mkdtemp", lambda: home),
+        # Events for servers that tests have ended would be waited for at the end, for as long as there are any.
+        patch("prefect.testing.utilities.run_coro_as_sync", lambda draining: draining.close()),
         prefect_test_harness(server_startup_timeout=120),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # a flow waits for its last one to be sent
     ):
         yield
+        settings.drop_events()
 
 
 @pytest.fixture(scope="module")

@@ -112,14 +112,14 @@ def named(error: Exception) -> Exception:
     url = os.environ.get("PREFECT_API_URL")
     if not url or not isinstance(error, httpx.TransportError) or not str(error.request.url).startswith(url):
         return error
-    _drop_events()
+    drop_events()
     return NoServer(
         f"Prefect's server at {shown(url)} no longer answers ({type(error).__name__}): what was made stands, and the "
         "same command makes what is left; start the server, or unset PREFECT_API_URL"
     )
 
 
-def _drop_events() -> None:
+def drop_events() -> None:
     """Each event that waits for a server which is gone would hold up the end of this process for ten seconds."""
     from prefect.events.worker import EventsWorker
 

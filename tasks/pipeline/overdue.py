@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from otzyv.schemas.errors import LakeError
 from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
 from otzyv.tasks.lake import Lake
 
@@ -47,10 +47,15 @@ def overdue(lake: Lake, window: Sequence[date]) -> Overdue:
 
 def _began(lake: Lake) -> Mapping[str, Any] | None:
     """What the first daily run noted; None before it."""
-    with suppress(FileNotFoundError):
+    try:
         told: Mapping[str, Any] = json.loads(lake.storage.read(BEGAN))
-        return told
-    return None
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise LakeError(
+            f"{lake.storage.at(BEGAN)} is damaged: make the days that wait by otzyv backfill, then remove it"
+        ) from None
+    return told
 
 
 def _waiting(lake: Lake) -> dict[date, str]:

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 
 from otzyv.flows.daily import DailyFailed, daily
+from otzyv.schemas.errors import LakeError
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
 from otzyv.tasks.pipeline.ingest import Source
+from otzyv.tasks.pipeline.overdue import BEGAN
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"
@@ -89,6 +91,12 @@ def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
     history.write_text(json.dumps(record))
     ingest.fn(lake.uri, Source(str(history)), KEY)
     assert daily(lake.uri, day=LAST) == [date(2020, 1, 5)], "an ingest has touched it"
+
+
+def test_a_damaged_note_of_the_first_daily_run_is_named_with_its_cure(lake: Lake) -> None:
+    lake.storage.write(BEGAN, b'{"since": "2026-')
+    with pytest.raises(LakeError, match=f"{BEGAN} is damaged: make the days that wait by otzyv backfill"):
+        daily(lake.uri, day=LAST, catch_up=1)
 
 
 @pytest.mark.parametrize("mode", ["append", "snapshot"])

@@ -117,9 +117,9 @@ def _left_open(accounting: Accounting) -> Iterator[str]:
 def _undecided(accounting: Accounting) -> Iterator[str]:
     if count := accounting.undecided:
         yield (
-            f"of {count} {'review' if count == 1 else 'reviews'} there are two states and no updated_at says which is "
-            "the newer, so one is kept that need not be it: give records updated_at, or, where a source holds all "
-            "reviews as they are now, set OTZYV_SOURCE_MODE=snapshot"
+            f"of {count} {'review' if count == 1 else 'reviews'} the source holds two states and no updated_at says "
+            "which is the newer, so one is kept that need not be it: give records updated_at, or take the former ones "
+            "out of the source"
         )
 
 

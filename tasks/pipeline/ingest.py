@@ -62,7 +62,7 @@ class Accounting:
     gone: int | None = None
     """Reviews that the source no longer holds and the lake has let go; None where the source is no snapshot."""
     undecided: int = 0
-    """Reviews with two states of which neither is newer by updated_at: one of them is kept, always the same."""
+    """Reviews of which this ingest read two states, neither newer by updated_at: one is kept, always the same."""
     notes: tuple[str, ...] = ()
     """What a person should know of the source: lines, the files that were left aside first."""
     absent: int = 0

@@ -27,8 +27,8 @@ KEY = "a key made up for tests"
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(n) for n in range(3)]
 STEPS = 6
-CHANGES = ("add", "add", "edit", "edit", "drop", "drop", "drop", "refuse", "heal", "cut", "double", "move", "rename",
-           "aside", "lose")  # fmt: skip
+CHANGES = ("add", "add", "edit", "edit", "correct", "drop", "drop", "drop", "refuse", "heal", "cut", "double", "move",
+           "rename", "aside", "lose")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,10 @@ class Origin:
                 edited = max((each.edited for file in self.files.values() for each in file), default=0) + 1
                 day = chance.choice([there[at].day, chance.choice(DAYS)])
                 there[at] = replace(there[at], text=f"правка {edited}", day=day, edited=edited)
+            case "correct" if at is not None:
+                mended = replace(there[at], text=f"{there[at].text} исправлено", day=chance.choice(DAYS))
+                for held in self.files.values():
+                    held[:] = [mended if each == there[at] else each for each in held]
             case "drop" if at is not None:
                 del there[at]
             case "refuse" if at is not None:

@@ -142,17 +142,17 @@ def test_an_edit_costs_one_row_and_the_older_text_is_gone(otzyv: Otzyv) -> None:
 
 
 @plain
-def test_an_edit_that_does_not_say_when_it_was_made_is_told_and_a_snapshots_counts(
-    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+def test_a_file_corrected_in_place_counts_without_an_edit_time_and_two_states_of_a_review_at_once_are_told(
+    otzyv: Otzyv,
 ) -> None:
     run = ("run", "--source", otzyv.source, "--lake", otzyv.lake)
     otzyv.write("a.jsonl", [review("a", "Один"), review("b", "Два")])
+    command(*run)
+    otzyv.write("a.jsonl", [review("a", "Иначе"), review("b", "По-другому")])
     assert "two states" not in command(*run).stderr
-    otzyv.write("a.jsonl", [review("a", "Иначе"), review("b", "Два")])
-    assert "of 1 review there are two states" in command(*run).stderr
-    monkeypatch.setenv("OTZYV_SOURCE_MODE", "snapshot")
-    assert "two states" not in command(*run).stderr
-    assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Два", "Иначе"]
+    assert sorted(otzyv.opened().read(REVIEWS)["text"].to_pylist()) == ["Иначе", "По-другому"]
+    otzyv.write("b.jsonl", [review("a", "Один")])
+    assert "of 1 review the source holds two states" in command(*run).stderr
 
 
 @plain

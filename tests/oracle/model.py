@@ -69,7 +69,7 @@ class Record:
 
     @property
     def rank(self) -> tuple[bool, Any, str]:
-        """The newest edit wins, no time of an edit is the lowest, and of equal ones the digest decides."""
+        """The newest edit wins, no time of an edit is the lowest; of equal ones in an ingest the digest decides."""
         return self.updated_at is not None, self.updated_at, self.digest
 
     @property
@@ -203,13 +203,10 @@ class Lake:
             new = min((r for r in several if r.rank == newest), key=lambda record: record.source_file)
             old = self.reviews.get(review_id)
             rivals = {r.digest for r in several if r.edited == new.edited}
-            if old and not snapshot and old.edited == new.edited:
-                rivals.add(old.digest)
-            if old is None or new.edited >= old.edited:
-                undecided += len(rivals) > 1
             left.add(self.former.get(review_id))
-            if old and (new.edited < old.edited if snapshot else new.rank < old.rank):
+            if old and new.edited < old.edited:
                 continue
+            undecided += len(rivals) > 1
             if old:
                 moved = self.day(old) != self.day(new)
                 former[review_id] = self.day(old) if moved else self.former[review_id]

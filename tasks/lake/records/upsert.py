@@ -26,9 +26,10 @@ ATTEMPTS = 10
 HELD_ROWS = 50_000
 """Rows that an upsert keeps from telling what is new, so that telling what a day changes need not read them again."""
 Rank = tuple[dt.datetime, str]
-"""What decides between two states of a review: updated_at (none sorts lowest), then the digest of the record.
+"""What decides between two states of a review in the same records: updated_at (none sorts lowest), then the digest.
 
-So that the same records give the same lake in whatever order they come.
+So that the same records give the same lake in whatever order they come. The lake's own state loses to one that is as
+new: it came earlier, and a corrected file need not say when it was corrected.
 """
 
 STATE = ("review_id", "updated_at", "source_sha256", "day", "former_day", "source_file")
@@ -53,7 +54,7 @@ class Upserted:
     absent: int = 0
     """Reviews that a snapshot was not read to hold and that stay, as it can't be told whether they are gone."""
     undecided: int = 0
-    """Reviews with two states of which neither is newer by updated_at, so that their digests chose."""
+    """Reviews of which these records tell two states, neither newer by updated_at, so that their digests chose."""
     files_kept: int = 0
     """Attached files that could not be read this time, and stay as the lake has them."""
     files_lost: int = 0
@@ -146,17 +147,17 @@ def upsert(
     ``incoming``: rows of ``reviews``, the same id any number of times; ``attachments``: rows of ``attachments`` with a
     column ``record`` (row number in ``incoming``) and, unless none is, ``cut`` (whether the record says more than
     ``uri``, which then names no file for sure). ``seen``: the source is a snapshot, and what it does not hold any
-    more is gone (``records.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. ``yields``: of
-    two states as old as each other the lake's own stays. An attached file that can't be read stays as the lake has it.
-    ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is told what the lake has of
-    those that have not changed.
+    more is gone (``records.gone``); if that empties a day, EmptyDay is raised unless ``allow_empty``. Of two states as
+    old as each other the lake's own goes, unless it ``yields``: then it stays. An attached file that can't be read
+    stays as the lake has it. ``on_the_web`` gives more rows of ``attachments``, of the records that count alone, and is
+    told what the lake has of those that have not changed.
 
     ``unread``: files (as ``source_file`` names them) of which it is known that bringing their records in again would
     change nothing. Raises Overlapping, and changes nothing, where that is not so together with these records.
 
     Reviews are committed before attachments, and whoever commits a review sees to its attachments: what others have
-    put in meanwhile is put right, so that the two agree once all writers are done. A run that died in between is
-    completed by running again.
+    put in meanwhile is put right, so that the two agree once all writers are done. What others have committed after
+    these reviews came later than they. A run that died in between is completed by running again.
     """
     best, tied = _best(incoming)
     if "cut" not in attachments.column_names:
@@ -173,7 +174,7 @@ def upsert(
         there = _There(storage, reviews_before, _days(incoming))
         left = pa.array(sorted(unread), pa.string())
         try:
-            plan = _plan(there, incoming, best, tied, seen, yields, left)
+            plan = _plan(there, incoming, best, tied, seen, yields or first is not None, left)
         except SourceNotWhole as error:
             if unread and first is None:  # it may be whole: what is left unread tells of more reviews than are its own
                 raise Overlapping from error
@@ -313,12 +314,10 @@ def _plan(
         mine, old = known.get(review_id, (None, None))
         if yields and mine is not None and _tied(rank, mine):
             continue
-        if mine is None or rank[0] >= mine[0]:
-            undecided += review_id in tied or (seen is None and mine is not None and _tied(rank, mine))
+        if mine is not None and rank[0] < mine[0]:
+            continue
+        undecided += review_id in tied
         if mine is not None and old is not None:
-            # A snapshot is what the source holds: of two states as old as each other its own is the newer one.
-            if rank < mine and (seen is None or rank[0] < mine[0]):
-                continue
             same_day = old["day"] == days[row].as_py()
             former[review_id] = (
                 old["former_day"] if same_day else old["day"],

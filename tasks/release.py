@@ -40,8 +40,8 @@ def release(
     """One row a day names the files of its tables together; a table that failed leaves its day as readers had it.
 
     The tables must be made of the reviews and attachments that are released beside them: where an ingest changed those
-    after the run had read them, the day ends as superseded. A day beyond the limits of the quality verdict is held;
-    what a person approved or rolled back stays as it is until the tables change.
+    after the run had read them, the day ends as superseded. A day beyond the limits of the quality verdict is held,
+    as is one that a person has rolled back; what a person approved stays as it is until the tables change.
 
     Tables that this run did not make stay released while they fit the day's reviews, and no longer.
     """

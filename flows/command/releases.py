@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
 
 import click
 
 from otzyv.flows.command.base import Command, Group
 from otzyv.flows.command.options import Day, checked_lake, json_option, lake_option
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(cls=Group, invoke_without_command=True, epilog="otzyv releases --lake demo-lake --day 2026-03-01")
@@ -50,7 +46,7 @@ def approve(day: date, lake: str, as_json: bool) -> None:
 def rollback(target: str, lake: str, as_json: bool) -> None:
     """Make an earlier release current: the one before what readers of the day see, or the one named.
 
-    No data is copied. It stays so until the day's tables change.
+    No data is copied. It stays so until a person approves what later runs make of the day.
     """
     from otzyv.flows.console import releases as flow
     from otzyv.tasks.lake import Lake

@@ -2,7 +2,8 @@
 
 What a day's rows say together, in the order of their sequence: readers see the newest that is not held. A run adds
 ``released`` or ``held``; a person adds ``approved`` (the held release as it is) or ``rolled back`` (an earlier release
-is current again). A rollback stands until a run finds other tables than those the last run released or held.
+is current again). A rollback pins the day: readers keep what it shows until a person approves what a run has made
+since, or rolls the day back to another.
 """
 
 from __future__ import annotations
@@ -141,6 +142,14 @@ def made(releases: Sequence[Release]) -> Release | None:
     return next((release for release in reversed(releases) if release.verdict != "rolled back"), None)
 
 
+def _pinned(releases: Sequence[Release]) -> str | None:
+    """Why a new release of the day waits for a person, where one has rolled the day back."""
+    now = current(releases)
+    return (
+        f"a person rolled the day back on {now.created_at:%Y-%m-%d}" if now and now.verdict == "rolled back" else None
+    )
+
+
 def waiting(known: Mapping[date, Sequence[Release]]) -> dict[date, str]:
     """Days whose newest release is held, and why: readers keep what they had until a person has looked."""
     newest = {day: releases[-1] for day, releases in known.items()}
@@ -217,8 +226,8 @@ def release_days(
     None for a day of which the last run released or held the same already. Tables of a former release that are not
     asked for go on in the new one unless they are ``mixed``; where one that is asked for is, the day is a MixedDay, and
     readers keep what they had. ``held`` is asked where tables are new, or are those of a held release; the earlier day
-    comes first. ``told``: what tables were made of, as far as the caller knows it; a release that does not tell it is
-    repeated with it, unseen by readers.
+    comes first. A day that a person has rolled back is held as well. ``told``: what tables were made of, as far as the
+    caller knows it; a release that does not tell it is repeated with it, unseen by readers.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses these, and they are decided again.
@@ -270,7 +279,7 @@ def _next_release(
     if not stand.keys().isdisjoint(wrong):
         return MixedDay(day, stand.keys() & {*wrong})
     now = [named[name] for name in sorted(named) if name not in wrong]
-    reason = held(day, now, new)
+    reason = "; ".join(filter(None, (_pinned(releases), held(day, now, new)))) or None
     if same and reason:
         return None
     return _next(releases, day, now, "held" if reason else "released", reason)

@@ -359,10 +359,12 @@ class Lake:
         for name, part in newest.tables.items() if newest else ():
             if name not in stand and self._fits(name, day, part):
                 stand[name] = part
+        now = self.current(day)
+        pinned = now is not None and now.verdict == "rolled back"
         empty = any(row.get("status") == "empty" for part in stand.values() for row in part.rows.values())
-        if same and hold_empty and empty:
-            return
-        self._add(day, "held" if hold_empty and empty else "released", stand)
+        held = pinned or (hold_empty and empty)
+        if not (same and held):
+            self._add(day, "held" if held else "released", stand)
 
     def _fits(self, table: str, day: date, part: Part) -> bool:
         """Whether a table's rows are of what the day holds now."""

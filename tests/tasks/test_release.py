@@ -128,7 +128,7 @@ def test_a_table_that_was_damaged_after_it_was_measured_is_not_released(lake: La
     assert NEXT not in lake.releases()
 
 
-def test_a_rollback_stays_until_the_days_tables_change(lake: Lake) -> None:
+def test_a_rollback_stays_until_a_person_approves_what_was_made_since(lake: Lake) -> None:
     for number, text in enumerate(("один", "два"), 1):
         bring(lake, {DAY: {"a": text}}, edited=number)
         assert run(lake) == "released"
@@ -148,8 +148,13 @@ def test_a_rollback_stays_until_the_days_tables_change(lake: Lake) -> None:
     releases.rollback(lake.storage, back.release_id[:8])
     assert texts(lake) == {"один", "ужасно"}
     bring(lake, {DAY: {"b": "три"}}, edited=9)
-    assert run(lake) == "released"
+    assert [run(lake) for _ in range(2)] == ["held", "held"]
+    assert texts(lake) == {"один", "ужасно"}
+    assert str(lake.history()[DAY][-1].reason).startswith("a person rolled the day back on ")
+    releases.approve(lake.storage, DAY)
     assert texts(lake) == {"два", "три"}
+    bring(lake, {DAY: {"a": "четыре"}}, edited=10)
+    assert run(lake) == "released", "it is pinned no more"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from otzyv.schemas.tables import MODELS
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
+from otzyv.tasks.lake.delta.snapshot import create_table, open_snapshot
 from otzyv.tasks.lake.delta.storage import Storage
 from tests.faults.counts import turns
 
@@ -51,3 +53,18 @@ def test_of_writers_of_a_new_file_at_once_exactly_one_is_told_that_it_made_it(pl
 
             (winner,) = [maker for won, maker in pool.map(write, range(MAKERS)) if won]
             assert storage.read(f"new/{race}") == str(winner).encode()
+
+
+def test_of_makers_of_a_table_at_once_one_wins_and_the_log_begins_once(place: str) -> None:
+    where = "on S3" if place.startswith("s3") else "on disk"
+    with ThreadPoolExecutor(MAKERS) as pool:
+        for race in turns(f"{MAKERS} makers of a table {where}", 3, 300):
+            storage = Storage(f"{place}/tables-{race}")
+            ready = threading.Barrier(MAKERS)
+
+            def make(_: int, storage: Storage = storage, ready: threading.Barrier = ready) -> int:
+                ready.wait(60)
+                return create_table(storage, MODELS).version
+
+            assert {*pool.map(make, range(MAKERS))} == {0}
+            assert open_snapshot(storage, MODELS).version == 0

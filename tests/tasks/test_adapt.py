@@ -129,7 +129,9 @@ def test_killed_half_way_it_goes_on_from_its_checkpoint_to_the_same_end(
     models = tmp_path / "models"
     command = [sys.executable, "-c", PROGRAM, lake.uri, str(models)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as victim:
-        while victim.poll() is None and not list(models.glob(".text_reviews.*/checkpoint-16/trainer_state.json")):
+        written = b""
+        while victim.poll() is None and not written.strip().endswith(b"}"):  # its last file, to the end
+            written = b"".join(p.read_bytes() for p in models.glob(".text_reviews.*/checkpoint-16/trainer_state.json"))
             time.sleep(0.002)
         os.kill(victim.pid, signal.SIGKILL)
     assert victim.returncode == -signal.SIGKILL

@@ -257,7 +257,8 @@ def create_table(storage: Storage, table: Table) -> Snapshot:
             partition_by=table.partition,
             description=table.row,
             configuration=_configuration(table),
-            commit_properties=CommitProperties({SEAL: seal(_defined(table), ())}),
+            # A second maker must fail: tried again, its entry would come after others' rows, and seal an empty table.
+            commit_properties=CommitProperties({SEAL: seal(_defined(table), ())}, max_commit_retries=0),
             storage_options=storage.options,
         )
     except (OSError, DeltaError) as error:

@@ -25,6 +25,7 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.missing_day import missing_day
+from otzyv.tasks.pipeline.configure import unconfigured
 from otzyv.tasks.pipeline.overdue import overdue, since
 from otzyv.tasks.pipeline.settled import unsettled
 from otzyv.tasks.pipeline.spans import spans
@@ -74,16 +75,20 @@ def daily(
         if last not in opened.snapshot(REVIEWS).days:
             missing_day(lake, last, settings.webhook, _why(settings.source, last))
 
+        wanted = list(map(str, extractors or ())) or names(settings.profile)
+        unusable = unconfigured(opened, wanted)
         planned = plan(
             lake,
-            list(map(str, extractors or ())) or names(settings.profile),
+            [name for name in wanted if name not in unusable],
             _to_make(opened, window),
             span_seconds=settings.span_seconds,
         )
+        if not planned.work:
+            failed += [f"{name}: {type(error).__name__}: {error}" for name, error in unusable.items()]
         made: list[DayReport] = []
         for days, tables in passes(planned.work):
             try:
-                made += features(lake, days, tables)
+                made += features(lake, days, [*tables, *unusable])
             except DaysFailed as failure:
                 made += failure.reports
                 failed.append(str(failure))

@@ -58,13 +58,13 @@ def features(
        one commit; one that reads another's table comes after it.
     3. Attempts and measured figures are recorded, unless nothing changed.
     4. Of every day whose tables all stand, one row releases it, or holds it where its figures are beyond the settings'
-       limits (``verdict``); else readers keep the day as it was. Days whose reviews changed after they were read are
-       made once more of those.
+       limits (``verdict``); else readers keep the day as it was, unless the settings let them see it without the
+       tables that failed (``partial``). Days whose reviews changed after they were read are made once more of those.
 
     ``again``: what stands is computed as well. An extractor or a day that fails does not stop the others: DaysFailed is
     raised at the end, and says which failed.
     """
-    limits = load().verdict
+    settings = load()
     runs: dict[date, dict[str, TableRun]] = {day: {} for day in days}
     verdicts: dict[date, Verdict] = {}
     left = list(days)
@@ -75,7 +75,7 @@ def features(
                 if run.state != "unchanged" or run.table not in runs[run.day]:
                     runs[run.day][run.table] = run
             record(lake, unvisited(made))
-            verdicts |= release(lake, left, unvisited(made), limits)
+            verdicts |= release(lake, left, unvisited(made), settings.verdict, partial=settings.partial)
             left = [day for day in left if verdicts[day] == "superseded"]
             if not left:
                 break

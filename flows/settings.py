@@ -68,6 +68,9 @@ class Settings(ExtractorSettings):
     verdict: Limits = Field(
         default_factory=Limits, description="limits beyond which a day is held for a person to look at"
     )
+    partial: bool = Field(
+        False, description="readers see a day whose other tables stand when some of its tables failed"
+    )
     maintain: Keep = Field(default_factory=Keep, description="what `otzyv maintain` leaves alone")
     author_key: SecretStr | None = Field(
         None,

@@ -294,7 +294,9 @@ RELEASES = Table(
             labels=("released", "held", "approved", "rolled back"),
         ),
         _text(
-            "reason", "why it is or was held; of a rollback, the release_id of what is current again", required=False
+            "reason",
+            "why it is or was held, and which tables failed; of a rollback, the release_id of what is current again",
+            required=False,
         ),
         Column(name="tables", type=pa.list_(RELEASED_TABLE), doc="files, fingerprint and run key of each table"),
         Column(

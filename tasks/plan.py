@@ -26,6 +26,7 @@ from otzyv.tasks.lake.features.contents import DayContents, day_contents, source
 from otzyv.tasks.lake.features.journal import Journal
 from otzyv.tasks.lake.releases import waiting
 from otzyv.tasks.models.store import how_to_fix, present
+from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
 from otzyv.tasks.pipeline.inventory import Inventory, Made, Standing
 from otzyv.tasks.pipeline.make import Decision, contents_of, decide, former_days, inputs, reusable
 from otzyv.tasks.pipeline.rates import FIGURES, rates
@@ -195,9 +196,9 @@ class _Planner:
     def __post_init__(self) -> None:
         self.lake = self.there.lake
         self.waiting = waiting(self.there.releases)
-        runs = self.lake.read(RUNS, columns=["table", *FIGURES, "day", "state", "started_at"])
+        runs = self.lake.read(RUNS, columns=[*ATTEMPT, *FIGURES])
         self.rates = rates(runs)
-        self.failed = _failed(runs)
+        self.failed = last_failed(runs)
 
     def missing_weights(self, computing: Set[str]) -> Iterator[tuple[str, str]]:
         """Of these tables' extractors, those whose weights are not here, and what fixes that; no file is read."""
@@ -406,9 +407,3 @@ def _pairs(rows: pa.Table, table: Table) -> set[tuple[object, ...]]:
 def _sum(parts: Iterable[float | None]) -> float | None:
     known = list(parts)
     return None if any(part is None for part in known) else sum(part for part in known if part is not None)
-
-
-def _failed(runs: pa.Table) -> set[tuple[str, date]]:
-    """Tables and days whose last attempt failed."""
-    last = {(run["table"], run["day"]): run["state"] for run in sorted(runs.to_pylist(), key=lambda r: r["started_at"])}
-    return {place for place, state in last.items() if state == "failed"}

@@ -220,6 +220,7 @@ def release_days(
     held: Held = lambda *_: None,
     mixed: Mixed = lambda *_: (),
     told: Mapping[tuple[str, date], MadeOf] = MappingProxyType({}),
+    note: str | None = None,
 ) -> dict[date, Release | MixedDay | None]:
     """Release days with their tables as they stand now, a row for each, in one commit.
 
@@ -227,7 +228,8 @@ def release_days(
     asked for go on in the new one unless they are ``mixed``; where one that is asked for is, the day is a MixedDay, and
     readers keep what they had. ``held`` is asked where tables are new, or are those of a held release; the earlier day
     comes first. A day that a person has rolled back is held as well. ``told``: what tables were made of, as far as the
-    caller knows it; a release that does not tell it is repeated with it, unseen by readers.
+    caller knows it; a release that does not tell it is repeated with it, unseen by readers. ``note``: what the rows
+    say beside why they are held.
     """
     while True:
         # Opened before the tables are read: a release made meanwhile refuses these, and they are decided again.
@@ -239,7 +241,7 @@ def release_days(
         new: dict[date, Release] = {}
         for day in sorted(days):
             stand = {each.table.name: _told(current_files(each.table, each.of(day)), day, told) for each in snapshots}
-            found = _next_release(day, known.get(day, ()), stand, new, held, mixed)
+            found = _next_release(day, known.get(day, ()), stand, new, held, mixed, note)
             ended[day] = None if isinstance(found, _Repeated) else found
             if isinstance(found, _Repeated):
                 new[day] = found.release
@@ -263,6 +265,7 @@ def _next_release(
     new: Mapping[date, Release],
     held: Held,
     mixed: Mixed,
+    note: str | None,
 ) -> Release | MixedDay | _Repeated | None:
     newest, last = releases[-1] if releases else None, made(releases)
     if newest is None and not any(table.files for table in stand.values()):
@@ -282,7 +285,7 @@ def _next_release(
     reason = "; ".join(filter(None, (_pinned(releases), held(day, now, new)))) or None
     if same and reason:
         return None
-    return _next(releases, day, now, "held" if reason else "released", reason)
+    return _next(releases, day, now, "held" if reason else "released", "; ".join(filter(None, (reason, note))) or None)
 
 
 def approve(storage: Storage, day: date) -> Release:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from otzyv.schemas.errors import OtzyvError
 from otzyv.tasks.extractors import Card, Extractor, Weights, get
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.artefacts import brought, learned
@@ -29,3 +31,14 @@ def in_lake(lake: Lake, card: Card) -> Card:
         source, weights = configured(lake, get(card.reads.name))
         card = replace(card, settings=(*card.settings, ("reads", source.card.fingerprint(weights))))
     return card
+
+
+def unconfigured(lake: Lake, names: Iterable[str]) -> dict[str, OtzyvError]:
+    """Those of the extractors that can't run in this lake as things are, and why."""
+    found = {}
+    for name in names:
+        try:
+            configured(lake, get(name))
+        except OtzyvError as error:
+            found[name] = error
+    return found

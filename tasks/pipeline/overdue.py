@@ -1,4 +1,4 @@
-"""Days whose reviews came in since daily runs began, and that no run has made since."""
+"""Days that daily runs are to make: their reviews came in since these began and were not made, or tables failed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from datetime import date
 from typing import Any
 
 from otzyv.schemas.errors import LakeError
-from otzyv.schemas.tables import ATTACHMENTS, REVIEWS
+from otzyv.schemas.tables import ATTACHMENTS, REVIEWS, RUNS
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
 
 BEGAN = "_daily/began.json"
 """Where the lake keeps what the first daily run found."""
@@ -34,15 +35,20 @@ def since(lake: Lake, window: Sequence[date]) -> date:
 
 
 def overdue(lake: Lake, window: Sequence[date]) -> Overdue:
-    """What waits to be made, up to the first day of the ``window``, which is its newest."""
+    """What waits to be made, up to the first day of the ``window``, which is its newest.
+
+    A table that failed waits as long as its last attempt did, on days since daily runs began.
+    """
     waiting = {day: made_of for day, made_of in _waiting(lake).items() if day <= window[0]}
     told = _began(lake)
     if told is None:
         older = {str(day): made_of for day, made_of in waiting.items() if day < min(window)}
         lake.storage.write_new(BEGAN, json.dumps({"since": str(min(window)), "history": older}).encode())
-        told = _began(lake) or {"history": older}
+        told = _began(lake) or {"since": str(min(window)), "history": older}
+    first = date.fromisoformat(told["since"])
+    failed = {day for _, day in last_failed(lake.read(RUNS, columns=ATTEMPT)) if first <= day <= window[0]}
     history = {day for day, made_of in waiting.items() if told["history"].get(str(day)) == made_of} - {*window}
-    return Overdue(tuple(sorted(waiting.keys() - history)), tuple(sorted(history)))
+    return Overdue(tuple(sorted((waiting.keys() - history) | failed)), tuple(sorted(history)))
 
 
 def _began(lake: Lake) -> Mapping[str, Any] | None:

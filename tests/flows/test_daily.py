@@ -12,16 +12,23 @@ from contextlib import nullcontext
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import DailyFailed, daily
 from otzyv.schemas.errors import LakeError
+from otzyv.tasks.extractors import Extractor
+from otzyv.tasks.extractors.contract.contents import image
+from otzyv.tasks.extractors.errors import ExtractorFailed
+from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.ingest import ingest
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
+from otzyv.tasks.pipeline import make
 from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.overdue import BEGAN
 
@@ -91,6 +98,48 @@ def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
     history.write_text(json.dumps(record))
     ingest.fn(lake.uri, Source(str(history)), KEY)
     assert daily(lake.uri, day=LAST) == [date(2020, 1, 5)], "an ingest has touched it"
+
+
+def test_a_table_that_failed_is_made_whenever_it_can_be(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_PARTIAL", "true")
+    picture = {"attachments": [{"kind": "image", "uri": "a.png"}]}
+    record = {"review_id": "a", "text": "курс", "created_at": f"{LAST}T12:00:00", **picture}
+    (tmp_path / "incoming" / f"{LAST}.jsonl").write_text(json.dumps(record))
+    (tmp_path / "incoming" / "a.png").write_bytes(image("PNG", width=32, height=32))
+
+    def broken(extractor: Extractor, *rest: Any) -> Any:
+        if extractor.card.name == "image_layout":
+            raise ExtractorFailed("image_layout: no such kernel")
+        return extract(extractor, *rest)
+
+    tables = [ExtractorName("sentiment_mini"), ExtractorName("image_layout")]
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "extract", broken)
+        for n in range(2):
+            with pytest.raises(DailyFailed, match=f"image_layout {LAST}: ExtractorFailed"):
+                daily(lake.uri, day=LAST + timedelta(days=20 * n), extractors=tables, catch_up=1)
+        assert lake.frame([LAST], ["sentiment_mini"])["review_id"].tolist() == ["a"]
+    assert daily(lake.uri, day=LAST + timedelta(days=50), extractors=tables, catch_up=1) == [LAST]
+    assert lake.frame([LAST], ["image_layout"])["review_id"].tolist() == ["a"]
+    assert daily(lake.uri, day=LAST + timedelta(days=50), extractors=tables, catch_up=1) == []
+
+
+def test_a_table_that_can_not_even_be_planned_keeps_no_other_from_being_made(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(tmp_path, LAST, "a")
+    tables = [ExtractorName("text_count"), ExtractorName("image_layout")]
+    said = f"text_count {LAST}: NeverFitted: text_count learns from a lake and was never fitted in this one"
+    for partial in ("false", "true"):
+        monkeypatch.setenv("OTZYV_PARTIAL", partial)
+        with pytest.raises(DailyFailed, match=said):
+            daily(lake.uri, day=LAST, extractors=tables, catch_up=1)
+        assert [*lake.releases()] == ([LAST] if partial == "true" else [])
+    assert len(lake.frame([LAST], ["clean_text"])) == 1
+    with pytest.raises(DailyFailed, match="text_count: NeverFitted"):
+        daily(lake.uri, day=LAST + timedelta(days=9), extractors=tables[:1], catch_up=1)
 
 
 def test_a_damaged_note_of_the_first_daily_run_is_named_with_its_cure(lake: Lake) -> None:

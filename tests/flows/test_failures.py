@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -14,13 +16,18 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from otzyv.tasks.artifact import markdown
-from otzyv.tasks.extractors import get
+from otzyv.tasks.extractors import Extractor, get
+from otzyv.tasks.extractors.errors import ExtractorFailed
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.lake import Lake
 from otzyv.tasks.models.store import root
+from otzyv.tasks.pipeline import make
 from otzyv.tasks.pipeline.make import failed
 from tests.flows.command import Otzyv, command, review
 
 SHARED = Path(__file__).parents[3] / "shared"
 NETWORK = "image_mobilenetv2"
+DAY = date(2026, 3, 1)
 
 
 def run(otzyv: Otzyv, *extractors: str) -> Result:
@@ -59,6 +66,44 @@ def test_a_table_that_fails_stops_no_other_and_the_run_ends_failed_in_prefect_as
     assert len(otzyv.opened().releases()) == 1
 
 
+def test_if_the_settings_allow_readers_see_a_day_without_the_table_that_failed_and_with_it_once_it_is_made(
+    otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_PARTIAL", "true")
+    otzyv.write("a.jsonl", [review("a", attachments=[{"kind": "image", "uri": "a.png"}])])
+    png(otzyv.source / "a.png")
+    assert run(otzyv, "image_layout").exit_code == 0
+    otzyv.write("a.jsonl", [review("a", "Иначе", attachments=[{"kind": "image", "uri": "b.png"}])])
+    png(otzyv.source / "b.png", 40)
+    lake = otzyv.opened()
+
+    def broken(extractor: Extractor, *rest: Any) -> Any:
+        if extractor.card.name == "image_layout":
+            raise ExtractorFailed("image_layout: no such kernel")
+        return extract(extractor, *rest)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(make, "extract", broken)
+            done = run(otzyv, "sentiment_mini", "image_layout")
+        assert done.exit_code == 1, "it failed nevertheless"
+        assert "failed: image_layout 2026-03-01" in done.stderr
+        assert lake.frame(None, ["reviews"])["text"].tolist() == ["Иначе"]
+        assert len(lake.frame(None, ["sentiment_mini"])) == 1
+        assert seen(lake) == {"a": False}, "it would be of the former picture"
+        assert [(each.verdict, each.reason) for each in lake.history()[DAY]] == [
+            ("released", None),
+            ("released", "failed: image_layout"),
+        ]
+    assert run(otzyv, "sentiment_mini", "image_layout").exit_code == 0
+    assert seen(lake) == {"a": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "extract", broken)
+        otzyv.write("b.jsonl", [review("c")])
+        run(otzyv, "sentiment_mini", "image_layout")
+    assert seen(lake) == {"a": True, "c": False}, "the pictures are as they were"
+
+
 def test_each_run_of_a_day_leaves_its_table_as_an_artifact_and_no_secret(otzyv: Otzyv) -> None:
     otzyv.write("a.jsonl", [review("a", day="2026-05-05", author="автор")])
     assert run(otzyv, "sentiment_mini").exit_code == 0
@@ -72,10 +117,7 @@ def test_each_run_of_a_day_leaves_its_table_as_an_artifact_and_no_secret(otzyv: 
 
 
 def test_an_error_stays_in_its_cell_of_the_artifact() -> None:
-    from datetime import date
-
-    day = date(2026, 3, 1)
-    shown = markdown([failed("x", day, ValueError("a | b <script>"))]).splitlines()
+    shown = markdown([failed("x", DAY, ValueError("a | b <script>"))]).splitlines()
     assert shown[-1].endswith(r"ValueError: a \| b \<script\> |")
 
 
@@ -101,6 +143,12 @@ def test_weights_with_a_flipped_byte_are_refused_and_the_day_stays_as_it_was(otz
     assert "Put it at" in line or f"otzyv models pull {NETWORK}" in line
     assert otzyv.opened().read(table).equals(before)
     assert otzyv.opened().releases() == released
+
+
+def seen(lake: Lake) -> dict[str, bool]:
+    """By review whether readers see features of its picture."""
+    frame = lake.frame(None, ["reviews", "image_layout"])
+    return dict(zip(frame["review_id"], frame["image_layout.status"] == "ok", strict=True))
 
 
 def png(path: Path, size: int = 32) -> None:

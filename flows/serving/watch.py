@@ -24,18 +24,19 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Crashed, Running
+from prefect.states import Cancelled, Crashed, Running, Scheduled
 
 from otzyv.tasks.dead_runs import last_heartbeat, parent_of
 
 SILENT = timedelta(seconds=90)
 """A run elsewhere whose heartbeats stop for so long has lost its process."""
 UNBORN = timedelta(minutes=15)
-"""A run that a worker has taken and that never sent a heartbeat has no process after so long."""
+"""A run that a worker has taken and that has sent no heartbeat since has no process after so long."""
 OPEN = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 WORKER = "otzyv "
 """How the names of our workers begin."""
-GONE, QUIET = "its process is gone", "no heartbeat, so its process is gone"
+GONE, QUIET, UNHEARD = "its process is gone", "no heartbeat, so its process is gone", "it never began"
+AGAIN = "it reports again"
 
 
 def this_machine() -> str:
@@ -82,6 +83,7 @@ class Watch:
                 self.suspects = frozenset(dead)
                 yield from self._end(client, again)
                 yield from self._revive(client, now)
+                yield from self._resume(client, now)
         except BaseException:
             self.since = None
             raise
@@ -124,10 +126,10 @@ class Watch:
             return GONE
         if taker is None and idle:
             return "it had not begun"
-        if beat := last_heartbeat(client, run.id, now):
+        taken, beat = run.state.timestamp if run.state else now, last_heartbeat(client, run.id, now)
+        if beat and (beat > taken or not _begins_again(run)):
             return QUIET if now - max(beat, self.since or now) > SILENT else None
-        taken = run.state.timestamp if run.state else now
-        return "it never began" if now - max(taken, self.since or now) > UNBORN else None
+        return UNHEARD if now - max(taken, self.since or now) > UNBORN else None
 
     def _verdict_within(
         self, client: SyncPrefectClient, run: FlowRun, verdicts: dict[UUID, str | None], now: datetime
@@ -159,12 +161,27 @@ class Watch:
         """A run that was given up for its silence and reports again is not dead."""
         lately = FlowRunFilterEndTime(after_=now - timedelta(days=1))
         for run in self._runs(client, [StateType.CRASHED], lately):
-            if run.state is None or run.state.message != QUIET:
+            if run.state is None or run.state.message not in (QUIET, UNHEARD):
                 continue
             beat = last_heartbeat(client, run.id, now)
             if beat and beat > run.state.timestamp:
-                client.set_flow_run_state(run.id, Running(message="it reports again"), force=True)
+                client.set_flow_run_state(run.id, Running(message=AGAIN), force=True)
                 yield f"run {run.name} ({run.id}) reports again"
+
+    def _resume(self, client: SyncPrefectClient, now: datetime) -> Iterator[str]:
+        """A run that was paused for a time goes on after it, as Prefect's page says where it is paused."""
+        for run in self._runs(client, [StateType.PAUSED]):
+            until = run.state.state_details.pause_timeout if run.state else None
+            if until and until < now and run.deployment_id and run.state and run.state.state_details.pause_reschedule:
+                client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
+                yield f"run {run.name} ({run.id}) goes on: the time for which it was paused is over"
+
+
+def _begins_again(run: FlowRun) -> bool:
+    """Whether its heartbeats so far may be of an earlier attempt: it is about to run, or has run before."""
+    if run.state is None or run.state.is_cancelling() or run.state.message == AGAIN:
+        return False
+    return run.state.is_pending() or (run.start_time is not None and run.start_time < run.state.timestamp)
 
 
 def _within(run: FlowRun) -> bool:

@@ -13,7 +13,7 @@ from prefect import State, flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelling, Completed, Pending, Running, Scheduled
+from prefect.states import Cancelling, Completed, Pending, Running, Scheduled, Suspended
 
 from otzyv.flows.serving.watch import QUIET, SILENT, UNBORN, Watch, this_machine
 
@@ -165,3 +165,39 @@ def test_a_run_within_one_that_has_ended_is_ended(made: Made) -> None:
     made.client.set_flow_run_state(whole, Completed(), force=True)
     assert len(made.looked(2)) == 1
     assert made.states(part) == ["CRASHED"]
+
+
+def test_a_run_that_is_tried_again_may_start_slowly_whatever_its_first_attempt_has_told(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is elsewhere, and its last heartbeat is of an hour ago: it has 15 minutes to begin."""
+    slow, dead = (made.run(Pending(), "another machine", beat=HOUR) for _ in range(2))
+    running = made.run(Running(), "another machine", beat=HOUR)
+    made.client.set_flow_run_state(running, Pending(), force=True)
+    made.client.set_flow_run_state(running, Running(), force=True)
+    for _ in range(20):
+        assert not made.looked(2)
+    assert made.states(slow, dead, running) == ["PENDING", "PENDING", "RUNNING"]
+    monkeypatch.setattr("otzyv.flows.serving.watch.UNBORN", timedelta(0))
+    assert len(made.looked(2)) == 3
+    made.beat(slow, timedelta(0))
+    for _ in range(100):
+        if made.looked(1):
+            break
+    assert made.states(slow, dead) == ["RUNNING", "CRASHED"], "one that reports after all is not dead"
+
+
+def test_a_run_that_is_paused_for_a_time_goes_on_after_it(made: Made) -> None:
+    flow_id = made.client.create_flow(nothing)
+    deployment = made.client.create_deployment(flow_id, f"deployment {uuid4()}", work_pool_name=made.pool)
+
+    def paused(seconds: int) -> UUID:
+        run = made.client.create_flow_run_from_deployment(deployment, tags=[made.tag], state=Running()).id
+        over = datetime.now(UTC) + timedelta(seconds=seconds)
+        made.client.set_flow_run_state(run, Suspended(pause_expiration_time=over), force=True)
+        return run
+
+    over, going, elsewhere = paused(-1), paused(300), made.client.create_flow_run(nothing, state=Running()).id
+    (said,) = made.looked(1)
+    assert f"({over}) goes on: the time for which it was paused is over" in said
+    assert made.states(over, going, elsewhere) == ["SCHEDULED", "PAUSED", "RUNNING"]

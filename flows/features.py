@@ -82,7 +82,7 @@ def features(
             get_run_logger().warning("reviews of %s came in while its tables were made of those before", spans(left))
     reports = tuple(DayReport(day, tuple(runs[day].values()), verdicts[day]) for day in days)
     tables = [run for report in reports for run in report.tables]
-    artifact(unvisited(tables))
+    artifact(unvisited(tables), lake)
     if any(run.state == "failed" for run in tables):
         raise DaysFailed(reports)
     return reports

@@ -32,6 +32,8 @@ def _lines(said: Explained) -> Iterator[str]:
     for file in said.attachments:
         yield f"\nattachments [{file.position}]: {_status(file.status, file.reason)}"
         yield from (f"  {name:<12} {told}" for name, told in _of_file(file))
+    for table, error in said.failed.items():
+        yield f"\n{table}: failed ({error}); readers see what was there before"
     for feature in said.features:
         place = "" if feature.position is None else f" [{feature.position}]"
         yield f"\n{feature.table}{place}: {_status(feature.status, feature.why)}"

@@ -31,6 +31,7 @@ from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.media.refused import IN_WORDS, STATUS, Reason
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
+from otzyv.tasks.pipeline.failures import last_failures
 
 Outcome = Literal["equal", "within", "beyond", "not compared"]
 """Of computing it again: bit for bit, within the card's tolerance, beyond it."""
@@ -88,6 +89,8 @@ class AttachedFile:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
+    """``failed``: tables of its day whose last attempt failed, and how: readers see them as they were before."""
+
     review_id: str
     day: date
     release_id: str
@@ -95,6 +98,7 @@ class Explained:
     released_at: datetime
     attachments: tuple[AttachedFile, ...]
     features: tuple[Feature, ...]
+    failed: Mapping[str, str]
 
 
 def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: bool = False) -> Explained:
@@ -103,10 +107,11 @@ def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: b
     Raises LookupError where there is no such review, NotReleased where no reader sees its day.
     """
     day = day or _day(lake, review_id)
-    release = lake.releases([day]).get(day)
+    release, failed = lake.releases([day]).get(day), last_failures(lake, [day]).get(day, {})
     if release is None:
+        told = "".join(f"; {table} failed: {error}" for table, error in failed.items())
         raise NotReleased(
-            f"no release of {day}; `otzyv releases --lake {lake.uri} --day {day}` tells whether it is held"
+            f"no release of {day}{told}; `otzyv releases --lake {lake.uri} --day {day}` tells whether it is held"
         )
     reviews = read_table(lake.storage, REVIEWS, _files(release, REVIEWS.name), ["review_id"])
     if review_id not in reviews["review_id"].to_pylist():
@@ -123,7 +128,8 @@ def explain(lake: Lake, review_id: str, day: date | None = None, *, recompute: b
         if released.fingerprint is not None
         for feature in _features(lake, release, released, review_id, runs, reasons, refused, recompute=recompute)
     )
-    return Explained(review_id, day, release.release_id, release.verdict, release.created_at, attachments, features)
+    seen = (release.release_id, release.verdict, release.created_at)
+    return Explained(review_id, day, *seen, attachments, features, failed)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,10 @@ from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.releases import release_day
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.explain import _failed, compare, explain
-from otzyv.tasks.pipeline.make import make
+from otzyv.tasks.pipeline.make import TableRun, make
 from otzyv.tasks.record import record
 from tests.faults.days import TOY, toy
+from tests.flows.command import command
 from tests.tasks.reviews import bring
 
 DAY = date(2026, 3, 1)
@@ -115,3 +116,22 @@ def test_statuses_and_lengths_are_compared_exactly() -> None:
     assert compare(card, good, {**good, "status": "empty"}).why == "status ok, now empty"
     assert compare(card, good, {**good, "embedding": [1.0]}).outcome == "beyond"
     assert compare(card, good, {**good, "embedding": None}).outcome == "beyond"
+
+
+def test_a_table_that_failed_last_is_told_with_its_error_whether_or_not_the_day_is_released(lake: Lake) -> None:
+    other = date(2026, 3, 2)
+    bring(lake, {other: {"late": TEXT}})
+    for day in (DAY, other):
+        failed = TableRun("text_navec", day, "failed", datetime.now(UTC), error="MissingWeights: no file")
+        record.fn(lake.uri, [failed])
+    said = explain(lake, "a")
+    assert said.failed == {"text_navec": "MissingWeights: no file"}
+    assert {feature.table for feature in said.features} == {"clean_text", *NAMES}, "as readers see them"
+    with pytest.raises(
+        NotReleased, match=r"no release of 2026-03-02; text_navec failed: MissingWeights: no file; `otzyv"
+    ):
+        explain(lake, "late")
+    shown = command("explain", "a", "--lake", lake.uri).stdout
+    assert "text_navec: failed (MissingWeights: no file); readers see what was there before" in shown
+    record.fn(lake.uri, [TableRun("text_navec", DAY, "superseded", datetime.now(UTC))])
+    assert explain(lake, "a").failed == {}

@@ -37,6 +37,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "quarantine": ("quarantine", "List refused records and why; take them in again."),
     },
     "Look after a lake": {
+        "status": ("status", "Tell at one look how a lake stands and what runs."),
         "doctor": ("upkeep", "Find and repair what a crash or a bad disk left."),
         "maintain": ("upkeep", "Retire old releases; remove files that nothing needs."),
         "forget": ("forget", "Erase a review or a person everywhere."),

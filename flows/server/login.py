@@ -46,10 +46,17 @@ def find() -> None:
     url = os.environ.get("PREFECT_API_URL")
     if not url or os.environ.get(CLIENT) or os.environ.get("PREFECT_API_KEY"):
         return
+    if kept_there := of_server(url):
+        os.environ[CLIENT] = kept_there
+
+
+def of_server(url: str) -> str | None:
+    """The login kept for a server of this machine, if it is this user's that listens there."""
     with suppress(ValueError, OSError, RuntimeError):  # of no port, or of nobody's home
         parts = urlsplit(url)
         if parts.hostname == "127.0.0.1" and (file := path(parts.port or 80)).exists() and _ours(parts.port or 80):
-            os.environ[CLIENT] = file.read_text().strip()
+            return file.read_text().strip()
+    return None
 
 
 def _ours(port: int) -> bool:

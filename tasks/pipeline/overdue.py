@@ -39,7 +39,7 @@ def overdue(lake: Lake, window: Sequence[date]) -> Overdue:
 
     A table that failed waits as long as its last attempt did, on days since daily runs began.
     """
-    waiting = {day: made_of for day, made_of in _waiting(lake).items() if day <= window[0]}
+    waiting = {day: made_of for day, made_of in unmade(lake).items() if day <= window[0]}
     told = _began(lake)
     if told is None:
         older = {str(day): made_of for day, made_of in waiting.items() if day < min(window)}
@@ -64,7 +64,7 @@ def _began(lake: Lake) -> Mapping[str, Any] | None:
     return told
 
 
-def _waiting(lake: Lake) -> dict[date, str]:
+def unmade(lake: Lake) -> dict[date, str]:
     """The days with reviews that no release was made of, be it held or rolled back since: digests of these."""
     snapshots = [lake.snapshot(table) for table in (REVIEWS, ATTACHMENTS)]
     history = lake.history()

@@ -12,6 +12,8 @@ import pytest
 
 from otzyv.flows.server.health import DAILY, LATE, Health
 from otzyv.flows.server.pools import TAG
+from otzyv.flows.server.serving_now import serving_now
+from tests.flows.command import command
 from tests.flows.served import Served
 
 NOW = datetime.now(UTC)
@@ -75,6 +77,24 @@ def test_what_is_wrong_with_a_lake_is_named(state: dict[str, Any], wrong: str | 
 
 def test_without_any_lake_nothing_is_well() -> None:
     assert told(none=True) == {"ok": False, "server": "ok", "lakes": {}}
+
+
+def test_otzyv_status_tells_the_same_of_the_served_lake(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(120):  # until its workers have reported
+        if served.client.get(f"{served.url}/health").status_code == 200:
+            break
+        time.sleep(0.5)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(served.told.parent / "prefect"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(served.told.parent / "config"))
+    found = serving_now(served.lake.uri)
+    lake = served.client.get(f"{served.url}/health").json()["lakes"][served.lake.uri]
+    assert (found.url, found.unknown, found.served) == (f"{served.url}/api", None, True)
+    assert (found.next_run, list(found.workers), list(found.wrong)) == (lake["next_run"], lake["workers"], [])
+    said = command("status", "--lake", served.lake.uri).stdout
+    assert f"next daily run: {lake['next_run'][:10]}" in said
+    assert f"Prefect: {served.url}/api, all is well" in said
 
 
 def test_the_served_lake_is_well_and_strangers_hear_no_more_than_that(served: Served) -> None:

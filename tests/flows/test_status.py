@@ -1,0 +1,84 @@
+"""``otzyv status`` tells how a lake stands as its tables do, and what Prefect knows of it, or why that is not known."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otzyv.flows.server.serving_now import serving_now
+from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.cleaning import CLEANING
+from otzyv.tasks.pipeline.make import TableRun, make
+from otzyv.tasks.record import record
+from otzyv.tasks.release import release
+from tests.flows.command import command
+from tests.tasks.reviews import bring
+
+DAYS = [date(2026, 3, 1) + timedelta(n) for n in range(5)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """Two days are released, one of which another review came to; of one a table failed; one was never made."""
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    made = Lake.create(tmp_path / "lake")
+    bring(made, {day: {f"{day}-{n}": f"курс {n}" for n in range(2)} for day in DAYS[:4]})
+    long_ago = datetime(2026, 3, 9, tzinfo=UTC)
+    for day in (DAYS[0], DAYS[2]):
+        record.fn(made.uri, [TableRun("clean_text", day, "failed", long_ago, error="ValueError: no")])
+    for day in DAYS[:2]:
+        runs = [make(made, CLEANING, day)]
+        record.fn(made.uri, runs)
+        release.fn(made.uri, [day], runs)
+    bring(made, {DAYS[1]: {"late": "поздно"}})
+    return made
+
+
+def status(lake: Lake, *options: str) -> Any:
+    done = command("status", "--lake", lake.uri, "--json", *options)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_last_days_are_told_as_the_lake_has_them(lake: Lake) -> None:
+    told = status(lake)
+    assert [(day["day"], day["seen"], day["reviews"], day["failed"], day["to_make"]) for day in told["last"]] == [
+        (str(DAYS[3]), "not released", 2, {}, True),
+        (str(DAYS[2]), "not released", 2, {"clean_text": "ValueError: no"}, True),
+        (str(DAYS[1]), "released", 3, {}, True),
+        (str(DAYS[0]), "released", 2, {}, False),
+    ]
+    assert told["to_make"] == [str(day) for day in DAYS[1:4]]
+    assert (told["days"], told["held"], told["timezone"]) == (4, [], "UTC")
+    assert 0 < told["disk"]["free"] < told["disk"]["total"]
+    assert [day["day"] for day in status(lake, "--days", "1")["last"]] == [str(DAYS[3])]
+
+
+def test_people_read_the_same_and_that_nothing_is_served(lake: Lake) -> None:
+    said = command("status", "--lake", lake.uri).stdout
+    assert "clean_text failed: ValueError: no" in said
+    assert f"to be made: {DAYS[1]} to {DAYS[3]}; `otzyv plan --lake {lake.uri}`" in said
+    assert "Prefect: no otzyv serve of this user runs, and PREFECT_API_URL names no server" in said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "http://[", "not an address"])
+def test_a_server_that_does_not_answer_is_named_and_nothing_fails(
+    lake: Lake, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    found = serving_now(lake.uri)
+    assert (found.url, found.served) == (url, False)
+    assert str(found.unknown).startswith("it does not answer as Prefect's server does")
+    assert "does not answer" in command("status", "--lake", lake.uri).stdout
+
+
+def test_the_password_of_an_address_is_not_shown(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://somebody:a-secret@127.0.0.1:9/api")
+    for options in ((), ("--json",)):
+        assert "a-secret" not in command("status", "--lake", lake.uri, *options).output

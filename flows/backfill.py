@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -11,29 +12,35 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from itertools import count, groupby
 from typing import Any, Literal, Self
 
-from prefect import State, flow, runtime, tags
-from prefect.states import Cancelled
+from prefect import State, flow, get_run_logger, runtime, tags
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from otzyv.flows.allowed import check_lake
-from otzyv.flows.children import CALLED_OFF, Ended, called_off, run_child
+from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, called_off, run_child
 from otzyv.flows.days import within
 from otzyv.flows.features import DaysFailed, features
 from otzyv.flows.run_names import asked, named, ordered
+from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
-from otzyv.schemas.errors import WorkFailed
+from otzyv.schemas.errors import ModelError, WorkFailed
 from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
+from otzyv.tasks.backfill_grid import Shown, grid
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
-from otzyv.tasks.outcomes import Outcome, outcomes
+from otzyv.tasks.outcomes import Outcome, outcomes, without
 from otzyv.tasks.plan import DayPlan, NoSuchDays, Plan, plan
 from otzyv.tasks.quality_page import quality_page_of_days
 
@@ -43,6 +50,10 @@ UNKNOWN_SECONDS = 120.0
 """What a day counts for whose cost no earlier run tells, until this backfill has made some."""
 STRIKES = 3
 """How many child runs in a row may end without having made a day."""
+MOST_TOLD = 5
+"""How many tables the state of a child names that failed."""
+GRID_SECONDS = 10.0
+"""How often it is shown how far the days of a child are."""
 PAUSE, PATIENCE = 10.0, 60
 """Seconds until the next child is started where one was called off before it began, and how often in a row that is."""
 
@@ -146,85 +157,207 @@ class BackfillIncomplete(WorkFailed):
         super().__init__(" and ".join(said))
 
 
+class WeightsNotHere(ModelError):
+    """A backfill would begin days whose tables it can't all make."""
+
+
 @flow(name="backfill", flow_run_name=named("backfill", also=asked))
 def backfill(lake: str, request: Backfill) -> BackfillReport:
     """Make past days again, at the cost of what changed.
 
     1. The **plan** says for each day and table what is new, changed, reused and gone, why, and what it costs. It is
        shown as an artifact; a *dry run* ends here. Days that the lake has not are named; without any other it fails.
+       It fails as well where weights that are needed are not here, unless the setting `partial` lets days be released
+       without some of their tables.
     2. Exactly those days are made, in **child runs** of about ten minutes, each day published as it is done. A day
        that fails does not stop the others.
     3. The **result** is shown as an artifact. Started again, the same backfill does only what is left.
 
-    To cancel is safe at any time: no further day is begun, and every day is whole.
+    To cancel or to pause is safe at any time: no further day is begun, and every day is whole. The result then tells
+    what was done; Retry, or Resume, does what is left.
     """
     check_lake(lake)
     extractors = [*map(str, request.extractors), *request.others] or list(names(load().profile))
     planned = _planned(lake, request, extractors, request.asked(Lake(lake)))
     planned.check_days()
+    since = _begun_at()
+    places = frozenset((table.table, day.day) for day in planned.days for table in day.tables)
+    earlier = _of(places, outcomes(lake, None, None, since))  # none, but of a run that was paused or tried again
+    if request.what == "again":
+        planned = without(planned, earlier)
     show_plan(planned)
     if request.dry_run or not planned.work:
         held = {day.day: day.held for day in planned.days if day.held}
-        return BackfillReport(planned, held=held, dry_run=request.dry_run)
+        report = BackfillReport(planned, earlier, held=held, dry_run=request.dry_run)
+        if earlier:
+            show_outcomes(report.outcomes, report.held)
+        return report
+    if planned.missing_weights and not load().partial:
+        raise WeightsNotHere("; ".join(planned.weights_notes))
 
-    turned_away = 0
-    started, left, strikes, pace = datetime.now(UTC), planned.work, 0, UNKNOWN_SECONDS
-    made: tuple[Outcome, ...] = ()
-    unknown, unpriced = 0.0, 0
-    with spending(_decimal(request.budget)), keep_models():  # shared by all children that run right here
-        for number in count():
-            show_progress(1 - len(left) / len(planned.work))
-            spent = sum(outcome.money for outcome in made) + unknown
-            chunk = list(_chunk(_within(request.budget, spent, left, unpriced < STRIKES), pace))
-            if not chunk or strikes == STRIKES or turned_away == PATIENCE:
-                break
-            orders = [
-                DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]], span=day.span)
-                for day in chunk
-            ]
-            unpriced += request.budget is not None and chunk[0].money is None
-            clock = time.monotonic()
-            ended = run_child(
-                backfill_days,
-                str(number),
-                lake=lake,
-                orders=orders,
-                again=request.what == "again",
-                days_at_once=request.days_at_once,
-                budget=request.budget,
-                spent=spent,
-            )
-            made = outcomes(lake, None, None, started)
-            before, left = len(left), _left(lake, request, extractors, left, made)
-            if ended is Ended.BADLY:  # nobody knows what it paid for the days that it did not end: all that was planned
-                still = {day.day for day in left}
-                prices = (day.money if day.money is not None else request.budget for day in chunk if day.day in still)
-                unknown += sum(price or 0.0 for price in prices)
-            if ended is Ended.CALLED_OFF:  # which is no fault of the days
-                turned_away += 1
-                time.sleep(PAUSE)
-            else:
-                turned_away, strikes = 0, strikes + 1 if len(left) == before else 0
-            if len(left) < before:
-                pace = (time.monotonic() - clock) / (before - len(left))
-
-    over = {day.day for day in left}
-    begun = {day.day for day in planned.work} - over
-    because = ""
-    if over and request.budget is not None:
-        because = f"what they ask for would pass the budget of {request.budget:g}"
-    if strikes == STRIKES:
-        because = f"{STRIKES} runs in a row ended without having made one"
-    if turned_away == PATIENCE:
-        because = f"daily runs wait for their place, and {PATIENCE} times in a row went first without being made"
-    held = waiting(Lake(lake).history([day.day for day in planned.days]))
-    report = BackfillReport(planned, outcomes(lake, planned, begun, started), tuple(sorted(over)), because, held)
-    show_outcomes(report.outcomes, report.held)
+    work = _Work(lake, request, extractors, planned, since, places, earlier, planned.work)
+    try:
+        work.make()
+    except BaseException as stopped:  # cancelled or paused: what was done is told first
+        work.tell_stopped("it was paused" if isinstance(stopped, Pause) else "it was stopped")
+        raise
+    report = work.report()
+    work.tell(report)
     if any(outcome.state == "published" for outcome in report.outcomes):
-        quality_page_of_days(lake, min(begun), max(begun))
+        made = {outcome.day for outcome in report.outcomes}
+        quality_page_of_days(lake, min(made), max(made))
     if report.failed or report.left:
         raise BackfillIncomplete(report)
     return report
+
+
+Places = Collection[tuple[str, date]]
+"""Tables on days."""
+
+
+@dataclass
+class _Work:
+    """A plan at work. ``places``: all that was asked for; ``earlier``: how a former attempt at this run, before it was
+    paused or stopped, has made some of it.
+
+    ``left``: the days that are not made yet; ``made``: how tables ended so far.
+    """
+
+    lake: str
+    request: Backfill
+    extractors: Sequence[str]
+    planned: Plan
+    since: datetime
+    places: Places
+    earlier: tuple[Outcome, ...]
+    left: tuple[DayPlan, ...]
+    made: tuple[Outcome, ...] = ()
+    because: str = ""
+    shown: Shown = field(default_factory=lambda: Shown(page=PAGES in os.environ))
+    looked: float = 0.0
+
+    def make(self) -> None:
+        """Make the days in child runs, until none is left or something stands against it."""
+        request, lake = self.request, self.lake
+        strikes, turned_away, pace = 0, 0, UNKNOWN_SECONDS
+        unknown, unpriced = 0.0, 0
+        self.made = self.earlier
+        with spending(_decimal(request.budget)), keep_models():  # shared by all children that run right here
+            for number in count():
+                show_progress(self.share)
+                self.show_grid(self.left, self.made)
+                spent = sum(outcome.money for outcome in self.made) + unknown
+                chunk = list(_chunk(_within(request.budget, spent, self.left, unpriced < STRIKES), pace))
+                if not chunk or strikes == STRIKES or turned_away == PATIENCE:
+                    break
+                orders = [
+                    DayOrder(day=day.day, extractors=[table.table for table in day.tables[1:]], span=day.span)
+                    for day in chunk
+                ]
+                unpriced += request.budget is not None and chunk[0].money is None
+                clock = time.monotonic()
+                ended = run_child(
+                    backfill_days,
+                    str(number),
+                    looked=partial(self.look, orders),
+                    lake=lake,
+                    orders=orders,
+                    again=request.what == "again",
+                    days_at_once=request.days_at_once,
+                    budget=request.budget,
+                    spent=spent,
+                )
+                self.made = outcomes(lake, None, None, self.since)
+                before, self.left = len(self.left), _left(lake, request, self.extractors, self.left, self.made)
+                if ended is Ended.BADLY:  # nobody knows what it paid for the days that it did not end: all of the plan
+                    still = {day.day for day in self.left}
+                    prices = (
+                        day.money if day.money is not None else request.budget for day in chunk if day.day in still
+                    )
+                    unknown += sum(price or 0.0 for price in prices)
+                if len(self.left) < before:
+                    turned_away, strikes = 0, 0
+                    pace = (time.monotonic() - clock) / (before - len(self.left))
+                elif ended is Ended.CALLED_OFF:  # which is no fault of the days
+                    turned_away += 1
+                    time.sleep(PAUSE)
+                else:
+                    turned_away, strikes = 0, strikes + 1
+        if self.left and request.budget is not None:
+            self.because = f"what they ask for would pass the budget of {request.budget:g}"
+        if strikes == STRIKES:
+            self.because = f"{STRIKES} runs in a row ended without having made one"
+        if turned_away == PATIENCE:
+            self.because = (
+                f"daily runs wait for their place, and {PATIENCE} times in a row went first without being made"
+            )
+
+    @property
+    def share(self) -> float:
+        """Of the days that this run is to make, those that are made whole."""
+        failed = {outcome.day for outcome in self.made if outcome.state == "failed"}
+        planned = {day.day for day in self.planned.work}
+        whole = planned - {day.day for day in self.left} - failed
+        before = {outcome.day for outcome in self.earlier} - planned
+        return (len(whole) + len(before)) / (len(planned) + len(before))
+
+    def look(self, orders: Sequence[DayOrder], child: FlowRun) -> None:
+        """Show how far the child with these orders is, every few seconds."""
+        if time.monotonic() - self.looked < GRID_SECONDS:
+            return
+        self.looked = time.monotonic()
+        try:
+            made = outcomes.fn(self.lake, None, None, self.since)
+            left = _unattempted(self.left, made)
+            over = {day.day for day in left}
+            spans = [
+                days for span in _spans(orders, self.request.days_at_once) if (days := {o.day for o in span}) & over
+            ]
+            at_work = spans[: self.request.days_at_once] if child.state and child.state.is_running() else []
+            self.show_grid(left, made, set[date]().union(*at_work))
+        except Exception as error:  # which must not stop what it only tells of
+            get_run_logger().warning("how far the days are can't be shown now: %s", type(error).__name__)
+
+    def show_grid(
+        self, left: Iterable[DayPlan], made: Iterable[Outcome], running: Collection[date] = (), *, going: bool = True
+    ) -> None:
+        held = waiting(Lake(self.lake).history([day.day for day in self.planned.days]))
+        over = {day.day for day in left}
+        told = _of(self.places, made)
+        self.shown.show(grid(self.planned, told, over, running, held, because=self.because, going=going))
+
+    def report(self) -> BackfillReport:
+        over = {day.day for day in self.left}
+        begun = {day.day for day in self.planned.work} - over
+        ended = outcomes.fn(self.lake, self.planned, begun, self.since)
+        places = {(outcome.table, outcome.day) for outcome in ended}
+        before = [outcome for outcome in self.earlier if (outcome.table, outcome.day) not in places]
+        held = waiting(Lake(self.lake).history([day.day for day in self.planned.days]))
+        return BackfillReport(self.planned, (*before, *ended), tuple(sorted(over)), self.because, held)
+
+    def tell(self, report: BackfillReport) -> None:
+        """As plain functions: of a run that is paused or stopped no task may begin."""
+        show_progress.fn(self.share)
+        show_outcomes.fn(report.outcomes, report.held, report.left, report.left_because)
+        self.show_grid(self.left, self.made, going=False)
+
+    def tell_stopped(self, why: str) -> None:
+        """Nothing is planned again, which may take longer than there is."""
+        with suppress(Exception):  # it is stopped anyhow, and for its own reason
+            self.made = outcomes.fn(self.lake, None, None, self.since)
+            self.left, self.because = _unattempted(self.left, self.made), why
+            self.tell(self.report())
+
+
+def _begun_at() -> datetime:
+    """When this run was begun for the first time: a run that was paused, or is tried again, goes on with its work."""
+    context = FlowRunContext.get()
+    known = context.flow_run.start_time if context and context.flow_run else None
+    return known or datetime.now(UTC)
+
+
+def _of(places: Places, made: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    return tuple(outcome for outcome in made if (outcome.table, outcome.day) in places)
 
 
 @flow(name="backfill days", flow_run_name=named("backfill days", also=ordered))
@@ -236,35 +369,48 @@ def backfill_days(
     budget: float | None = None,
     spent: float = 0.0,
     parent: str | None = None,
-    attempt: int = 1,
+    attempt: str | None = None,
 ) -> State | None:
     """Internal: part of a backfill, which starts it. To make days, run the deployment *backfill*.
 
     Makes days span by span, or several spans side by side; ``spent``: what the backfill has paid of its budget.
 
-    Between spans it looks whether it is to end early: when the backfill (``parent``) was cancelled or is at another
-    ``attempt``, or a daily run waits for its place. What is left, the backfill gives to another child. One that has not
-    begun anything ends as cancelled.
+    Between spans it looks whether it is to end early: when the backfill (``parent``) was cancelled, paused or is at
+    another ``attempt``, or a daily run waits for its place. Then it ends as cancelled, and what is left the backfill
+    gives to another child. One in which tables failed ends as failed.
     """
 
     check_lake(lake)
-    called, made = list[str](), list[date]()
+    called, made, failed = list[str](), list[date](), list[str]()
 
     def make(span: Sequence[DayOrder]) -> None:
         if why := called_off(parent, attempt):
             called.append(why)
             return
-        made.extend(order.day for order in span)
-        with suppress(DaysFailed):  # the lake's runs tell how; the other days go on
+        try:
             features(lake, [order.day for order in span], span[0].extractors, again=again)
+        except DaysFailed as failure:  # the lake's runs tell how; the other days go on
+            runs = [run for report in failure.reports for run in report.tables if run.state == "failed"]
+            failed.extend(f"{run.table} {run.day}: {run.error}" for run in runs)
+        made.extend(order.day for order in span)
 
     paid = spending(_decimal(budget), Decimal(str(spent)))
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with without_heartbeats(), paid, keep_models(), ours, ThreadPoolExecutor(days_at_once) as pool:
         begun = [pool.submit(copy_context().run, make, span) for span in _spans(orders, days_at_once)]
-        for span in begun:
-            span.result()
-    return Cancelled(name=CALLED_OFF, message=called[0]) if called and not made else None
+        try:
+            for span in begun:
+                span.result()
+        except BaseException:  # cancelled: spans that are under way are ended, and no other is begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if called:
+        done = f"; {len(made)} of {len(orders)} days were made" if made else ""
+        return Cancelled(name=CALLED_OFF, message=called[0] + done)
+    if failed:
+        told = f"{'; '.join(failed[:MOST_TOLD])}{f' and {len(failed) - MOST_TOLD} more' * (len(failed) > MOST_TOLD)}"
+        return Failed(name=TABLES_FAILED, message=f"{len(failed)} tables failed: {told}")
+    return None
 
 
 def _spans(orders: Sequence[DayOrder], at_once: int) -> Iterator[list[DayOrder]]:
@@ -311,15 +457,20 @@ def _chunk(days: Iterable[DayPlan], unknown: float) -> Iterator[DayPlan]:
         yield day
 
 
+def _unattempted(days: Iterable[DayPlan], made: Sequence[Outcome]) -> tuple[DayPlan, ...]:
+    """Days of which some table was not attempted (a daily run may make others)."""
+    attempted = {(outcome.table, outcome.day) for outcome in made}
+    return tuple(day for day in days if any((table.table, day.day) not in attempted for table in day.tables))
+
+
 def _left(
     lake: str, request: Backfill, extractors: Sequence[str], days: Sequence[DayPlan], made: Sequence[Outcome]
 ) -> tuple[DayPlan, ...]:
-    """Days of which some table was not attempted (a daily run may make others), and that still have work to do.
+    """Days that were not attempted, and that still have work to do.
 
     They are planned again, with what the days made meanwhile tell of their cost.
     """
-    attempted = {(outcome.table, outcome.day) for outcome in made}
-    open_days = [day for day in days if any((table.table, day.day) not in attempted for table in day.tables)]
+    open_days = _unattempted(days, made)
     if not open_days:
         return ()
     return _planned(lake, request, extractors, [day.day for day in open_days]).work

@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from otzyv.tasks.artifact import cell, line
 from otzyv.tasks.outcomes import Outcome
+from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.plan import Plan, TablePlan
 
 MOST_ROWS = 1000
@@ -29,7 +30,7 @@ _progress: dict[str, Any] = {}
 def show_plan(plan: Plan) -> None:
     """A row for each table of each day that has something to do, and their sum."""
     tables = [table for day in plan.work for table in day.tables if table.why]
-    rows = [_planned(table) for table in tables[:MOST_ROWS]]
+    rows = [_planned(table, plan.reasons(table)) for table in tables[:MOST_ROWS]]
     if len(tables) > MOST_ROWS:
         rows.append({"day": f"and {len(tables) - MOST_ROWS} more"})
     create_table_artifact(table=[*rows, _total(plan)], key="backfill-plan", description=_said(plan))
@@ -48,13 +49,16 @@ def show_progress(share: float) -> None:
 
 
 @task(name="show outcomes", task_run_name="show outcomes")
-def show_outcomes(outcomes: Sequence[Outcome], held: Mapping[date, str]) -> None:
-    """A row for each table of each day: how it ended, what it cost, and the run that made it; then the days that wait
-    for a person, and why.
+def show_outcomes(
+    outcomes: Sequence[Outcome], held: Mapping[date, str], left: Sequence[date] = (), because: str = ""
+) -> None:
+    """What is left, and why; a row for each table of each day: how it ended, what it cost, and the run that made it;
+    then the days that wait for a person, and why.
     """
     # The link stands before the figures: on a narrow page, Prefect's side panel covers what lies to the right.
     heads = ("day", "table", "link", "computed", "reused", "seconds", "money", "outcome")
-    lines = [line(heads), line(["---"] * len(heads)), *map(_ended, outcomes[:MOST_ROWS])]
+    lines = [f"**{len(left)} days are left**, as {cell(because)}: {spans(left)}", ""] if left else []
+    lines += [line(heads), line(["---"] * len(heads)), *map(_ended, outcomes[:MOST_ROWS])]
     if len(outcomes) > MOST_ROWS:
         lines += ["", f"and {len(outcomes) - MOST_ROWS} more"]
     if held:
@@ -70,7 +74,7 @@ def _ended(outcome: Outcome) -> str:
     return line([str(outcome.day), outcome.table, _link(outcome), *figures, said])
 
 
-def _planned(table: TablePlan) -> dict[str, object]:
+def _planned(table: TablePlan, why: str) -> dict[str, object]:
     return {
         "day": str(table.day),
         "table": table.table,
@@ -78,7 +82,7 @@ def _planned(table: TablePlan) -> dict[str, object]:
         "changed": table.changed,
         "reused": table.reused,
         "gone": table.gone,
-        "why": ", ".join(table.why),
+        "why": why,
         "seconds": _figure(table.seconds, 1),
         "money": _figure(table.money, 4),
     }
@@ -93,9 +97,9 @@ def _total(plan: Plan) -> dict[str, object]:
 
 def _said(plan: Plan) -> str:
     released = sum(not any(table.why for table in day.tables) for day in plan.work)
-    said = [f"{len(plan.work)} of {len(plan.days)} days have something to do"]
-    said += [f"{released} of them are only to be released"] if released else []
-    return "; ".join([*said, *plan.notes])
+    return "; ".join(
+        [plan.in_words, *([f"{released} of them are only to be released"] if released else []), *plan.notes]
+    )
 
 
 def _figure(value: float | None, digits: int) -> object:

@@ -37,6 +37,10 @@ What = Literal["stale", "failed", "again"]
 Reason = Literal["new day", "content", "weights", "code", "settings", "tried again", "asked for"]
 
 
+NOT_HERE = "weights not here"
+"""What a plan says of a table whose extractor can't run for want of its weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """One table of one day. Rows are ``new`` or ``changed`` (both computed) or ``reused``; ``gone`` ones go.
@@ -132,8 +136,32 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know beside the figures: days that the lake has not, and weights that are not here."""
-        weights = [f"{name}: its weights are not here. {how_to_fix}" for name, how_to_fix in self.missing_weights]
-        return (*([self._days_note] if self.missing or not self.known else []), *weights)
+        return (*([self._days_note] if self.missing or not self.known else []), *self.weights_notes)
+
+    @property
+    def weights_notes(self) -> tuple[str, ...]:
+        """Which extractors' weights are not here, and what fixes that."""
+        return tuple(f"{name}: its weights are not here. {how_to_fix}" for name, how_to_fix in self.missing_weights)
+
+    def without_weights(self, table: TablePlan) -> bool:
+        """Whether a table can't be made as the weights that it needs are not here."""
+        return table.computed > 0 and any(name == table.table for name, _ in self.missing_weights)
+
+    def reasons(self, table: TablePlan) -> str:
+        """Why there is something to do in a table, and what stands against it."""
+        return ", ".join([*table.why, *([NOT_HERE] if self.without_weights(table) else [])])
+
+    @property
+    def in_words(self) -> str:
+        """How many days have something to do; where none has, why."""
+        said = f"{len(self.work)} of {len(self.days)} days have something to do"
+        if self.work:
+            return said
+        if self.what == "failed":
+            return f"nothing to do: {said}, as no table failed at its last attempt" if self.known else said
+        waiting = sum(day.held is not None for day in self.days)
+        held = f"; {waiting} of them wait for a person to approve them" if waiting else ""
+        return f"nothing to do: {said}, as all stand as they would be made{held}" if self.days else said
 
     @property
     def _days_note(self) -> str:

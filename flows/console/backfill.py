@@ -30,7 +30,10 @@ def plan_as_object(plan: Plan) -> dict[str, Any]:
                 "released": day.released and day.held is None,
                 "held": day.held,
                 "work": day.work,
-                "tables": [{**asdict(table), "computed": table.computed} for table in day.tables],
+                "tables": [
+                    {**asdict(table), "computed": table.computed, "missing_weights": plan.without_weights(table)}
+                    for table in day.tables
+                ],
             }
             for day in plan.days
         ],
@@ -59,13 +62,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         for table in tables:
             figures = {name: str(getattr(table, name)) for name in _FIGURES}
             figures |= {name: _figure(getattr(table, name), digits) for name, digits in costs.items()}
-            rows.append({"day": str(day.day), "table": table.table, **figures, "why": ", ".join(table.why)})
+            rows.append({"day": str(day.day), "table": table.table, **figures, "why": plan.reasons(table)})
         if not tables:
             blank = dict.fromkeys(("table", *_FIGURES, *costs), "")
             rows.append({"day": str(day.day), **blank, "why": "to be released"})
     _show(rows)
     cost = f"{_figure(plan.seconds, 1)} s" + (f", money {_figure(plan.money, 2)}" if paid else "")
-    click.echo(f"{len(plan.work)} of {len(plan.days)} days have something to do" + (f": {cost}" if plan.work else ""))
+    click.echo(plan.in_words + (f": {cost}" if plan.work else ""))
 
 
 def show_backfill(report: BackfillReport, *, as_json: bool) -> None:

@@ -8,7 +8,6 @@ prefect/server/utilities/subscriptions.py.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -25,6 +24,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from otzyv.flows.server import asked_days
+from otzyv.flows.server.asking import ask, authorization
+from otzyv.flows.server.backfills import PATH, Backfills
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
 
@@ -47,6 +49,7 @@ MOST_CHANGED = 1 << 20
 _OURS = re.compile(r"otzyv\.flows\.\w+\.\w+")
 _DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
 _DEPLOYMENTS = re.compile(r"/api/deployments/?")
+_RUNS = re.compile(r"/api/deployments/[^/]+/create_flow_run/?")
 
 
 class Guard:
@@ -57,6 +60,7 @@ class Guard:
         self.origins = frozenset(origin.lower() for origin in origins)
         self.hosts = frozenset(urlsplit(origin).netloc for origin in self.origins)
         self.health = Health(self._ask, TAG)
+        self.backfills = Backfills(self._ask, TAG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,11 +77,16 @@ class Guard:
             if scope["type"] == "http" and scope["path"] == "/health":
                 await self._healthy(scope, unframed)
                 return
+            if scope["type"] == "http" and scope["method"] == "GET" and PATH.fullmatch(scope["path"]):
+                await self._backfills(scope, unframed)
+                return
             method = scope["method"] if scope["type"] == "http" else ""
             if method == "PATCH" and _DEPLOYMENT.fullmatch(scope["path"]):
                 await self._changed(scope, receive, unframed)
             elif method == "POST" and _DEPLOYMENTS.fullmatch(scope["path"]):
                 await self._changed(scope, receive, unframed)  # of a name that is there it changes the one that has it
+            elif method == "POST" and _RUNS.fullmatch(scope["path"]):
+                await self._started(scope, receive, unframed)
             else:
                 await self.app(scope, receive, unframed)
 
@@ -87,22 +96,31 @@ class Guard:
             told = await self.health.told()
         except httpx.HTTPError as error:  # the server's own
             told = {"ok": False, "server": f"does not answer ({type(error).__name__})"}
-        asked = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        known = not _login() or secrets.compare_digest(asked, _login())
-        body = json.dumps(told if known else {"ok": told["ok"]}, ensure_ascii=False, indent=2).encode()
+        body = json.dumps(told if _knows_login(scope) else {"ok": told["ok"]}, ensure_ascii=False, indent=2).encode()
         headers = [(b"content-type", b"application/json; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200 if told["ok"] else 503, "headers": headers})
         await send({"type": "http.response.body", "body": body + b"\n"})
+
+    async def _backfills(self, scope: Scope, send: Send) -> None:
+        """Show how far backfills are to whoever has the login; a browser asks for it."""
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
+        if not _knows_login(scope):
+            headers.append((b"www-authenticate", b'Basic realm="otzyv", charset="UTF-8"'))
+            status, page = 401, "These pages ask for the login of this server.\n"
+        else:
+            try:
+                status, page = await self.backfills.page(scope["path"])
+            except httpx.HTTPError as error:  # the server's own
+                status, page = 503, f"Prefect's server does not answer ({type(error).__name__}).\n"
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": page.encode()})
 
     async def _ask(self, path: str, body: dict[str, Any]) -> Any:
         """Ask the server behind, as somebody who has the login. Raises httpx.HTTPStatusError."""
         transport = httpx.ASGITransport(app=self.app)
         headers = {"authorization": _login()} if _login() else {}
         async with httpx.AsyncClient(transport=transport, base_url="http://guard/api/", headers=headers) as client:
-            token = await client.get("csrf-token", params={"client": "guard"})
-            if token.status_code == 200:  # else it asks for none
-                client.headers.update({"prefect-csrf-client": "guard", "prefect-csrf-token": token.json()["token"]})
-            return (await client.post(path, json=body)).raise_for_status().json()
+            return await ask(client, path, body)
 
     async def _changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a change of a deployment on, if its runs start as before."""
@@ -115,15 +133,17 @@ class Guard:
         if why:
             await _refuse(scope, send, why)
             return
+        await self.app(scope, _said_again(body, receive), send)
 
-        async def again() -> Message:
-            nonlocal body
-            if body is None:
-                return await receive()
-            told, body = body, None
-            return {"type": "http.request", "body": told, "more_body": False}
-
-        await self.app(scope, again, send)
+    async def _started(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on that a run is to be made of a deployment, unless nothing could come of it."""
+        body = await _body(receive, MOST_CHANGED)
+        if body is None:
+            await _answer(send, 413, f"the parameters of a run have at most {MOST_CHANGED} bytes")
+        elif why := asked_days.refused(body):
+            await _answer(send, 422, why)
+        else:
+            await self.app(scope, _said_again(body, receive), send)
 
     async def _there(self, scope: Scope, body: bytes) -> bytes | None:
         """The deployment that would be changed, as the server tells it to whoever asks; None where there is none."""
@@ -178,8 +198,12 @@ class Guard:
 
 def _login() -> str:
     """What somebody says who has the login of this server; nothing where it asks for none."""
-    login = os.environ.get("PREFECT_SERVER_API_AUTH_STRING", "")
-    return f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
+    return authorization(os.environ.get("PREFECT_SERVER_API_AUTH_STRING", ""))
+
+
+def _knows_login(scope: Scope) -> bool:
+    asked = dict(scope["headers"]).get(b"authorization", b"")
+    return not _login() or secrets.compare_digest(asked, _login().encode())
 
 
 def unchangeable(body: bytes, known: bytes) -> str | None:
@@ -237,9 +261,30 @@ async def _body(receive: Receive, most: int) -> bytes | None:
             return b"".join(parts)
 
 
+def _said_again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, for the server behind; then whatever else comes."""
+    left: bytes | None = body
+
+    async def again() -> Message:
+        nonlocal left
+        if left is None:
+            return await receive()
+        told, left = left, None
+        return {"type": "http.request", "body": told, "more_body": False}
+
+    return again
+
+
 _KEPT = (b"host", b"authorization", b"content-type", b"prefect-csrf-token", b"prefect-csrf-client")
 """Headers that say who asks."""
 _READ = (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+
+
+async def _answer(send: Send, status: int, why: str) -> None:
+    """As the server itself says what is wrong: its pages show it."""
+    headers = [(b"content-type", b"application/json; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": why}).encode()})
 
 
 async def _refuse(scope: Scope, send: Send, why: str) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import httpx
 
 from otzyv.flows.server import guard, login
+from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.lock import Lock
 from otzyv.schemas.errors import EnvironmentFault
 
@@ -109,6 +110,8 @@ class Server:
             "PREFECT_SERVER_API_PORT": str(self.port),
             guard.ORIGINS: ",".join([*guard.origins(self.port), *given]),
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+            # Prefect's page says that a run goes on after the time for which it is paused, its server fails it then.
+            "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
         }
         assert self.listening is not None
         self.process = guard.spawn(self.listening, environment)
@@ -162,11 +165,12 @@ def server(
         ours.stop()
         raise
     ours.start()
-    os.environ["PREFECT_API_URL"] = ours.url
+    os.environ |= {"PREFECT_API_URL": ours.url, PAGES: "1"}
     try:
         yield ours.url, ours
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
+        for name in ("PREFECT_API_URL", PAGES):
+            os.environ.pop(name, None)
         ours.stop()
 
 

@@ -29,9 +29,9 @@ from otzyv.tasks.lake.releases import Release, ReleasedTable
 from otzyv.tasks.media.children import refusal
 from otzyv.tasks.media.inputs import AudioInput, ImageInput
 from otzyv.tasks.media.refused import IN_WORDS, STATUS, Reason
+from otzyv.tasks.pipeline.attempts import last_failures
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.configure import configured
-from otzyv.tasks.pipeline.failures import last_failures
 
 Outcome = Literal["equal", "within", "beyond", "not compared"]
 """Of computing it again: bit for bit, within the card's tolerance, beyond it."""

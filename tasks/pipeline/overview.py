@@ -11,7 +11,7 @@ from typing import Literal
 from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import Release, waiting
-from otzyv.tasks.pipeline.failures import last_failures
+from otzyv.tasks.pipeline.attempts import last_failures
 from otzyv.tasks.pipeline.overdue import unmade
 
 Seen = Literal["released", "held", "not released"]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import Artifact, State
-from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import Cancelled, Running
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.flow_engine import run_flow
+from prefect.states import Cancelled, Pending, Running, Suspended
 from pydantic import ValidationError
 
 import otzyv.flows.backfill
@@ -23,11 +24,13 @@ from otzyv.flows.backfill import (
     BackfillIncomplete,
     BackfillReport,
     DayOrder,
+    WeightsNotHere,
     backfill,
     backfill_days,
 )
-from otzyv.flows.children import CALLED_OFF, Ended, run_child
+from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, run_child
 from otzyv.flows.features import features
+from otzyv.schemas.tables import RUNS
 from otzyv.tasks.extractors import Card, Run, Weights, get
 from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
@@ -60,10 +63,10 @@ def children() -> int:
         return sum(run.name.startswith("backfill days") for run in client.read_flow_runs(limit=200))
 
 
-def shown_plan() -> Artifact:
-    """The plan on the page of the backfill that showed one last."""
+def shown(key: str) -> Artifact:
+    """What the backfill that showed one last has on its page."""
     with get_client(sync_client=True) as client:
-        filters = ArtifactFilter(key=ArtifactFilterKey(any_=["backfill-plan"]))
+        filters = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
         (newest,) = client.read_artifacts(artifact_filter=filters, sort=ArtifactSort.UPDATED_DESC, limit=1)
     return newest
 
@@ -120,6 +123,16 @@ def test_a_failed_day_stops_no_other_and_the_next_backfill_makes_just_that_one(
         with pytest.raises(BackfillIncomplete, match=r"1 tables failed: text_navec 2026-03-02") as stopped:
             backfill(lake.uri, ask())
     assert states(stopped.value.report) == {"published": 8, "failed": 1}
+    with get_client(sync_client=True) as client:
+        (child,) = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_="backfill days")),
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=1,
+        )
+    assert child.state
+    assert (child.state.type.value, child.state.name) == ("FAILED", TABLES_FAILED)
+    assert str(child.state.message).startswith("1 tables failed: text_navec 2026-03-02: ")
+    assert shown("backfill-progress").data == pytest.approx(200 / 3), "of three days one is not made"
     assert set(lake.releases()) == {DAYS[0], DAYS[2]}
     mended = backfill(lake.uri, ask(what="failed"))
     assert [(o.table, o.day, o.state) for o in mended.outcomes if o.state != "unchanged"] == [
@@ -174,7 +187,9 @@ def test_weights_that_a_plan_needs_and_that_are_not_here_are_named(
     told = json.loads(command(*asked, "--json").stdout)
     assert [*(told if what == ("plan",) else told["plan"])["missing_weights"]] == ["text_rubert_tiny2"]
     if what != ("plan",):
-        assert "text_rubert_tiny2: its weights are not here. Run `otzyv models pull" in str(shown_plan().description)
+        assert "text_rubert_tiny2: its weights are not here. Run `otzyv models pull" in str(
+            shown("backfill-plan").description
+        )
 
 
 def test_a_day_that_a_daily_run_makes_meanwhile_still_gets_its_other_tables(
@@ -220,16 +235,102 @@ def test_all_again_computes_what_stands(lake: Lake) -> None:
     }
 
 
-@pytest.mark.parametrize("then", [Cancelled(), Running()], ids=["cancelled", "begun anew"])
-def test_a_child_begins_no_day_once_its_backfill_is(lake: Lake, then: State) -> None:
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        (Cancelled(), "its backfill has ended, or was begun again"),
+        (Running(), "its backfill has ended, or was begun again"),
+        (Suspended(timeout_seconds=300), "its backfill is paused"),
+    ],
+    ids=["cancelled", "begun anew", "paused"],
+)
+def test_a_child_begins_no_day_once_its_backfill_is(lake: Lake, then: State, why: str) -> None:
     with get_client(sync_client=True) as client:
         parent = client.create_flow_run(backfill, parameters={}, state=Running())
         orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
-        backfill_days(lake.uri, orders[:1], parent=str(parent.id), attempt=1)
+        attempt = str(client.read_flow_run(parent.id).state_id)
+        backfill_days(lake.uri, orders[:1], parent=str(parent.id), attempt=attempt)
         client.set_flow_run_state(parent.id, then, force=True)
-    ended = backfill_days(lake.uri, orders, parent=str(parent.id), attempt=1, return_state=True)
-    assert (ended.name, ended.message) == (CALLED_OFF, "its backfill has ended, or was begun again")
+    ended = backfill_days(lake.uri, orders, parent=str(parent.id), attempt=attempt, return_state=True)
+    assert (ended.type.value, ended.name, ended.message) == ("CANCELLED", CALLED_OFF, why)
     assert set(lake.releases()) == {DAYS[0]}
+
+
+def test_a_child_that_leaves_days_to_another_one_does_not_end_well(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [None, "a daily run goes first", "a daily run goes first"]
+    monkeypatch.setattr(otzyv.flows.backfill, "called_off", lambda parent, attempt: asked.pop(0))
+    orders = [DayOrder(day=day, extractors=NAMES) for day in DAYS]
+    ended = backfill_days(lake.uri, orders, return_state=True)
+    assert ended.is_cancelled()
+    assert (ended.name, ended.message) == (CALLED_OFF, "a daily run goes first; 1 of 3 days were made")
+
+
+def test_a_backfill_that_is_stopped_tells_what_it_did_and_the_same_run_goes_on_with_what_is_left(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = list[str]()
+
+    def child(flow: Flow[..., Any], key: str, **parameters: Any) -> Ended:
+        called.append(key)
+        if len(called) == 2:
+            raise KeyboardInterrupt
+        return run_child(flow, key, **parameters)
+
+    monkeypatch.setenv("OTZYV_SPAN_SECONDS", "0")
+    monkeypatch.setattr(otzyv.flows.backfill, "CHUNK_SECONDS", 1.0)  # a child for each day
+    monkeypatch.setattr(otzyv.flows.backfill, "run_child", child)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(backfill, parameters={"lake": lake.uri, "request": ask(what="again")})
+        with pytest.raises(KeyboardInterrupt):
+            run_flow(backfill, flow_run=run)
+        assert shown("backfill-progress").data == pytest.approx(100 / 3)
+        told = str(shown("backfill-result").data)
+        assert told.startswith(f"**2 days are left**, as it was stopped: {DAYS[0]} to {DAYS[1]}\n")
+        assert told.count(f"\n| {DAYS[2]} | ") == told.count("\n| 2026-") == 3
+        assert "3 days: 2 planned, 1 done" in str(shown("backfill-grid").data)
+
+        client.set_flow_run_state(run.id, Pending(), force=True)
+        run_flow(backfill, flow_run=client.read_flow_run(run.id))
+    assert shown("backfill-progress").data == 100
+    done = [line.split(" | ")[:2] for line in str(shown("backfill-result").data).splitlines()[2:]]
+    assert sorted(done) == sorted([f"| {day}", name] for day in DAYS for name in ("clean_text", *NAMES))
+    assert "3 days: 3 done" in str(shown("backfill-grid").data)
+    made = [(row["table"], row["day"]) for row in lake.read(RUNS).to_pylist()]
+    assert sorted(made) == sorted((name, day) for name in ("clean_text", *NAMES) for day in DAYS), "each once"
+
+
+def test_a_backfill_whose_weights_are_not_here_begins_no_day(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "empty"))
+    before = children()
+    with pytest.raises(WeightsNotHere, match=r"text_rubert_tiny2: its weights are not here\. Run `otzyv"):
+        backfill(lake.uri, Backfill(others=["text_rubert_tiny2", "text_navec"]))
+    assert (children(), lake.releases()) == (before, {})
+    rows = [row for row in json.loads(str(shown("backfill-plan").data)) if row["day"] == str(DAYS[0])]
+    assert {row["table"]: row["why"] for row in rows} == {
+        "clean_text": "new day",
+        "text_rubert_tiny2": "new day, weights not here",
+        "text_navec": "new day",
+    }
+    told = json.loads(
+        command("plan", "--lake", lake.uri, "--extractors", "text_rubert_tiny2,text_navec", "--json").stdout
+    )
+    assert {table["table"] for day in told["days"] for table in day["tables"] if table["missing_weights"]} == {
+        "text_rubert_tiny2"
+    }
+
+
+def test_a_plan_with_nothing_to_do_says_so_in_words(lake: Lake) -> None:
+    assert shown_words(lake) == "3 of 3 days have something to do"
+    backfill(lake.uri, ask())
+    assert shown_words(lake) == "nothing to do: 0 of 3 days have something to do, as all stand as they would be made"
+    assert "nothing to do: 0 of 0 days" in command("plan", "--lake", lake.uri, "--what", "failed").stdout
+
+
+def shown_words(lake: Lake) -> str:
+    backfill(lake.uri, ask(dry_run=True))
+    return str(shown("backfill-plan").description)
 
 
 def test_the_form_explains_itself_and_refuses_what_does_not_go_together() -> None:

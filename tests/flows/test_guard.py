@@ -169,3 +169,46 @@ def test_a_change_that_is_no_json_or_endless_gets_nowhere() -> None:
 def test_a_port_is_taken_once() -> None:
     with listen(0) as taken, pytest.raises(OSError, match="in use"):
         listen(taken.getsockname()[1])
+
+
+def started(parameters: Any) -> tuple[bytes | None, int]:
+    """What the server behind was sent where a run is to be made with these parameters; and the answer's status."""
+    got, sent = list[bytes](), list[Any]()
+    body = json.dumps({"parameters": parameters}).encode()
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        got.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    asked = scope(Caller("own", ("127.0.0.1:4200",), None), path="/api/deployments/1/create_flow_run")
+    asyncio.run(Guard(app, OWN)(asked, receive, send))
+    if got:
+        assert got == [body]
+    return (got[0] if got else None), sent[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({"request": {"from_day": "2026-03-02", "to_day": "2026-03-01"}}, True),
+        ({"from_day": "2026-03-02", "to_day": "2025-03-02"}, True),
+        ({"request": {"from_day": "2026-03-01", "to_day": "2026-03-01"}}, False),
+        ({"request": {"from_day": "2026-03-02", "to_day": None}}, False),
+        ({"request": {"from_day": "tomorrow", "to_day": "2026-03-01"}}, False),
+        ({"request": {"from_day": 2, "to_day": 1}}, False),
+        ({"request": [1], "lake": "l"}, False),
+        (None, False),
+        ([], False),
+    ],
+)
+def test_a_range_of_days_the_wrong_way_round_starts_nothing_and_all_else_is_the_server_s(
+    parameters: Any, refused: bool
+) -> None:
+    got, status = started(parameters)
+    assert (got is None, status) == (refused, 422 if refused else 201)

@@ -5,36 +5,15 @@ from __future__ import annotations
 import threading
 from datetime import date
 from typing import Any
-from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from prefect.states import Pending
-
-from otzyv.flows.backfill import STRIKES, backfill
+from otzyv.flows.backfill import STRIKES
 from otzyv.schemas.tables import RUNS
 from tests.flows.road import Road
 from tests.flows.served import Served
+from tests.flows.serving.attempt import attempt, begun
 
 DAYS = [date(2026, 3, 20), date(2026, 3, 21)]
 REQUEST = {"days": [str(day) for day in DAYS], "extractors": ["sentiment_mini"], "what": "again"}
-
-
-def attempt(served: Served, url: str, run_id: str | None = None) -> str:
-    """An attempt at a backfill as a worker makes it, but in this process; returns its run."""
-    login = {PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: served.login}
-    with temporary_settings(login), get_client(sync_client=True) as client:
-        if run_id is None:
-            deployment = client.read_deployment_by_name(served.names.deployment("backfill/backfill"))
-            run = client.create_flow_run_from_deployment(
-                deployment.id, parameters={"lake": served.lake.uri, "request": REQUEST}, state=Pending()
-            )
-        else:
-            client.set_flow_run_state(UUID(run_id), Pending(), force=True)
-            run = client.read_flow_run(UUID(run_id))
-        run_flow(backfill, flow_run=run, return_type="state")
-    return str(run.id)
 
 
 def children(served: Served, run_id: str) -> list[dict[str, Any]]:
@@ -59,7 +38,8 @@ def test_a_backfill_begun_anew_is_handed_no_dead_child_and_no_second_one_where_a
     killer = threading.Thread(target=end_children)
     killer.start()
     try:
-        run_id = attempt(served, served.url)
+        run_id = begun(served, REQUEST)
+        attempt(served, served.url, run_id)
     finally:
         ended.set()
         killer.join()

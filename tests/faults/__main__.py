@@ -21,6 +21,7 @@ from tests.faults.counts import COUNTS
 TESTS = (
     "tests/faults",
     "tests/oracle",
+    "tests/flows/test_forty_days.py",
     "tests/flows/test_server_lost.py",
     "tests/tasks/lake/test_upsert.py",
     "tests/tasks/extractors/test_contract.py",

@@ -1,0 +1,313 @@
+"""A schedule left alone for forty days, among all that goes wrong, leaves the lake of one run over all sources."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from otzyv.flows import daily as module
+from otzyv.flows.backfill import ExtractorName
+from otzyv.flows.daily import daily
+from otzyv.flows.run import run
+from otzyv.schemas.errors import OtzyvError
+from otzyv.tasks.extractors import Extractor
+from otzyv.tasks.extractors.contract.contents import image
+from otzyv.tasks.extractors.errors import ExtractorFailed
+from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.lake import Lake, releases
+from otzyv.tasks.lake.config import LakeConfig, key_check
+from otzyv.tasks.lake.delta import storage
+from otzyv.tasks.lake.releases import NoSuchRelease, waiting
+from otzyv.tasks.lake.upkeep.doctor import examine
+from otzyv.tasks.pipeline import make
+from otzyv.tasks.pipeline.ingest import Source
+from tests.faults.counts import detail, turns
+
+pytestmark = pytest.mark.usefixtures("without_prefect")
+KEY = "a key made up for tests"
+FIRST = date(2026, 3, 1)
+DAYS = 40
+TABLES = ["sentiment_mini", "image_layout"]
+WINDOW = 3
+HISTORY = ("former_day",)
+"""Columns that tell how a review came to be where it is."""
+
+
+class Died(BaseException):
+    """The machine stops."""
+
+
+@dataclass(frozen=True)
+class Written:
+    review_id: str
+    text: str
+    day: date
+    edited: int = 0
+    picture: int | None = None
+    refused: bool = False
+
+    def line(self) -> str:
+        said: dict[str, Any] = {
+            "review_id": self.review_id,
+            "text": self.text,
+            "created_at": f"{self.day}T12:00:00Z",
+            "rating": 0 if self.refused else 5,
+        }
+        if self.edited:
+            said["updated_at"] = f"2026-06-01T{self.edited // 60:02}:{self.edited % 60:02}:00Z"
+        if self.picture is not None:
+            said["attachments"] = [{"kind": "image", "uri": f"pictures/{self.picture}.png"}]
+        return json.dumps(said)
+
+
+@dataclass
+class Origin:
+    """What a source holds, by its files; those in ``late`` come on a later day, as do pictures."""
+
+    chance: random.Random
+    folder: Path
+    files: dict[str, list[Written]] = field(default_factory=dict)
+    late: dict[str, int] = field(default_factory=dict)
+    late_pictures: dict[int, int] = field(default_factory=dict)
+    count: int = 0
+
+    def go_on(self, number: int, day: date) -> None:
+        """What comes and changes on a day."""
+        chance = self.chance
+        name = f"{day}.jsonl"
+        self.files[name] = [self.fresh(number, day) for _ in range(chance.randint(0, 4))]
+        if number and chance.random() < 0.15:
+            self.late[name] = number + chance.randint(1, 12)
+        for _ in range(chance.randint(0, 2) if number else 0):
+            self.change(number, day)
+
+    def fresh(self, number: int, day: date) -> Written:
+        self.count += 1
+        picture = None
+        if self.chance.random() < 0.3:
+            picture = self.count
+            if self.chance.random() < 0.3:
+                self.late_pictures[picture] = number + self.chance.randint(1, 5)
+        return Written(f"r{self.count}", self.chance.choice(["отлично", "ужасно", "так себе"]), day, picture=picture)
+
+    def change(self, number: int, day: date) -> None:
+        chance = self.chance
+        name = chance.choice([name for name in self.files if self.files[name]] or [f"{day}.jsonl"])
+        there = self.files[name]
+        self.count += 1
+        if not there:
+            return
+        at = chance.randrange(len(there))
+        newer = replace(there[at], text=f"правка {self.count}", edited=self.count)
+        match chance.choice(("correct", "edit", "move", "elsewhere", "stray", "refuse", "heal")):
+            case "correct":  # without an edit time, in every file that holds it
+                for held in self.files.values():
+                    held[:] = [
+                        replace(each, text=f"верно {self.count}") if each == there[at] else each for each in held
+                    ]
+            case "edit":
+                there[at] = newer
+            case "move":
+                there[at] = replace(newer, day=day - timedelta(chance.randint(0, number)))
+            case "elsewhere":
+                self.files[f"{day}.jsonl"].append(newer)
+            case "stray":
+                self.files[f"{day}.jsonl"].append(self.fresh(number, day - timedelta(chance.randint(1, 60))))
+            case "refuse":
+                there[at] = replace(there[at], refused=True)
+            case "heal":
+                self.heal()
+
+    def heal(self) -> None:
+        for held in self.files.values():
+            held[:] = [replace(each, refused=False) for each in held]
+
+    def write(self, number: int, *, cut: str | None = None) -> None:
+        """The folder as it is on a day; of the file ``cut`` only a part is there."""
+        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
+        for name, held in self.files.items():
+            if self.late.get(name, 0) > number:
+                continue
+            told = "".join(f"{each.line()}\n" for each in held)
+            told = told[: len(told) * 2 // 3] if name == cut else told
+            path = self.folder / name
+            if not path.exists() or path.read_text() != told:
+                path.write_text(told)
+            for picture in (each.picture for each in held):
+                path = self.folder / "pictures" / f"{picture}.png"
+                if picture is not None and self.late_pictures.get(picture, 0) <= number and not path.exists():
+                    path.write_bytes(image("PNG", width=20 + picture % 30, height=20 + picture // 30))
+
+
+@contextmanager
+def fault_at(count: int, fault: BaseException, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine stops, or its disk is full, at one of the next files that are written."""
+    left = count
+
+    def one_less(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left <= 0:  # from then on, as long as it lasts
+                raise fault
+            return call(*given, **named)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("write_new", "sync_files", "sync", "_part"):
+            patch.setattr(storage.Storage, name, one_less(getattr(storage.Storage, name)))
+        yield
+
+
+@contextmanager
+def broken_extractor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def broken(extractor: Extractor, *rest: Any) -> Any:
+        if extractor.card.name == TABLES[1]:
+            raise ExtractorFailed(f"{TABLES[1]}: no such kernel")
+        return extract(extractor, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "extract", broken)
+        yield
+
+
+@dataclass
+class House:
+    """A lake that daily runs make of a source, and what happens to them."""
+
+    chance: random.Random
+    lake: Lake
+    origin: Origin
+    monkeypatch: pytest.MonkeyPatch
+    down: int = 0
+    """Days until the machine is up again."""
+    broken: int = 0
+    faults: int = 0
+
+    def live(self, number: int, day: date) -> None:
+        chance = self.chance
+        self.origin.go_on(number, day)
+        if not number:  # what daily runs begin with is their history: they begin well
+            self.origin.write(number)
+            self.make(day)
+            return
+        if chance.random() < 0.08:
+            self.down = chance.choice((1, 1, 2, 3, 12))
+        if chance.random() < 0.08:
+            self.broken = chance.randint(1, 6)
+        cut = chance.choice([*self.origin.files]) if chance.random() < 0.2 else None
+        self.origin.write(number, cut=cut)
+        if self.down:
+            self.down -= 1
+            return
+        self.operate()
+        refused = any(each.refused for held in self.origin.files.values() for each in held)
+        fault = chance.choice(("", "", "", "died", "full", "unreachable"))
+        self.faults += bool(fault)
+        broken = self.broken > 0
+        self.broken -= broken
+        with broken_extractor(self.monkeypatch) if broken else nullcontext():
+            match fault:
+                case "died":
+                    with suppress(Died, OtzyvError), fault_at(chance.randint(1, 40), Died(), self.monkeypatch):
+                        self.make(day)
+                case "full":
+                    full = OSError(errno.ENOSPC, "No space left on device")
+                    with suppress(OSError, OtzyvError), fault_at(chance.randint(1, 40), full, self.monkeypatch):
+                        self.make(day)
+                case "unreachable":
+                    away = self.origin.folder.with_name("away")
+                    self.origin.folder.rename(away)
+                    with pytest.raises(OtzyvError):
+                        self.make(day)
+                    away.rename(self.origin.folder)
+                case _ if cut or refused or broken:
+                    with suppress(OtzyvError):
+                        self.make(day)
+                case _:
+                    self.make(day)
+
+    def make(self, day: date) -> list[date]:
+        return daily(self.lake.uri, day=day, extractors=[ExtractorName(name) for name in TABLES], catch_up=WINDOW)
+
+    def operate(self) -> None:
+        """Now and then a person rolls a day back, and approves what was made of it since."""
+        history = self.lake.history()
+        if history and self.chance.random() < 0.1:
+            with suppress(NoSuchRelease):
+                releases.rollback(self.lake.storage, self.chance.choice([*history]))
+        if self.chance.random() < 0.2:
+            self.approve()
+
+    def approve(self) -> None:
+        for day in waiting(self.lake.history()):
+            releases.approve(self.lake.storage, day)
+
+    def come_to_rest(self, number: int, day: date) -> None:
+        """All has come, nothing is wrong any more, and what was rolled back is taken back."""
+        self.origin.heal()
+        self.origin.write(number + 100)
+        self.make(day)
+        self.approve()
+        for each, known in self.lake.history().items():
+            now, made = releases.current(known), releases.made(known)
+            if now and made and now.verdict == "rolled back" and now.tables != made.tables:
+                releases.rollback(self.lake.storage, made.release_id)
+        self.make(day)
+        assert self.make(day) == [], "nothing is left to do"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], House]:
+    monkeypatch.setattr(module, "get_run_logger", logging.getLogger)
+    monkeypatch.setattr(module, "missing_day", lambda *_: None)
+    monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
+    monkeypatch.setenv("OTZYV_SETTLE_SECONDS", "0")
+
+    def build(seed: int) -> House:
+        chance = random.Random(seed)
+        place = tmp_path / str(seed)
+        monkeypatch.setenv("OTZYV_SOURCE", str(place / "incoming" / "{day}.jsonl"))
+        monkeypatch.setenv("OTZYV_PARTIAL", chance.choice(["true", "false"]))
+        lake = Lake.create(place / "lake", LakeConfig(author_key_check=key_check(KEY)))
+        return House(chance, lake, Origin(chance, place / "incoming"), monkeypatch)
+
+    return build
+
+
+def seen(lake: Lake, tables: list[str]) -> pd.DataFrame:
+    frame = lake.frame(None, tables, "pandas")
+    frame = frame.drop(columns=[name for name in frame if name.rpartition(".")[2] in HISTORY])
+    return frame.sort_values([*frame.columns[:1]], kind="stable").reset_index(drop=True)
+
+
+def test_after_forty_days_the_lake_is_that_of_one_run_over_all_sources(
+    house: Callable[[int], House], tmp_path: Path
+) -> None:
+    faults = 0
+    for turn in turns("forty days of a schedule", 1, 100):
+        home = house(turn)
+        for number in range(DAYS):
+            home.live(number, FIRST + timedelta(number))
+        home.come_to_rest(DAYS, FIRST + timedelta(DAYS))
+        faults += home.faults
+        detail(f"days of {DAYS}; {faults} faults")
+        once = tmp_path / f"once-{turn}"
+        run(str(once), TABLES, source=Source(str(home.origin.folder)), author_key=SecretStr(KEY))
+        assert home.lake.releases().keys() == Lake(once).releases().keys()
+        for table in ("reviews", "attachments", "clean_text", *TABLES):
+            pd.testing.assert_frame_equal(seen(home.lake, [table]), seen(Lake(once), [table]))
+        assert [finding.what for finding in examine(home.lake)] == []

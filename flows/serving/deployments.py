@@ -34,6 +34,8 @@ from otzyv.tasks.lake import Lake
 
 SCHEDULED, BACKFILL = "scheduled", "backfill"
 """Queues of a lake's first pool: a scheduled run goes before any day of a backfill."""
+TRAINING = "training"
+"""Queue of the other pool, for what may take hours: one at a time, and none in the way of a scheduled run."""
 WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 INTERNAL = "internal"
@@ -117,6 +119,8 @@ def _make_pools(
             client.read_work_queue_by_name(queue, work_pool_name=ours.days)
         except ObjectNotFound:
             client.create_work_queue(queue, work_pool_name=ours.days, priority=priority)
+    with suppress(ObjectAlreadyExists):
+        client.create_work_queue(TRAINING, work_pool_name=ours.parents, concurrency_limit=1)
 
 
 def remove_former(lake: str) -> Iterator[str]:
@@ -170,8 +174,8 @@ def deployments(lake: str, settings: Settings) -> Iterator[RunnerDeployment]:
     )
     yield _deployment(ours, quality, "quality", ours.days, BACKFILL, {"lake": lake})
     yield _deployment(ours, maintain, "maintain", ours.days, BACKFILL, {"lake": lake}, weekly)
-    yield _deployment(ours, fit, "fit", ours.days, BACKFILL, {"lake": lake})
-    yield _deployment(ours, adapt, "adapt", ours.days, BACKFILL, {"lake": lake})
+    yield _deployment(ours, fit, "fit", ours.parents, TRAINING, {"lake": lake})
+    yield _deployment(ours, adapt, "adapt", ours.parents, TRAINING, {"lake": lake})
 
 
 def _deployment(

@@ -14,8 +14,8 @@ from otzyv.tasks.lake.delta.storage import address
 class Names:
     """``mark``: tells the lake from others.
 
-    ``days``, ``parents``: work pools, of runs that compute, as many at a time as there are slots, and of those that
-    only wait for others.
+    ``days``, ``parents``: work pools, of runs that make days, as many at a time as there are slots, and of those that
+    must not take a slot: they only wait for others, or learn for hours.
     """
 
     mark: str

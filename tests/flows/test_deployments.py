@@ -31,6 +31,24 @@ def test_the_automation_that_took_slow_starts_for_dead_runs_is_removed(prefect_s
         assert not client.read_automations_by_name(FORMER_AUTOMATION)
 
 
+def test_what_learns_for_hours_takes_no_place_of_a_daily_run_and_goes_one_at_a_time(
+    prefect_server: None, tmp_path: Path
+) -> None:
+    lake = Lake.create(tmp_path).uri
+    for _ in range(2):
+        deploy(lake, Settings(cron=YEARLY))
+    with get_client(sync_client=True) as client:
+        places = {}
+        for name in ("daily/features", "fit/fit", "adapt/adapt"):
+            found = client.read_deployment_by_name(names(lake).deployment(name))
+            places[name] = found.work_pool_name, found.work_queue_name
+        assert places["fit/fit"] == places["adapt/adapt"] != places["daily/features"]
+        assert places["fit/fit"][0] != places["daily/features"][0]
+        queue = client.read_work_queue_by_name(str(places["fit/fit"][1]), work_pool_name=places["fit/fit"][0])
+        assert queue.concurrency_limit == 1
+        assert client.read_work_pool(str(places["fit/fit"][0])).concurrency_limit is None
+
+
 YEARLY = "0 0 1 1 *"
 
 

@@ -262,7 +262,7 @@ class House:
         self.origin.write(number + 100)
         self.make(day)
         self.approve()
-        for each, known in self.lake.history().items():
+        for known in self.lake.history().values():
             now, made = releases.current(known), releases.made(known)
             if now and made and now.verdict == "rolled back" and now.tables != made.tables:
                 releases.rollback(self.lake.storage, made.release_id)

@@ -15,6 +15,7 @@ from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.registry import in_order
 from otzyv.tasks.features import TablesFailed, clean_text
 from otzyv.tasks.features import features as extract
+from otzyv.tasks.lineage import lineage
 from otzyv.tasks.pipeline.make import TableRun, failed
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.record import record
@@ -56,7 +57,7 @@ def features(
     1. Texts are cleaned; all text extractors read ``clean_text``.
     2. Each extractor computes what is new or changed on any of the days, is checked, and publishes its table's days by
        one commit; one that reads another's table comes after it.
-    3. Attempts and measured figures are recorded, unless nothing changed.
+    3. Attempts and measured figures are recorded, unless nothing changed; with the setting ``lineage`` told to others.
     4. Of every day whose tables all stand, one row releases it, or holds it where its figures are beyond the settings'
        limits (``verdict``); else readers keep the day as it was, unless the settings let them see it without the
        tables that failed (``partial``). Days whose reviews changed after they were read are made once more of those.
@@ -75,6 +76,8 @@ def features(
                 if run.state != "unchanged" or run.table not in runs[run.day]:
                     runs[run.day][run.table] = run
             record(lake, unvisited(made))
+            if settings.lineage:
+                lineage(lake, unvisited(made))
             verdicts |= release(lake, left, unvisited(made), settings.verdict, partial=settings.partial)
             left = [day for day in left if verdicts[day] == "superseded"]
             if not left:

@@ -98,6 +98,10 @@ class Settings(ExtractorSettings):
         10, ge=0, description="the daily run reads a file once it was not changed for so many seconds"
     )
     slots: int = Field(1, ge=1, description="how many runs `otzyv serve` works on at a time")
+    lineage: bool = Field(
+        False,
+        description="tell OpenLineage of every table and day made; where, OPENLINEAGE_URL or OPENLINEAGE_CONFIG say",
+    )
     webhook: SecretStr | None = Field(
         None,
         description="URL that is called when a day is missing past its hour",

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 from prefect import flow, get_run_logger, runtime, tags
 
+from otzyv.flows.alerts import reported, tell_held, tell_left_out, tell_missing
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.days import Count, before, until
@@ -17,28 +18,36 @@ from otzyv.flows.quality import page_of
 from otzyv.flows.run_names import named, scheduled
 from otzyv.flows.settings import Settings, load
 from otzyv.schemas.errors import WorkFailed
-from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.daily_artifact import DailyCounts, daily_artifact
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
 from otzyv.tasks.extractors.model_cache import keep_models
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
-from otzyv.tasks.missing_day import missing_day
 from otzyv.tasks.pipeline.configure import unconfigured
+from otzyv.tasks.pipeline.ingest import Accounting, Source
 from otzyv.tasks.pipeline.overdue import overdue, since
 from otzyv.tasks.pipeline.settled import unsettled
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.plan import passes, plan
 from otzyv.tasks.sources import NothingThereError, SourceError, SourceFile, check_reachable, days_there, files
 from otzyv.tasks.sources.web import FetchFailed
+from otzyv.tasks.unvisited import unvisited
 
 SETTLE_MOST = 600.0
 """Seconds that the daily run waits for files that are being written."""
 
 
 class DailyFailed(WorkFailed):
-    """Days whose tables could not all be made; the other days were."""
+    """Days whose tables could not all be made; the other days were. ``brief``: without what libraries said of them."""
+
+    def __init__(self, not_in: Sequence[str], not_made: Sequence[DaysFailed]) -> None:
+        runs = [run for each in not_made for report in each.reports for run in report.tables if run.state == "failed"]
+        tables = [f"{run.table} {run.day}: {(run.error or '').partition(':')[0]}" for run in runs]
+        self.brief = "; ".join([*not_in, *tables])
+        super().__init__("; ".join([*not_in, *map(str, not_made)]))
 
 
 @flow(name="daily", flow_run_name=named("daily", also=scheduled))
@@ -52,8 +61,8 @@ def daily(
 
     The day is the one before the scheduled start, in the lake's time zone. Files and records that come late, or after
     a downtime, are brought in whenever they come: all days since the first daily run are looked at, and every day that
-    has other reviews than it was released with is made as well, the newest first. A day without any review past its
-    hour raises the event `otzyv.day.missing`, and calls the webhook of the settings.
+    has other reviews than it was released with is made as well, the newest first. What a person should know (it failed,
+    a day is missing past its hour or held) is alerted, as `docs/operating.md` says.
 
     Args:
         lake: Folder or `s3://bucket/path` of the lake.
@@ -63,6 +72,13 @@ def daily(
             other extractors or weights would make otherwise.
     """
     check_lake(lake)
+    with reported(lake) as alerts:
+        return _daily(lake, day, extractors, catch_up, alerts)
+
+
+def _daily(
+    lake: str, day: date | None, extractors: list[ExtractorName] | None, catch_up: int, alerts: Alerts
+) -> list[date]:
     settings, opened = load(), Lake(lake)
     opened.check_sources()  # before the source makes again only what it holds of them today
     zone = opened.constants.zone
@@ -71,36 +87,44 @@ def daily(
     window = until(last, catch_up)
     ours = tags(*runtime.flow_run.tags)  # for the runs within this one
     with spending(), keep_models(), ours:  # one budget for all days, and every model once
-        failed = _bring_in(lake, settings, since(opened, window), last)
-        if last not in opened.snapshot(REVIEWS).days:
-            missing_day(lake, last, settings.webhook, _why(settings.source, last))
+        counts = DailyCounts()
+        failed = _bring_in(lake, settings, since(opened, window), last, counts.ingested)
+        tell_missing(alerts, opened, last, lambda day: _why(settings.source, day))
 
         wanted = list(map(str, extractors or ())) or names(settings.profile)
         unusable = unconfigured(opened, wanted)
         planned = plan(
             lake,
             [name for name in wanted if name not in unusable],
-            _to_make(opened, window),
+            _to_make(opened, window, alerts, counts),
             span_seconds=settings.span_seconds,
         )
         if not planned.work:
             failed += [f"{name}: {type(error).__name__}: {error}" for name, error in unusable.items()]
         made: list[DayReport] = []
+        not_made: list[DaysFailed] = []
         for days, tables in passes(planned.work):
             try:
                 made += features(lake, days, [*tables, *unusable])
             except DaysFailed as failure:
                 made += failure.reports
-                failed.append(str(failure))
+                not_made.append(failure)
         page_of(lake, None, made)
-    if failed:
-        raise DailyFailed("; ".join(failed))
+    counts.verdicts |= {report.day: report.verdict for report in made}
+    get_run_logger().info("daily run of %s: %s", last, counts)
+    daily_artifact(last, unvisited(counts))
+    alerts.figures(counts.figures)
+    tell_held(alerts, opened)
+    if failed or not_made:
+        raise DailyFailed(failed, not_made)
     return [work.day for work in planned.work]
 
 
-def _to_make(lake: Lake, window: Sequence[date]) -> list[date]:
+def _to_make(lake: Lake, window: Sequence[date], alerts: Alerts, counts: DailyCounts) -> list[date]:
     """The window, and the days up to its end that wait to be made; those that no daily run is to make are named."""
     found = overdue(lake, window)
+    tell_left_out(alerts, found.history)
+    counts.left = found.history
     if older := found.history:
         get_run_logger().warning(
             "%s: the reviews of these %d days were there before the first daily run, and were never made; to make "
@@ -109,8 +133,10 @@ def _to_make(lake: Lake, window: Sequence[date]) -> list[date]:
     return sorted({*window, *found.days}, reverse=True)
 
 
-def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[str]:
+def _bring_in(lake: str, settings: Settings, first: date, last: date, ingested: list[Accounting]) -> list[str]:
     """Ingest the source, or of a source with a file for each day those from ``first`` to ``last`` that are there.
+
+    ``ingested``: what is added here: what became of the records.
 
     Returns what is wrong with days that can't be brought in, which must not keep the others from being made.
     """
@@ -128,7 +154,7 @@ def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[st
     if (days is not None and not days) or (growing and (days is None or source.mode == "snapshot")):
         return growing
     try:
-        ingest(lake, source, settings.key(lake), days)
+        _counted(lake, source, settings, days, ingested)
         return growing
     except (IngestFailed, SourceNotWhole) as failure:
         return [*growing, str(failure)]
@@ -141,12 +167,22 @@ def _bring_in(lake: str, settings: Settings, first: date, last: date) -> list[st
     failed = growing
     for day in days:
         try:
-            ingest(lake, source, settings.key(lake), [day])
+            _counted(lake, source, settings, [day], ingested)
         except (SourceError, IngestFailed) as failure:
             failed.append(str(failure))
         except FetchFailed as failure:  # it names the host, which may be that of every day's files
             failed.append(f"{day}: {failure}")
     return failed
+
+
+def _counted(
+    lake: str, source: Source, settings: Settings, days: Sequence[date] | None, ingested: list[Accounting]
+) -> None:
+    try:
+        ingested.append(ingest(lake, source, settings.key(lake), days))
+    except IngestFailed as failure:
+        ingested.append(failure.accounting)
+        raise
 
 
 def _still_written(path: str, days: Sequence[date] | None, seconds: float) -> tuple[list[str], Sequence[date] | None]:

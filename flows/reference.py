@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from otzyv.flows.settings import TABLES, Settings, load
+from otzyv.tasks.alerts.settings import AlertSettings
 from otzyv.tasks.extractors.settings import ExtractorSettings
 
 HIDDEN = "**********"
@@ -70,6 +71,7 @@ def examples(table: str) -> Mapping[str, Mapping[str, Any]]:
 def values() -> tuple[Value, ...]:
     """Every setting of this process, secrets hidden. Raises WrongSettings."""
     settings = load()
+    settings.check_receivers()
     file = os.environ.get("OTZYV_SETTINGS")
     given = {
         "environment": EnvSettingsSource(Settings)(),
@@ -83,7 +85,7 @@ def _settings(table: str, model: type[BaseModel]) -> Iterator[Setting]:
     schema = model.model_json_schema()["properties"]
     named = f"{table}.{MANY}" if examples(table) else table
     # What a model inherits comes first in it; people look for the time zone first.
-    for key in sorted(fields, key=lambda key: not table and key in ExtractorSettings.model_fields):
+    for key in sorted(fields, key=lambda key: not table and _place(key)):
         if table or key not in TABLES:
             field = fields[key]
             default = None if field.is_required() else field.get_default(call_default_factory=True)
@@ -91,6 +93,11 @@ def _settings(table: str, model: type[BaseModel]) -> Iterator[Setting]:
             yield Setting(
                 named, key, field.description or "", _kind(schema[key]), default, example, field.is_required()
             )
+
+
+def _place(key: str) -> int:
+    """Where a setting of no table stands: those of alerts come after the others, those of extractors last."""
+    return 2 if key in ExtractorSettings.model_fields else int(key in AlertSettings.model_fields)
 
 
 _KINDS = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text",
@@ -117,7 +124,7 @@ def _values(
     path: tuple[str, ...], model: BaseModel, given: Mapping[str, Mapping[str, Any]], file: str | None
 ) -> Iterator[Value]:
     fields = type(model).model_fields
-    for key in sorted(fields, key=lambda key: not path and (key in TABLES, key in ExtractorSettings.model_fields)):
+    for key in sorted(fields, key=lambda key: not path and (key in TABLES, _place(key))):
         value, meaning = getattr(model, key), fields[key].description or ""
         if isinstance(value, BaseModel):
             yield from _values((*path, key), value, given, file)
@@ -134,7 +141,7 @@ def _values(
 def _value(
     path: tuple[str, ...], value: Any, about: str, given: Mapping[str, Mapping[str, Any]], file: str | None
 ) -> Value:
-    shown = HIDDEN if isinstance(value, SecretStr) else value
+    shown = _shown(value)
     name = ".".join(path)
     if _holds(given["environment"], path):
         variable = f"OTZYV_{path[0].upper()}"
@@ -142,6 +149,12 @@ def _value(
     if _holds(given["file"], path):
         return Value(name, shown, "file", file, about)
     return Value(name, shown, "default", None, about)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return HIDDEN if isinstance(value, SecretStr) else value
 
 
 def _holds(given: Mapping[str, Any], path: tuple[str, ...]) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from otzyv.flows.days import Count
 from otzyv.flows.server import kept
+from otzyv.tasks.alerts.settings import AlertLimits, AlertSettings
 from otzyv.tasks.extractors.settings import TABLES as OF_EXTRACTORS
 from otzyv.tasks.extractors.settings import ExtractorSettings, WrongSettings, meant, read
 from otzyv.tasks.lake import config
@@ -28,7 +29,7 @@ SHORTEST_KEY = 8
 SOURCE_NAME = r"[\w.-]{1,64}"
 
 
-class Settings(ExtractorSettings):
+class Settings(ExtractorSettings, AlertSettings):
     """What a run needs beside its command line."""
 
     model_config = SettingsConfigDict(extra="forbid")
@@ -102,11 +103,6 @@ class Settings(ExtractorSettings):
         False,
         description="tell OpenLineage of every table and day made; where, OPENLINEAGE_URL or OPENLINEAGE_CONFIG say",
     )
-    webhook: SecretStr | None = Field(
-        None,
-        description="URL that is called when a day is missing past its hour",
-        examples=["https://hooks.example/otzyv"],
-    )
 
     @field_validator("timezone")
     @classmethod
@@ -148,21 +144,6 @@ class Settings(ExtractorSettings):
         except ValidationError:
             raise ValueError(f"{cron!r} is no cron line; for three o'clock each day write '0 3 * * *'") from None
         return cron
-
-    @field_validator("webhook")
-    @classmethod
-    def _known_webhook(cls, webhook: SecretStr | None) -> SecretStr | None:
-        """What is wrong is told without the address, each part of which may be a secret."""
-        if webhook is None:
-            return None
-        import httpx
-
-        try:
-            httpx.URL(address := webhook.get_secret_value())
-            TypeAdapter(HttpUrl).validate_python(address, strict=True)
-        except (httpx.InvalidURL, ValidationError):
-            raise ValueError("it is no address, as https://host/path or http://host:8080/path") from None
-        return webhook
 
     @property
     def constants(self) -> dict[str, Any]:
@@ -209,6 +190,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "redact": Redact,
     "verdict": Limits,
     "maintain": Keep,
+    "alerts": AlertLimits,
     **OF_EXTRACTORS,
 }
 """The keys of each table, under "" those that stand in none."""

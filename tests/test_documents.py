@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from otzyv.tasks.alerts.kinds import KINDS
 from otzyv.tasks.media.audio import CHANNELS, RATES, SECONDS
 from otzyv.tasks.media.children import MAX_AUDIO, MAX_IMAGE
 from otzyv.tasks.media.image import MAX_JPEG_PIXELS, MAX_PIXELS
@@ -83,6 +84,15 @@ def test_ten_things_and_more_can_be_looked_for() -> None:
 def test_every_document_is_linked_from_the_readme() -> None:
     linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", (ROOT / "README.md").read_text()))
     assert linked == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_kind_of_alert_has_its_part_of_the_operators_page() -> None:
+    said = (ROOT / "docs" / "operating.md").read_text()
+    for kind in KINDS.values():
+        path, _, anchor = kind.anchor.partition("#")
+        assert path == "docs/operating.md"
+        assert anchor in anchors(said), kind.name
+        assert f"`{kind.event}`" in said
 
 
 def test_the_table_of_formats_has_every_ending_and_the_limits() -> None:

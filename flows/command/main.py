@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "status": ("status", "Tell at one look how a lake stands and what runs."),
         "doctor": ("upkeep", "Find and repair what a crash or a bad disk left."),
         "maintain": ("upkeep", "Retire old releases; remove files that nothing needs."),
+        "alerts": ("alerts", "List what is wrong now; try whether alerts arrive."),
         "forget": ("forget", "Erase a review or a person everywhere."),
     },
     "Settings": {

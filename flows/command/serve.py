@@ -44,6 +44,7 @@ def serve(lake: str, port: int, check: bool, no_login: bool, log_file: str | Non
     from otzyv.flows.serving.serve import serve as start_serving
 
     settings = settings_now()
+    settings.check_receivers()
     uri = open_lake(lake, settings.constants, settings.key(lake))
     start_serving(
         uri,

@@ -22,7 +22,7 @@ _HEAD = """\
 # Settings of otzyv, which reads this file where the environment variable OTZYV_SETTINGS names it.
 # Lines that begin with "# " explain. To set something, take the # off the line below its explanation.
 # An environment variable stands over this file, OTZYV_TIMEZONE over timezone; there, a list or a table is JSON.
-# Secrets (author_key, webhook) are safer in the environment. `otzyv settings` shows what is set, and where.
+# Secrets (author_key, receivers) are safer in the environment. `otzyv settings` shows what is set, and where.
 """
 
 

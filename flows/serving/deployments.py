@@ -40,6 +40,10 @@ WEEKLY = "0 5 * * SUN"
 """When the lake is tidied."""
 INTERNAL = "internal"
 """On the deployments, and their runs, that others start and no person."""
+INTERNAL_FLOWS = (backfill_days.name,)
+"""Whose deployments those are."""
+SCHEDULED_FLOWS = (daily.name, maintain.name)
+"""Those whose runs a schedule plans."""
 FORMER_AUTOMATION = "otzyv: a run without heartbeats has crashed"
 """Made by earlier versions; it took runs that started slowly for dead. ``watch`` is what looks after runs now."""
 FLOWS: dict[str, str] = {

@@ -20,10 +20,12 @@ from otzyv.flows.settings import Settings
 from otzyv.tasks.sources import NothingThereError, SourceError, check_reachable, files
 
 if TYPE_CHECKING:
+    from otzyv.flows.serving.alarm import Alarm
     from otzyv.flows.serving.watch import Watch
 
 SCHEDULE_SECONDS = 90
 LOOK_SECONDS = 10
+ALARM_SECONDS = 60
 DEPLOYMENTS_SECONDS = 30
 
 
@@ -47,6 +49,7 @@ def serve(
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from otzyv.flows.server.pools import TAG
+    from otzyv.flows.serving.alarm import Alarm
     from otzyv.flows.serving.deployments import deploy, remove_former
     from otzyv.flows.serving.lead import await_other_machines, leading
     from otzyv.flows.serving.names import names
@@ -82,10 +85,19 @@ def serve(
                 say(line)
             say("serving; Ctrl-C stops")
             with suppress(KeyboardInterrupt, asyncio.CancelledError):
-                beside = [_look(watch, say), _look_for_deployments(lake, settings, deployed.ids, say)]
+                alarm = Alarm(lake, deployed.ids, say)
+                beside = [
+                    _look(watch, say),
+                    _look_for_deployments(lake, settings, deployed.ids, alarm, say),
+                    _alarm(alarm),
+                ]
                 if prefect:
                     beside.append(prefect.keep(say))
-                asyncio.run(_work(lake, settings.slots, *beside))
+                try:
+                    asyncio.run(_work(lake, settings.slots, *beside))
+                except ServerFailed as error:
+                    alarm.server_gone(str(error))
+                    raise
             with suppress(httpx.HTTPError):  # of a server that has gone as well
                 for line in watch.end_all("otzyv serve was stopped", cancelled=True):
                     say(line)
@@ -158,8 +170,15 @@ def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
     )
 
 
+async def _alarm(alarm: Alarm) -> None:
+    """Tell a person of what is wrong, for as long as runs are worked on."""
+    while True:
+        await asyncio.to_thread(alarm.look)
+        await asyncio.sleep(ALARM_SECONDS)
+
+
 async def _look_for_deployments(
-    lake: str, settings: Settings, ids: Mapping[str, str], say: Callable[[str], None]
+    lake: str, settings: Settings, ids: Mapping[str, str], alarm: Alarm, say: Callable[[str], None]
 ) -> None:
     """Make deployments again that were deleted: no daily run would be planned any more, and nobody would be told."""
     from otzyv.flows.serving.deployments import deploy, missing
@@ -168,9 +187,10 @@ async def _look_for_deployments(
         await asyncio.sleep(DEPLOYMENTS_SECONDS)
         with suppress(httpx.HTTPError):  # while the server is started again
             if gone := await asyncio.to_thread(missing, lake, ids):
-                ids = (await asyncio.to_thread(deploy, lake, settings)).ids
+                former, ids = ids, (await asyncio.to_thread(deploy, lake, settings)).ids
                 for name in gone:
                     say(f"deployment {name} was deleted and is made again: to stop its runs, pause it")
+                await asyncio.to_thread(alarm.deployments_gone, {name: former[name] for name in gone}, ids)
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:

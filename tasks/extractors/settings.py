@@ -159,10 +159,27 @@ def _modules(names: list[str]) -> list[str]:
     return names
 
 
-class ExtractorSettings(BaseSettings):
+class FromFile(BaseSettings):
     """Environment variables ``OTZYV_…`` over a TOML file (``OTZYV_SETTINGS``), of which this reads its own part."""
 
     model_config = SettingsConfigDict(env_prefix="OTZYV_", extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get("OTZYV_SETTINGS")
+        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return (init_settings, env_settings, *toml)
+
+
+class ExtractorSettings(FromFile):
+    """Extractors of one's own, and the API that one of ours asks."""
 
     extractors: Annotated[dict[str, OwnModel], AfterValidator(_named)] = Field(
         default_factory=dict,
@@ -193,19 +210,6 @@ class ExtractorSettings(BaseSettings):
         default_factory=list, description="Python modules that define extractors", examples=[["my.features"]]
     )
     openai: OpenAISettings | None = Field(None, description="the API that text_openai asks")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get("OTZYV_SETTINGS")
-        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
-        return (init_settings, env_settings, *toml)
 
 
 TABLES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "extractors": OwnModel}

@@ -26,10 +26,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NEEDS_MORE = (
     "otzyv serve", "models pull", "models verify", "models export", "models import", "train sentiment", "s3://",
-    "releases approve", "rollback", "otzyv adapt", "text_loudness",
+    "releases approve", "rollback", "otzyv adapt", "text_loudness", "alerts test",
 )  # fmt: skip
-"""Examples that need a network, weights, a bucket, minutes, a fault or an extractor that another test adds: only their
-arguments are read here."""
+"""Examples that need a network, weights, a bucket, minutes, a fault, a receiver or an extractor that another test adds:
+only their arguments are read here."""
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -7,10 +7,11 @@ import logging
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,22 @@ import pytest
 from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import DailyFailed, daily
 from otzyv.schemas.errors import LakeError
+from otzyv.tasks.alerts import webhook
+from otzyv.tasks.alerts.book import Book
 from otzyv.tasks.extractors import Extractor
 from otzyv.tasks.extractors.contract.contents import image
 from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.loop import extract
+from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.ingest import ingest
-from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake import Lake, releases
 from otzyv.tasks.lake.config import LakeConfig, key_check
 from otzyv.tasks.lake.delta.storage import PAGES
 from otzyv.tasks.lake.lake import LostTable
 from otzyv.tasks.pipeline import make
 from otzyv.tasks.pipeline.ingest import Source
 from otzyv.tasks.pipeline.overdue import BEGAN
+from tests.tasks.alerts.heard import Heard, closed_port, hearing
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY = "a key made up for tests"
@@ -187,42 +192,162 @@ def test_a_file_that_is_still_written_is_waited_for_and_never_released_in_part(
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """What a webhook on loopback was called with; it answers with an error, which must fail nothing."""
-    heard: list[object] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(500)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("OTZYV_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
-    yield heard
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    """What a webhook on loopback was called with."""
+    with hearing() as heard:
+        monkeypatch.setenv("OTZYV_WEBHOOK", f"{heard.address}/hook")
+        yield Calls(heard)
 
 
-def test_a_missing_day_calls_the_webhook_and_the_other_days_are_made(
-    lake: Lake, tmp_path: Path, calls: list[object]
-) -> None:
+@dataclass(frozen=True)
+class Calls:
+    heard: Heard
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(json.loads, self.heard.bodies)
+
+
+def test_a_missing_day_calls_the_webhook_and_the_other_days_are_made(lake: Lake, tmp_path: Path, calls: Calls) -> None:
     arrive(tmp_path, LAST - timedelta(days=1), "a")
     assert daily(lake.uri, day=LAST) == [LAST - timedelta(days=1)]
-    assert calls == [{"event": "otzyv.day.missing", "day": str(LAST), "lake": lake.uri}]
+    told = {"event": "otzyv.day.missing", "day": str(LAST), "lake": lake.uri, "kind": "missing", "state": "raised"}
+    assert [{name: call[name] for name in told} for call in calls] == [told]
+    assert daily(lake.uri, day=LAST) == []
+    assert len(list(calls)) == 1, "it is told again after hours, by whoever looks then"
     arrive(tmp_path, LAST, "b")
     assert daily(lake.uri, day=LAST) == [LAST]
-    assert len(calls) == 1
+    assert [call["event"] for call in calls] == [told["event"], "otzyv.day.missing.over"]
+
+
+def test_a_broken_receiver_fails_no_run_and_its_address_is_in_no_log(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(webhook, "PAUSES", (0.0,))
+    monkeypatch.setattr("otzyv.flows.alerts.get_run_logger", logging.getLogger)
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("OTZYV_WEBHOOK", "http://127.0.0.1:99999/geheim")
+    monkeypatch.setenv("OTZYV_PING", "geheim")
+    monkeypatch.setenv("OTZYV_RECEIVERS", f"slak://geheim json://127.0.0.1:{closed_port()}/geheim")
+    arrive(tmp_path, LAST - timedelta(days=1), "a")
+    assert daily(lake.uri, day=LAST) == [LAST - timedelta(days=1)]
+    assert f"alert: missing: {LAST}: nothing has come" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_a_good_run_is_told_to_whoever_waits_for_it_and_a_run_that_failed_is_over_with_the_next_good_one(
+    lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(tmp_path, LAST, "a")
+    good = tmp_path / "incoming" / f"{LAST}.jsonl"
+    text = good.read_text()
+    good.write_bytes(bytes(range(256)))
+    with hearing() as ping:
+        monkeypatch.setenv("OTZYV_PING", f"{ping.address}/1")
+        for _ in range(2):
+            with pytest.raises(DailyFailed):
+                daily(lake.uri, day=LAST, catch_up=1)
+        assert ping.asked == []
+        assert "success" not in Book(lake.uri).state.marks
+        good.write_text(text)
+        for _ in range(2):
+            daily(lake.uri, day=LAST, catch_up=1)
+        assert [asked for asked, _, _ in ping.asked] == ["GET /1"] * 2
+    told = ["run.failed", "day.missing", "run.failed", "day.missing.over", "run.failed.over"]
+    assert sorted(call["event"] for call in calls) == sorted(f"otzyv.{each}" for each in told)
+    assert time.time() - 600 < Book(lake.uri).state.marks["success"] <= time.time()
+
+
+def test_a_run_that_fails_otherwise_is_told_without_the_words_of_its_error(
+    lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("Иван П.: ужасный курс")
+
+    monkeypatch.setattr("otzyv.flows.daily.plan", broken)
+    arrive(tmp_path, LAST, "a")
+    with pytest.raises(RuntimeError):
+        daily(lake.uri, day=LAST, catch_up=1)
+    (call,) = calls
+    assert call["what"][0].endswith(": RuntimeError")
+    assert "Иван" not in json.dumps(call, ensure_ascii=False)
+
+
+def test_settings_that_are_broken_are_alerted(
+    lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_CRON", "never")
+    with pytest.raises(WrongSettings):
+        daily(lake.uri, day=LAST, catch_up=1)
+    (call,) = calls
+    assert "cron: 'never' is no cron line" in call["what"][0]
+
+
+def test_days_that_nobody_looked_at_are_told_together_and_those_that_are_left_out_once(
+    lake: Lake, tmp_path: Path, calls: Calls
+) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_text(json.dumps({"review_id": "history", "text": "курс", "created_at": "2020-01-05T12:00:00"}))
+    ingest.fn(lake.uri, Source(str(history)), KEY)
+    first = LAST - timedelta(days=5)
+    for day in (first, first + timedelta(days=2)):
+        arrive(tmp_path, day, f"r{day}")
+    for _ in range(2):
+        daily(lake.uri, day=first, catch_up=1)
+    daily(lake.uri, day=LAST, catch_up=1)
+    gap = [str(first + timedelta(days=n)) for n in (1, 3, 4, 5)]
+    assert [(call["event"], call["subjects"]) for call in calls] == [
+        ("otzyv.day.left_out", ["2020-01-05"]),
+        ("otzyv.day.missing", gap),
+    ]
+    arrive(tmp_path, date.fromisoformat(gap[1]), "late")
+    daily(lake.uri, day=LAST, catch_up=1)
+    *_, over = calls
+    assert (over["event"], over["subjects"]) == ("otzyv.day.missing.over", [gap[1]])
+
+
+def test_a_day_that_is_held_is_told_and_over_once_a_person_has_let_it_through(
+    lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_VERDICT", json.dumps({"fewest": 1, "empty": 0.1}))
+    records = [
+        {"review_id": f"{n}", "text": "курс" if n else "", "rating": 5, "created_at": f"{LAST}T12:00:00"}
+        for n in range(3)
+    ]
+    (tmp_path / "incoming" / f"{LAST}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    for _ in range(2):
+        daily(lake.uri, day=LAST, catch_up=1)
+    (held,) = calls
+    assert (held["event"], held["day"]) == ("otzyv.day.held", str(LAST))
+    assert "empty" in held["what"][0]
+    releases.approve(lake.storage, LAST)
+    daily(lake.uri, day=LAST, catch_up=1)
+    *_, over = calls
+    assert (over["event"], over["day"]) == ("otzyv.day.held.over", str(LAST))
+
+
+def test_the_log_and_the_artifact_of_a_run_hold_its_counts(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otzyv.flows.daily.get_run_logger", logging.getLogger)
+    caplog.set_level(logging.INFO)
+    shown: list[str] = []
+    monkeypatch.setattr("otzyv.tasks.daily_artifact.create_markdown_artifact", lambda told, **_: shown.append(told))
+    arrive(tmp_path, LAST, "a", "b", "c", "b")
+    with (tmp_path / "incoming" / f"{LAST}.jsonl").open("a") as file:
+        file.write("\n{broken}")
+    arrive(tmp_path, LAST - timedelta(days=1), "d")
+    daily(lake.uri, day=LAST, catch_up=2)
+    assert "records: 6 in, 4 accepted, 1 refused, 1 deduplicated, 0 suppressed, 0 undecided" in caplog.text
+    assert "(refused: 1 as the record is not JSON); days: 2 touched, 2 made, 0 unchanged, 0 held, 0 failed, 0 left" in (
+        caplog.text
+    )
+    assert "| in | 6 |" in shown[0]
+    assert f"| made | 2 | {LAST - timedelta(days=1)} to {LAST} |" in shown[0]
+    assert Book(lake.uri).state.figures["days made"] == 2
 
 
 def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_from_being_made(
-    lake: Lake, tmp_path: Path, calls: list[object]
+    lake: Lake, tmp_path: Path, calls: Calls
 ) -> None:
     linked, broken, good = (LAST - timedelta(days=n) for n in range(3))
     for day in (linked, broken, good):
@@ -234,7 +359,10 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
     with pytest.raises(DailyFailed, match=f"{linked}.jsonl is a link.*{broken}.jsonl"):
         daily(lake.uri, day=LAST)
     assert sorted(lake.releases()) == [good]
-    assert [call["day"] for call in calls if isinstance(call, dict)] == [str(LAST)], "that day is missing still"
+    failed, missing = sorted((call for call in calls), key=lambda call: call["kind"])
+    assert missing["day"] == str(LAST), "that day is missing still"
+    assert failed["event"] == "otzyv.run.failed"
+    assert f"{linked}.jsonl is a link" in failed["what"][0]
 
 
 def test_a_day_whose_attached_files_can_not_be_fetched_is_named_and_keeps_no_other_day_from_coming_in(
@@ -294,7 +422,12 @@ def test_a_day_without_reviews_tells_what_is_the_matter_with_its_source(
     incoming = tmp_path / "incoming"
     file = incoming / f"{LAST}.jsonl"
     why: list[str] = []
-    monkeypatch.setattr("otzyv.tasks.missing_day.emit_event", lambda *_, payload, **__: why.append(payload["why"]))
+
+    def emitted(event: str, *, payload: dict[str, Any], **_: object) -> None:
+        if event == "otzyv.day.missing":
+            why.append(payload["why"])
+
+    monkeypatch.setattr("otzyv.flows.alerts.emit_event", emitted)
     told = {
         "not set": "no source is set (setting source)",
         "unreachable": f"the source's folder {incoming} can't be reached (No such file or directory)",

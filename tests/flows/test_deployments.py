@@ -15,6 +15,7 @@ from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from otzyv.flows.serving import serve
+from otzyv.flows.serving.alarm import Alarm
 from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy, missing, remove_former
 from otzyv.flows.serving.lead import Served, await_other_machines
 from otzyv.flows.serving.names import names
@@ -119,13 +120,17 @@ def test_a_deployment_or_a_pool_that_was_deleted_is_made_again_and_told(
         assert missing(lake, made.ids) == [gone]
 
         async def looked() -> None:
-            task = asyncio.create_task(serve._look_for_deployments(lake, settings, made.ids, told.append))
-            while not told:
+            alarm = Alarm(lake, made.ids, told.append)
+            task = asyncio.create_task(serve._look_for_deployments(lake, settings, made.ids, alarm, told.append))
+            while len(told) < 2:
                 await asyncio.sleep(0.05)
             task.cancel()
 
         asyncio.run(looked())
-        assert told == [f"deployment {gone} was deleted and is made again: to stop its runs, pause it"]
+        assert told == [
+            f"deployment {gone} was deleted and is made again: to stop its runs, pause it",
+            f"alert: deployment gone: {gone}: it was deleted, and is made again",
+        ]
         again = deploy(lake, settings)
         client.delete_work_pool(names(lake).days)
         assert gone in missing(lake, again.ids)

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from otzyv.flows.console.settings import as_markdown, template
 from otzyv.flows.settings import TABLES, Settings, load
 from otzyv.schemas import markdown
+from otzyv.tasks.alerts.settings import alert_settings
 from otzyv.tasks.extractors.settings import WrongSettings
 from tests.flows.command import command
 
@@ -77,12 +78,13 @@ def test_a_file_that_no_settings_fill_is_not_read(tmp_path: Path, monkeypatch: p
      "http://[::1/secret", "https://host:secret/", "//secret", "https://%zz/secret", "secret", "https://secret@",
      "https://host/se\ncret", " https://host/secret", "file:///secret", "https://xn--/?key=secret"],
 )  # fmt: skip
-def test_a_broken_webhook_fails_at_the_start_and_its_secret_is_not_told(
+def test_a_broken_webhook_fails_where_it_is_checked_and_its_secret_is_not_told(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTZYV_WEBHOOK", address)
+    settings = load()  # a run goes on without it
     with pytest.raises(WrongSettings) as wrong:
-        load()
+        settings.check_receivers()
     assert str(wrong.value) == "settings: webhook: it is no address, as https://host/path or http://host:8080/path"
     assert "secret" not in repr(wrong.value.__cause__) + repr(wrong.value.__context__)
 
@@ -94,6 +96,62 @@ def test_a_good_webhook_is_kept_as_it_is(address: str, monkeypatch: pytest.Monke
     assert webhook is not None
     assert webhook.get_secret_value() == address
     assert address not in repr(load())
+    load().check_receivers()
+
+
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#chan"
+
+
+@pytest.mark.parametrize("given", [f"{SLACK} json://127.0.0.1:9/x", f"{SLACK},json://127.0.0.1:9/x",
+                                   json.dumps([SLACK, "json://127.0.0.1:9/x"])])  # fmt: skip
+def test_receivers_in_the_environment_may_be_a_list_or_lie_side_by_side(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTZYV_RECEIVERS", given)
+    settings = load()
+    assert [each.get_secret_value() for each in settings.receivers] == [SLACK, "json://127.0.0.1:9/x"]
+    settings.check_receivers()
+    shown = command("settings").output + command("settings", "--json").output
+    assert "TIiajk" not in shown + repr(settings)
+    assert "**********" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("RECEIVERS", f"{SLACK} slak://geheim/x", "receivers: number 2 is no address of a service that apprise knows"),
+        ("RECEIVERS", "json://geheim.example:99999", "receivers: number 1 is no address"),
+        ("RECEIVERS", "geheim", "receivers: number 1 is no address"),
+        ("PING", "geheim", "ping: it is no address"),
+        ("WEBHOOK_KEY", "geheim", "webhook_key: it is to have at least 8 characters"),
+    ],
+)
+def test_what_is_wrong_with_receivers_is_told_without_their_secrets_and_stops_no_run(
+    name: str, given: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"OTZYV_{name}", given)
+    settings = load()
+    with pytest.raises(WrongSettings, match=f"^settings: {told}") as wrong:
+        settings.check_receivers()
+    assert "geheim" not in str(wrong.value)
+    done = command("settings")
+    assert (done.exit_code, "geheim" in done.output) == (2, False)
+
+
+def test_receivers_can_be_read_where_the_rest_of_the_settings_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.toml"
+    monkeypatch.setenv("OTZYV_SETTINGS", str(file))
+    monkeypatch.setenv("OTZYV_WEBHOOK", "https://hooks.example/1")
+    file.write_text("cron = 'never'\n[alerts]\nlate_minutes = 5\n")
+    assert alert_settings().alerts.late_minutes == 5
+    file.write_text("cron = [[[")
+    found = alert_settings().webhook
+    assert found is not None
+    assert found.get_secret_value() == "https://hooks.example/1"
+    monkeypatch.setenv("OTZYV_ALERTS", "no table")
+    assert alert_settings().webhook is None, "nothing can be read"
 
 
 @pytest.mark.parametrize("model", TABLES.values())
@@ -150,7 +208,9 @@ def test_each_line_of_it_can_be_set_alone(tmp_path: Path, monkeypatch: pytest.Mo
             file.write_text("\n".join([*lines[:number], line[1:], *lines[number + 1 :]]))
             load()
             tried += 1
-    assert tried == sum(len(TABLES[table].model_fields) for table in ("", "redact", "verdict", "maintain")) - 5
+    assert (
+        tried == sum(len(TABLES[table].model_fields) for table in ("", "redact", "verdict", "maintain", "alerts")) - 6
+    )
 
 
 def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:

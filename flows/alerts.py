@@ -1,0 +1,101 @@
+"""Alerts of runs and of what they leave in the lake: each has a line in the log and an event on which Prefect acts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from prefect import get_run_logger, runtime
+from prefect.events import emit_event
+
+from otzyv.flows.days import until
+from otzyv.schemas.errors import OtzyvError
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.kinds import CRASHED, FAILED, HELD, LEFT_OUT, MISSING, NO_SUCCESS
+from otzyv.tasks.alerts.sending import NotSent
+from otzyv.tasks.alerts.settings import alert_settings
+from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.webhook import ping
+from otzyv.tasks.lake import Lake
+
+DAILY = "daily"
+"""What alerts call the daily run; other runs by the names of their flows, too."""
+LOOKED = "missing_looked"
+"""The mark of the last day, as an ordinal, of which it was looked whether it has come."""
+MOST_GAP = 366
+"""How many days at most are looked at after a downtime."""
+MOST_SAID = 500
+
+
+def emit(event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
+    """An event of Prefect's, about a day or whatever else is wrong."""
+    about = "day" if event.startswith("otzyv.day.") else "alert"
+    emit_event(
+        event, resource={"prefect.resource.id": f"otzyv.{about}.{subject}", "otzyv.lake": lake}, payload=dict(told)
+    )
+
+
+@contextmanager
+def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
+    """Tell how a run ends: that it failed, or that it is well again, which a dead man's switch is told as well.
+
+    What goes wrong with that keeps no run from its work.
+    """
+    settings, log = alert_settings(), get_run_logger()
+    alerts = Alerts.of(lake, settings, log.warning, emit)
+    try:
+        yield alerts
+    except Exception as error:
+        run = runtime.flow_run.id or uuid.uuid4().hex
+        alerts.observe(Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name}: {said(error)}", str(run))}, [flow]))
+        raise
+    alerts.mark(success=alerts.clock())
+    alerts.observe(
+        Observation(FAILED, {}, [flow]), Observation(CRASHED, {}, [flow]), Observation(NO_SUCCESS, {}, [flow])
+    )
+    if settings.ping:
+        try:
+            ping(settings.ping.get_secret_value())
+        except NotSent as error:
+            log.warning("ping: %s: whoever waits for it will tell that no run ended well", error)
+
+
+def said(error: Exception) -> str:
+    """Why a run failed, without the words of errors that are not ours: they may quote a review."""
+    brief = getattr(error, "brief", None)
+    told = brief or (str(error) if isinstance(error, OtzyvError) else type(error).__name__)
+    return told if len(told) <= MOST_SAID else f"{told[:MOST_SAID]} …"
+
+
+def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], str]) -> None:
+    """Tell of days without any review: of the last one, and of those since the day that was looked at before."""
+    there = {*lake.snapshot(REVIEWS).days}
+    state = alerts.book.state
+    before = state.marks.get(LOOKED, 0)
+    looked_at = [day for day in until(last, MOST_GAP) if day == last or (before and day.toordinal() > before)]
+    found = {subject: Seen(each.what) for subject, each in state.open.get(MISSING.name, {}).items()}
+    found |= {str(day): Seen(why(day)) for day in looked_at}
+    alerts.mark(**{LOOKED: last.toordinal()})
+    alerts.observe(
+        Observation(MISSING, {day: seen for day, seen in found.items() if date.fromisoformat(day) not in there})
+    )
+
+
+def tell_left_out(alerts: Alerts, days: Sequence[date]) -> None:
+    """Tell of days that no release was made of, and that no daily run makes."""
+    why = Seen("its reviews were there before the first daily run, and no release was made of them")
+    alerts.observe(Observation(LEFT_OUT, {str(day): why for day in days}))
+
+
+def held(lake: Lake) -> dict[str, Seen]:
+    """Days whose newest release waits for a person."""
+    newest = {day: releases[-1] for day, releases in lake.history().items() if releases}
+    return {str(day): Seen(each.reason or "held") for day, each in newest.items() if not each.visible}
+
+
+def tell_held(alerts: Alerts, lake: Lake) -> None:
+    alerts.observe(Observation(HELD, held(lake)))

@@ -1,0 +1,226 @@
+"""What nobody else would tell, as long as a lake is served: runs that do not begin or have died, days that wait, disks.
+
+A run tells of itself what it can (``flows/alerts.py``). Where both see the same, the lake's book lets one of them tell.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import get_current_settings
+
+from otzyv.flows import alerts as runs
+from otzyv.flows.serving.deployments import INTERNAL_FLOWS, SCHEDULED_FLOWS
+from otzyv.schemas.errors import OtzyvError
+from otzyv.schemas.tables import RELEASES, REVIEWS
+from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.kinds import (
+    CRASHED,
+    DEPLOYMENT_GONE,
+    DISK_LOW,
+    FAILED,
+    HELD,
+    LATE,
+    MISSING,
+    NO_SUCCESS,
+    SERVER_GONE,
+)
+from otzyv.tasks.alerts.settings import AlertLimits, alert_settings
+from otzyv.tasks.alerts.state import Observation, Seen, State
+from otzyv.tasks.lake import Lake
+
+SECONDS = 60.0
+"""Between two looks."""
+BACK = timedelta(days=1)
+"""How far back the first look goes: runs ended while nobody looked."""
+AGAIN = timedelta(minutes=10)
+"""How far back the others go: a run's end is told a little after it."""
+SILENT = timedelta(minutes=5)
+"""How long Prefect's server may not answer, as while it is started again."""
+ROOM = 1.1
+"""Times the limit that must be free before a disk counts as having room again."""
+WATCHED = "watched"
+"""The mark of when the lake was first looked at."""
+GIB = 1 << 30
+
+
+class Alarm:
+    """Looks again and again; each look costs a few questions to Prefect, and of the lake the logs of two tables."""
+
+    def __init__(self, lake: str, ids: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """``ids``: full name of each deployment -> its id."""
+        self.lake, self.say = lake, say
+        self.ids = dict(ids)
+        self.answered: datetime | None = None
+        """When the server last answered; None before the first look."""
+        self.answers = False
+        self.held: tuple[int, Mapping[str, Seen]] = (-2, {})
+        """The version of ``releases``, and the days that are held in it."""
+        self.failed = ""
+
+    def look(self, now: datetime | None = None) -> None:
+        """Never raises: nothing that is wrong with alerts may end ``serve``."""
+        now = now or datetime.now(UTC)
+        try:
+            alerts = self.alerts()
+            state = alerts.book.state
+            if WATCHED not in state.marks:
+                alerts.mark(**{WATCHED: now.timestamp()})
+            limits = alerts.settings.alerts
+            observed = [*self._server(alerts, state, limits, now)]
+            alerts.observe(*observed, self._success(alerts.book.state, limits, now), self._disks(state, limits))
+            alerts.observe(*self._days(state))
+            alerts.send_left()
+            self.failed = ""
+        except Exception as error:
+            failed = str(error) if isinstance(error, OtzyvError) else type(error).__name__
+            if failed != self.failed:
+                self.say(f"alerts: not all can be looked at: {failed}")
+            self.failed = failed
+
+    def deployments_gone(self, gone: Mapping[str, str], ids: Mapping[str, str]) -> None:
+        """Tell of deployments that were deleted, by name and former id. ``ids``: of those that are there now."""
+        self.ids = dict(ids)
+        what = "it was deleted, and is made again"
+        self.alerts().observe(Observation(DEPLOYMENT_GONE, {name: Seen(what, each) for name, each in gone.items()}))
+
+    def server_gone(self, why: str) -> None:
+        """Tell, as the last thing before ``serve`` ends for it, that Prefect's server can't be started again."""
+        self.answers = False
+        self.alerts().observe(Observation(SERVER_GONE, {"Prefect": Seen(f"otzyv serve ends: {why}")}))
+
+    def alerts(self) -> Alerts:
+        """By the settings of now, which runs read as well."""
+        return Alerts.of(self.lake, alert_settings(), self.say, self._emit)
+
+    def _emit(self, event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
+        if self.answers:  # else it would wait until the server is there again, and hold up the end of this process
+            runs.emit(event, lake, subject, told)
+
+    def _server(self, alerts: Alerts, state: State, limits: AlertLimits, now: datetime) -> Iterator[Observation]:
+        """What Prefect's server tells of runs, and whether it does."""
+        try:
+            with get_client(sync_client=True) as client:
+                found = [self._late(client, limits, now), *self._ended(client, alerts, state, now)]
+            self.answered, self.answers = now, True
+        except httpx.HTTPError as error:
+            self.answered, self.answers = self.answered or now, False
+            if now - self.answered > SILENT:
+                what = f"it has not answered since {self.answered:%Y-%m-%d %H:%M} UTC ({type(error).__name__})"
+                yield Observation(SERVER_GONE, {"Prefect": Seen(what)})
+            return
+        yield Observation(SERVER_GONE, {})
+        yield from found
+
+    def _late(self, client: SyncPrefectClient, limits: AlertLimits, now: datetime) -> Observation:
+        """Scheduled runs that have not begun although their time is over."""
+        before = now - timedelta(minutes=limits.late_minutes)
+        waiting = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=before),
+        )
+        found: dict[str, Seen] = {}
+        for run, flow in self._runs(client, waiting, FlowRunSort.EXPECTED_START_TIME_ASC):
+            if flow in SCHEDULED_FLOWS and run.expected_start_time and flow not in found:
+                what = f"the run of {run.expected_start_time:%Y-%m-%d %H:%M} UTC has not begun"
+                found[flow] = Seen(what, str(run.id))
+        return Observation(LATE, found)
+
+    def _ended(self, client: SyncPrefectClient, alerts: Alerts, state: State, now: datetime) -> Iterator[Observation]:
+        """How runs have ended that nobody may have told of, in their order."""
+        ended = FlowRunFilter(
+            state=FlowRunFilterState(
+                type=FlowRunFilterStateType(any_=[StateType.FAILED, StateType.CRASHED, StateType.COMPLETED])
+            ),
+            end_time=FlowRunFilterEndTime(after_=self.answered - AGAIN if self.answered else now - BACK),
+        )
+        found = list(self._runs(client, ended, FlowRunSort.END_TIME_DESC))
+        for run, flow in sorted(found, key=lambda each: each[0].end_time or now):
+            if run.state is None or run.end_time is None:
+                continue
+            when = run.end_time.timestamp()
+            if run.state.type == StateType.COMPLETED:
+                if flow == runs.DAILY:
+                    alerts.mark(success=when)
+                for kind in (FAILED, CRASHED):
+                    known = state.open.get(kind.name, {}).get(flow)
+                    if known is None or known.told_at < when:
+                        yield Observation(kind, {}, [flow])
+            elif run.state.type == StateType.CRASHED:
+                yield Observation(CRASHED, {flow: Seen(f"{run.name}: its process is gone", str(run.id))}, [flow])
+            else:
+                yield Observation(FAILED, {flow: Seen(f"{run.name}: its page has the reason", str(run.id))}, [flow])
+
+    def _runs(
+        self, client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort
+    ) -> Iterator[tuple[FlowRun, str]]:
+        """Runs of the lake's deployments but for those that other runs start, each with the name of its flow."""
+        flows = {UUID(each): name.partition("/")[0] for name, each in self.ids.items()}
+        flows = {each: flow for each, flow in flows.items() if flow not in INTERNAL_FLOWS}
+        ours = DeploymentFilter(id=DeploymentFilterId(any_=[*flows]))
+        for run in client.read_flow_runs(deployment_filter=ours, flow_run_filter=wanted, sort=sort):
+            if run.deployment_id in flows:
+                yield run, flows[run.deployment_id]
+
+    def _success(self, state: State, limits: AlertLimits, now: datetime) -> Observation:
+        last = state.marks.get("success", state.marks.get(WATCHED, now.timestamp()))
+        if now.timestamp() - last <= limits.no_success_hours * 3600:
+            return Observation(NO_SUCCESS, {})
+        what = "none has ended well since"
+        if "success" not in state.marks:
+            what = "none has ended well, and the lake is served since"
+        since = f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M} UTC"
+        return Observation(NO_SUCCESS, {runs.DAILY: Seen(f"{what} {since}")})
+
+    def _disks(self, state: State, limits: AlertLimits) -> Observation:
+        known = state.open.get(DISK_LOW.name, {})
+        found = {}
+        for name, (place, free) in free_bytes(self.lake).items():
+            if free < limits.disk_free_gib * GIB * (ROOM if name in known else 1):
+                found[name] = Seen(f"{free / GIB:.1f} GiB are free at {place}; {limits.disk_free_gib:g} GiB are to be")
+        return Observation(DISK_LOW, found)
+
+    def _days(self, state: State) -> Iterator[Observation]:
+        """Days that are held, and those that are missing still: also people and other runs change them."""
+        lake = Lake(self.lake)
+        version = lake.snapshot(RELEASES).version
+        if version != self.held[0]:
+            self.held = (version, runs.held(lake))
+        yield Observation(HELD, self.held[1])
+        if missing := state.open.get(MISSING.name):
+            there = {*lake.snapshot(REVIEWS).days}
+            left = {day: Seen(each.what) for day, each in missing.items() if date.fromisoformat(day) not in there}
+            yield Observation(MISSING, left)
+
+
+def free_bytes(lake: str) -> dict[str, tuple[Path, int]]:
+    """The disks that runs and the server write to: what for, where, and how many bytes are free. One stands once."""
+    places = {"Prefect's database": get_current_settings().home, "temporary files": Path(tempfile.gettempdir())}
+    if "://" not in lake:
+        places = {"the lake": Path(lake), **places}
+    found: dict[str, tuple[Path, int]] = {}
+    disks: set[int] = set()
+    for name, place in places.items():
+        if place.is_dir() and (disk := place.stat().st_dev) not in disks:
+            disks.add(disk)
+            found[name] = (place, shutil.disk_usage(place).free)
+    return found

@@ -1,0 +1,244 @@
+"""The one way to a person: what is wrong goes into the lake's book, the log, Prefect and to the receivers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from otzyv.tasks.alerts.book import Book
+from otzyv.tasks.alerts.kinds import KINDS, Kind
+from otzyv.tasks.alerts.receivers import Receiver, receivers
+from otzyv.tasks.alerts.sending import NotSent, Told
+from otzyv.tasks.alerts.settings import AlertSettings
+from otzyv.tasks.alerts.state import MOST_NAMED, Message, Observation, State, observe
+from otzyv.tasks.pipeline.spans import spans
+
+PATIENCE = 20.0
+"""Seconds that alerts may hold up who sends them, whatever receivers do."""
+CLAIM = 120.0
+"""Seconds after which messages are taken from a process that was at work on them and has died."""
+WAITS = (60.0, 300.0, 900.0, 3600.0)
+"""Seconds before a message is tried again, the last of them over and over."""
+GIVEN_UP = 24 * 3600.0
+"""Seconds after which a message is dropped that nobody has taken."""
+
+Say = Callable[[str], None]
+Emit = Callable[[str, str, str, Mapping[str, Any]], None]
+"""Raises an event: its name, the lake, the subject, and what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Those of a lake. ``say`` writes a line of the log, ``emit`` raises an event of Prefect's; neither may raise."""
+
+    lake: str
+    settings: AlertSettings
+    book: Book
+    say: Say
+    emit: Emit | None = None
+    clock: Callable[[], float] = time.time
+
+    @classmethod
+    def of(cls, lake: str, settings: AlertSettings, say: Say, emit: Emit | None = None) -> Alerts:
+        return cls(lake, settings, Book(lake), say, emit)
+
+    def observe(self, *observed: Observation) -> list[Message]:
+        """Tell what is new, again or over, by what was seen just now; returns what was told.
+
+        Of several processes that see the same one tells it. A receiver that does not take it is tried again later,
+        by whoever calls this or ``send_left``, and holds this up for ``PATIENCE`` at most.
+        """
+        there, now = receivers(self.settings), self.clock()
+
+        def apply(state: State) -> tuple[list[Message], list[Message]]:
+            told: list[Message] = []
+            for each in observed:
+                told += observe(state, each, now, self.settings.repeats, [one.name for one in there])
+            return told, _claimed(state, now) if told else []
+
+        try:
+            messages, unsent = self.book.change(apply)
+            for message in messages:
+                self._tell(message)
+            self._send(unsent, there)
+        except Exception as error:  # whatever is wrong with alerts, what they are about goes on
+            self.say(
+                f"alerts: {type(error).__name__}: {', '.join(each.kind.name for each in observed)} may not be told"
+            )
+            return []
+        return messages
+
+    def _tell(self, message: Message) -> None:
+        self.say(line(message))
+        if self.emit:
+            for subject, what in zip(message.subjects, message.what, strict=False):
+                self.emit(
+                    event(message), self.lake, subject, {**data(message, self.lake), "subject": subject, "why": what}
+                )
+
+    def mark(self, **times: float) -> None:
+        """Note times that others are to know of, such as that of a good run; the latest of each stays."""
+        self.book.change(lambda state: state.marks.update({
+            name: max(when, state.marks.get(name, when)) for name, when in times.items()
+        }))  # fmt: skip
+
+    def figures(self, counts: Mapping[str, float]) -> None:
+        """Keep the counts of a daily run for whoever measures."""
+
+        def apply(state: State) -> None:
+            state.figures = dict(counts)
+
+        self.book.change(apply)
+
+    def send_left(self) -> None:
+        """Try again what receivers have not taken, once its time has come."""
+        now = self.clock()
+        if not any(message.next_try <= now and message.claimed <= now for message in self.book.state.outbox):
+            return
+
+        self._send(self.book.change(lambda state: _claimed(state, now)), receivers(self.settings))
+
+    def _send(self, messages: Sequence[Message], there: Sequence[Receiver]) -> None:
+        if not messages:
+            return
+        asked = {
+            receiver.name: [message for message in messages if receiver.name in message.left] for receiver in there
+        }
+        sent, why = _sent(self.lake, asked, there)
+        ids = {message.id for message in messages}
+        known = {receiver.name for receiver in there}
+        now = self.clock()
+
+        def apply(state: State) -> list[Message]:
+            given_up = []
+            for message in [each for each in state.outbox if each.id in ids]:
+                message.left = [name for name in message.left if name in known and (message.id, name) not in sent]
+                message.claimed = 0.0
+                message.next_try = now + WAITS[min(message.tries, len(WAITS) - 1)]
+                message.tries += 1
+                if message.left and now - message.at > GIVEN_UP:
+                    given_up.append(message)
+                if not message.left or message in given_up:
+                    state.outbox.remove(message)
+            return given_up
+
+        given_up = self.book.change(apply)
+        for name, said in why.items():
+            self.say(f"alerts: {name}: {said}; it is tried again")
+        for message in given_up:
+            self.say(f"alerts: {', '.join(message.left)}: given up after a day: {title(message, self.lake)}")
+
+
+def _claimed(state: State, now: float) -> list[Message]:
+    """All messages that nobody is at work on, in their order: from now on this process is."""
+    free = [message for message in state.outbox if message.claimed <= now]
+    for message in free:
+        message.claimed = now + CLAIM
+    return free
+
+
+def _sent(
+    lake: str, asked: Mapping[str, Sequence[Message]], there: Iterable[Receiver]
+) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """What was taken, as pairs of message and receiver, and why receivers did not take the first that they refused."""
+    sent: set[tuple[str, str]] = set()
+    why: dict[str, str] = {}
+
+    def send(receiver: Receiver) -> None:
+        for message in asked[receiver.name]:
+            try:
+                receiver.send(told(message, lake))
+            except NotSent as error:
+                why[receiver.name] = str(error)
+                return
+            sent.add((message.id, receiver.name))
+
+    working = {
+        receiver.name: threading.Thread(target=send, args=(receiver,), daemon=True)
+        for receiver in there
+        if asked[receiver.name]
+    }
+    for thread in working.values():
+        thread.start()
+    until = time.monotonic() + PATIENCE
+    for name, thread in working.items():
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            why.setdefault(name, f"it has not answered within {PATIENCE:.0f} s")
+    return set(sent), dict(why)
+
+
+def kind_of(message: Message) -> Kind:
+    return KINDS[message.kind]
+
+
+def event(message: Message) -> str:
+    name = kind_of(message).event
+    return f"{name}.over" if message.how == "over" else name
+
+
+def named(subjects: Sequence[str]) -> str:
+    """Subjects in a few words; days that follow one another as one."""
+    try:
+        return spans(sorted(map(date.fromisoformat, subjects)))
+    except ValueError:
+        more = f" and {len(subjects) - MOST_NAMED} more" if len(subjects) > MOST_NAMED else ""
+        return ", ".join(subjects[:MOST_NAMED]) + more
+
+
+def headline(message: Message) -> str:
+    if message.how == "over":
+        return f"over: {message.kind}: {named(message.subjects)}: {kind_of(message).over}"
+    return f"{'still ' if message.how == 'again' else ''}{message.kind}: {named(message.subjects)}"
+
+
+def line(message: Message) -> str:
+    """For a log."""
+    told = f": {'; '.join(dict.fromkeys(message.what))}" if message.how != "over" else ""
+    return f"alert: {headline(message)}{told}"
+
+
+def title(message: Message, lake: str) -> str:
+    return f"otzyv {lake.rstrip('/').rpartition('/')[2]}: {headline(message)}"
+
+
+def text(message: Message, lake: str) -> str:
+    """For people who read it elsewhere."""
+    since = f"{datetime.fromtimestamp(message.since, UTC):%Y-%m-%d %H:%M} UTC"
+    lines = [f"Lake: {lake}", f"Since: {since}"]
+    if message.how != "over":
+        lines += [f"{subject}: {what}" for subject, what in zip(message.subjects, message.what, strict=False)]
+        if len(message.subjects) > len(message.what):
+            lines.append(f"and {len(message.subjects) - len(message.what)} more")
+        lines += [f"What to do: {kind_of(message).do}.", f"More: {kind_of(message).anchor}"]
+    return "\n".join(lines)
+
+
+def data(message: Message, lake: str) -> dict[str, Any]:
+    """For programs. ``day``: of one day alone, as former versions have told it."""
+    days = {"day": message.subjects[0]} if len(message.subjects) == 1 and event(message).startswith("otzyv.day") else {}
+    return {
+        "id": message.id,
+        "event": event(message),
+        **days,
+        "lake": lake,
+        "kind": message.kind,
+        "state": {"raised": "raised", "again": "still", "over": "over"}[message.how],
+        "subjects": message.subjects,
+        "what": message.what,
+        "do": "" if message.how == "over" else kind_of(message).do,
+        "since": _utc(message.since),
+        "at": _utc(message.at),
+    }
+
+
+def told(message: Message, lake: str) -> Told:
+    return Told(message.id, title(message, lake), text(message, lake), data(message, lake))
+
+
+def _utc(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,68 @@
+"""Receivers that apprise knows: Slack, Telegram, e-mail and more than a hundred services.
+
+Read in apprise 1.13: ``Apprise.instantiate`` gives None for an address of no service, and logs what is wrong with it; a
+service's ``notify`` gives whether it took a message, and logs why it did not. All services are imported when the first
+is asked for: some use what Python is about to drop, and are passed over where warnings are errors.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+
+from apprise import Apprise, AppriseAsset, NotifyBase
+from apprise.common import PersistentStoreMode
+
+from otzyv.tasks.alerts.sending import NotSent, Told, unlogged
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    Apprise.instantiate("json://localhost")
+
+MOST_PORT = 65_535
+_STATUS = re.compile(r"error=(\d{3})\b")
+
+
+def known(address: str) -> NotifyBase | None:
+    """The service of an address, None where it is none. Nothing is asked of it."""
+    asset = AppriseAsset(
+        app_id="otzyv",
+        app_desc="otzyv",
+        app_url="",
+        image_url_mask="",  # else messages would have pictures from the web in them
+        image_url_logo="",
+        image_path_mask="",
+        storage_mode=PersistentStoreMode.MEMORY,
+        async_mode=False,
+    )
+    try:
+        with unlogged():
+            found = Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
+    except Exception:  # a service's own reading of its address
+        return None
+    return found if isinstance(found, NotifyBase) and (found.port or 0) <= MOST_PORT else None
+
+
+def service(address: str) -> str:
+    """Its name, which tells nothing of the address."""
+    found = known(address)
+    return str(found.service_name).lower() if found else "unknown"
+
+
+def sender(address: str) -> Callable[[Told], None]:
+    def send(told: Told) -> None:
+        """Raises NotSent."""
+        found = known(address)
+        if found is None:
+            raise NotSent("its address is none of a service that apprise knows", again=False)
+        with unlogged() as lines:
+            try:
+                taken = found.notify(body=told.text, title=told.title)
+            except Exception as error:
+                raise NotSent(f"it can't be reached ({type(error).__name__})") from None
+        if not taken:
+            status = next((one[1] for line in lines if (one := _STATUS.search(line))), None)
+            raise NotSent(f"it answers {status}" if status else "it has not taken it, or can't be reached")
+
+    return send

@@ -1,0 +1,105 @@
+"""What settings say of alerts. A run reads them by themselves: it can tell that the others are wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+
+from otzyv.tasks.alerts.sending import is_address
+from otzyv.tasks.alerts.state import Repeats
+from otzyv.tasks.extractors.settings import FromFile, WrongSettings, read
+
+SHORTEST_KEY = 8
+
+
+class AlertLimits(BaseModel):
+    """From when on something is alerted, and how often again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    late_minutes: float = Field(60, gt=0, description="minutes after which a run that has not begun is late")
+    no_success_hours: float = Field(
+        26, gt=0, description="hours without a successful daily run; more where `cron` starts it less than once a day"
+    )
+    disk_free_gib: float = Field(5, ge=0, description="GiB that are to be free on the disks of lake and server")
+    again_hours: float = Field(6, gt=0, description="hours after which it is told again that something is still wrong")
+    repeats: int = Field(3, ge=0, description="how often it is told again, at most")
+
+
+def _addresses(given: Any) -> Any:
+    """From the environment: addresses with spaces or commas between them, or a list as JSON has it."""
+    return [each for each in re.split(r'[\s,\[\]"]+', given) if each] if isinstance(given, str) else given
+
+
+class AlertSettings(FromFile):
+    """Who is told, and when. A broken address is no error here: it must not keep a run from its work."""
+
+    webhook: SecretStr | None = Field(
+        None, description="URL that alerts are posted to as JSON", examples=["https://hooks.example/otzyv"]
+    )
+    webhook_key: SecretStr | None = Field(
+        None,
+        description="secret that signs what is posted, as standardwebhooks.com has it",
+        examples=["whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxl"],
+    )
+    receivers: Annotated[list[SecretStr], NoDecode, BeforeValidator(_addresses)] = Field(
+        default_factory=list,
+        description="further receivers of alerts (Slack, Telegram, e-mail, …), as addresses of apprise",
+        examples=[["tgram://123456789:AAabcdefghijklmnopqrstuvwxyz123456/12315544"]],
+    )
+    ping: SecretStr | None = Field(
+        None,
+        description="URL that is asked for after each good daily run: a service that misses it tells",
+        examples=["https://ping.example/otzyv"],
+    )
+    alerts: AlertLimits = Field(
+        default_factory=AlertLimits, description="when a person is told that something is wrong"
+    )
+
+    @property
+    def repeats(self) -> Repeats:
+        return Repeats(self.alerts.again_hours * 3600, self.alerts.repeats)
+
+    def check_receivers(self) -> None:
+        """Raises WrongSettings for an address that can't be one; it tells no part of it, as each may be a secret."""
+        if wrong := list(self._wrong()):
+            raise WrongSettings(f"settings: {'; '.join(wrong)}")
+
+    def _wrong(self) -> Iterator[str]:
+        for name, address in (("webhook", self.webhook), ("ping", self.ping)):
+            if address and not is_address(address.get_secret_value()):
+                yield f"{name}: it is no address, as https://host/path or http://host:8080/path"
+        if self.webhook_key and len(self.webhook_key.get_secret_value()) < SHORTEST_KEY:
+            yield f"webhook_key: it is to have at least {SHORTEST_KEY} characters"
+        if self.receivers:
+            from otzyv.tasks.alerts.by_apprise import known  # its library takes a third of a second to import
+
+            for number, each in enumerate(self.receivers, start=1):
+                if known(each.get_secret_value()) is None:
+                    yield f"receivers: number {number} is no address of a service that apprise knows, or lacks a part"
+
+
+class _OfEnvironment(AlertSettings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings)
+
+
+def alert_settings() -> AlertSettings:
+    """What this process's settings say of alerts, as far as they can be read: the environment's, if the file can't."""
+    for settings in (AlertSettings, _OfEnvironment):
+        with suppress(WrongSettings, ValueError):
+            return read(settings, {"": AlertSettings, "alerts": AlertLimits})
+    return AlertSettings.model_construct()

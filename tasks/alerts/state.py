@@ -1,0 +1,205 @@
+"""What is wrong, and what was told of it. Plain values, changed by what is observed: nothing is sent here."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from otzyv.tasks.alerts.kinds import Kind
+
+DAY = 24 * 3600.0
+MOST_RAISED = 3
+"""How often a day a thing that comes and goes is told of anew."""
+MOST_TOLD = 500
+"""Of how many occurrences of a kind it is known that they were told."""
+MOST_NAMED = 10
+"""How many things of one message are described each by itself."""
+
+How = Literal["raised", "again", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A thing that is seen to be wrong, in words, without any review's.
+
+    ``occurrence``: tells one time from another where each is to be told by itself, such as the id of a run.
+    """
+
+    what: str
+    occurrence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is wrong of a kind: subject -> what was seen. Other subjects are not, or are no longer.
+
+    ``scope``: the subjects that were looked at, where those were not all.
+    """
+
+    kind: Kind
+    found: Mapping[str, Seen]
+    scope: Collection[str] | None = None
+
+
+@dataclass(slots=True)
+class Open:
+    """A thing that is wrong. ``told``: how often a person was told; 0 where it comes and goes too often."""
+
+    what: str
+    occurrence: str
+    since: float
+    told: int = 0
+    told_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Message:
+    """What receivers are to be told, once each: of one kind, and of all subjects that were seen together.
+
+    Times are in seconds since 1970. ``left``: receivers that have not taken it. ``claimed``: until when somebody is at
+    work on it; ``next_try``: from when on it may be tried again.
+    """
+
+    id: str
+    kind: str
+    how: How
+    subjects: list[str]
+    what: list[str]
+    since: float
+    at: float
+    left: list[str] = field(default_factory=list)
+    tries: int = 0
+    claimed: float = 0.0
+    next_try: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often what lasts is told again: every ``seconds``, and at most so many times."""
+
+    seconds: float
+    most: int
+
+
+@dataclass(slots=True)
+class State:
+    """All that is known: by kind and subject what is wrong, which occurrences were told, what waits for a receiver.
+
+    ``raised``: by kind and subject, when in the last day it was told anew. ``counts``: by kind, how often what was
+    told. ``marks``: times that outlive a process, such as that of the last success. ``figures``: counts of the last
+    daily run.
+    """
+
+    open: dict[str, dict[str, Open]] = field(default_factory=dict)
+    told: dict[str, list[str]] = field(default_factory=dict)
+    raised: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    outbox: list[Message] = field(default_factory=list)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    marks: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> State:
+        """Raises ValueError where it is damaged."""
+        try:
+            told: dict[str, Any] = json.loads(data)
+            return cls(
+                open={
+                    kind: {subject: Open(**each) for subject, each in of_kind.items()}
+                    for kind, of_kind in told["open"].items()
+                },
+                told=told["told"],
+                raised=told["raised"],
+                outbox=[Message(**each) for each in told["outbox"]],
+                counts=told["counts"],
+                marks=told["marks"],
+                figures=told["figures"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no state of alerts: {error}") from error
+
+
+def observe(
+    state: State, observed: Observation, now: float, repeats: Repeats, receivers: Sequence[str]
+) -> list[Message]:
+    """Change the state by what was seen; returns what people are to be told, which also waits for the receivers.
+
+    Each thing is told once when it begins (each occurrence once), again while it lasts where the kind repeats, and once
+    when it is over. One that comes and goes is told anew at most ``MOST_RAISED`` times a day.
+    """
+    kind = observed.kind
+    there = state.open.setdefault(kind.name, {})
+    told: dict[How, dict[str, Open]] = {"raised": {}, "again": {}, "over": {}}
+    for subject, seen in observed.found.items():
+        known = there.get(subject)
+        if known is None or known.occurrence != seen.occurrence:
+            if _was_told(state, kind, subject, seen.occurrence):
+                continue
+            known = Open(seen.what, seen.occurrence, known.since if known else now)
+            if kind.lasts:
+                there[subject] = known
+        known.what = seen.what
+        if known.told == 0:
+            if seen.occurrence or _may_be_raised(state, kind, subject, now):
+                told["raised"][subject] = known
+        elif kind.repeats and known.told <= repeats.most and now - known.told_at >= repeats.seconds:
+            told["again"][subject] = known
+    for subject in [each for each in there if observed.scope is None or each in observed.scope]:
+        if subject not in observed.found:
+            gone = there.pop(subject)
+            if gone.told:
+                told["over"][subject] = gone
+    messages = [_message(state, kind, how, some, now, receivers) for how, some in told.items() if some]
+    for each in (*told["raised"].values(), *told["again"].values()):
+        each.told, each.told_at = each.told + 1, now
+    if receivers:
+        state.outbox += messages
+    return messages
+
+
+def _was_told(state: State, kind: Kind, subject: str, occurrence: str) -> bool:
+    """Whether this very occurrence was told; it counts as told from now on."""
+    if not occurrence:
+        return False
+    known = state.told.setdefault(kind.name, [])
+    mark = f"{subject} {occurrence}"
+    if mark in known:
+        return True
+    known.append(mark)
+    del known[:-MOST_TOLD]
+    return False
+
+
+def _may_be_raised(state: State, kind: Kind, subject: str, now: float) -> bool:
+    of_kind = state.raised.setdefault(kind.name, {})
+    for each in list(of_kind):
+        of_kind[each] = [when for when in of_kind[each] if abs(now - when) < DAY]
+        if not of_kind[each]:
+            del of_kind[each]
+    if len(of_kind.get(subject, ())) >= MOST_RAISED:
+        return False
+    of_kind.setdefault(subject, []).append(now)
+    return True
+
+
+def _message(
+    state: State, kind: Kind, how: How, some: Mapping[str, Open], now: float, receivers: Sequence[str]
+) -> Message:
+    counts = state.counts.setdefault(kind.name, {})
+    counts[how] = counts.get(how, 0) + len(some)
+    return Message(
+        id=uuid.uuid4().hex,
+        kind=kind.name,
+        how=how,
+        subjects=sorted(some),
+        what=[some[subject].what for subject in sorted(some)[:MOST_NAMED]],
+        since=min(each.since for each in some.values()),
+        at=now,
+        left=list(receivers),
+    )

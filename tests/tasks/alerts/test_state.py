@@ -1,0 +1,118 @@
+"""What is told of is what a person would expect: once when it begins, at times while it lasts, once when it is over."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otzyv.tasks.alerts.kinds import DEPLOYMENT_GONE, FAILED, KINDS, MISSING
+from otzyv.tasks.alerts.state import Observation, Repeats, Seen, State, observe
+
+HOUR = 3600.0
+SUBJECTS = ("a", "b", "c")
+steps = st.lists(
+    st.tuples(
+        st.floats(60, 30 * HOUR),
+        st.dictionaries(st.sampled_from(SUBJECTS), st.booleans(), max_size=3),  # what was looked at, and is wrong
+    ),
+    max_size=40,
+)
+
+
+def expected(looks: list[tuple[float, bool]], again: float, most: int) -> list[tuple[float, str]]:
+    """One subject of a kind that repeats: what a person is told, and when. ``looks``: when it was seen, and how."""
+    told: list[tuple[float, str]] = []
+    trouble: list[float] | None = None  # when a person was told of the trouble there is
+    for now, bad in looks:
+        if not bad:
+            if trouble:
+                told.append((now, "over"))
+            trouble = None
+        elif not trouble:
+            trouble = []
+            if sum(1 for when, how in told if how == "raised" and now - when < 24 * HOUR) < 3:
+                told.append((now, "raised"))
+                trouble = [now]
+        elif now - trouble[-1] >= again and len(trouble) <= most:
+            told.append((now, "again"))
+            trouble.append(now)
+    return told
+
+
+@given(steps=steps, again=st.floats(0.1, 48), most=st.integers(0, 4))
+def test_what_is_told_of_lasting_trouble_is_what_a_simple_model_says(
+    steps: list[tuple[float, dict[str, bool]]], again: float, most: int
+) -> None:
+    state, now = State(), 1e9
+    told: dict[str, list[tuple[float, str]]] = {subject: [] for subject in SUBJECTS}
+    looks: dict[str, list[tuple[float, bool]]] = {subject: [] for subject in SUBJECTS}
+    for seconds, seen in steps:
+        now += seconds
+        found = {subject: Seen("wrong") for subject, bad in seen.items() if bad}
+        state = State.load(state.dump())  # as after a restart
+        for message in observe(state, Observation(MISSING, found, [*seen]), now, Repeats(again * HOUR, most), ["one"]):
+            for subject in message.subjects:
+                told[subject].append((now, message.how))
+        for subject, bad in seen.items():
+            looks[subject].append((now, bad))
+    for subject in SUBJECTS:
+        assert told[subject] == expected(looks[subject], again * HOUR, most), subject
+    counted = Counter(how for of_one in told.values() for _, how in of_one)
+    assert state.counts.get(MISSING.name, {}) == counted
+    assert len(state.outbox) <= sum(counted.values())
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=30))
+def test_each_run_that_failed_is_told_once_however_often_and_late_it_is_seen_and_over_once(
+    looks: list[tuple[int, bool]],
+) -> None:
+    """``looks``: a run's number and whether it failed; two processes see the same runs, in any order."""
+    state, told, raised, over = State(), set[int](), list[str](), 0
+    expected_over, trouble = 0, False
+    for now, (run, failed) in enumerate(looks):
+        found = {"daily": Seen(f"run {run}", str(run))} if failed else {}
+        for message in observe(state, Observation(FAILED, found, ["daily"]), float(now), Repeats(1, 9), []):
+            raised += message.what if message.how == "raised" else []
+            over += message.how == "over"
+            assert message.how != "again", "each run is told by itself"
+        if failed and run not in told:
+            told.add(run)
+            trouble = True
+        elif not failed:
+            expected_over += trouble
+            trouble = False
+    assert Counter(raised) == Counter(f"run {run}" for run in told)
+    assert over == expected_over
+
+
+def test_what_does_not_last_is_told_once_and_is_never_over() -> None:
+    state, repeats = State(), Repeats(1, 3)
+    found = {"daily": Seen("deleted", "id 1")}
+    hows = [
+        [message.how for message in observe(state, Observation(DEPLOYMENT_GONE, seen), float(now), repeats, ["one"])]
+        for now, seen in enumerate([found, found, {}, found, {"daily": Seen("deleted", "id 2")}])
+    ]
+    assert hows == [["raised"], [], [], [], ["raised"]]
+
+
+def test_many_subjects_are_one_message_which_describes_a_few() -> None:
+    state = State()
+    found = {f"2026-01-{day:02}": Seen(f"why {day}") for day in range(1, 29)}
+    (message,) = observe(state, Observation(MISSING, found), 0.0, Repeats(1, 3), ["one"])
+    assert (len(message.subjects), len(message.what)) == (28, 10)
+    assert state.outbox == [message]
+    assert observe(state, Observation(MISSING, found), 0.5, Repeats(1, 3), ["one"]) == []
+    (over,) = observe(state, Observation(MISSING, {}), 0.6, Repeats(1, 3), ["one"])
+    assert (over.how, len(over.subjects)) == ("over", 28)
+
+
+def test_without_receivers_nothing_waits() -> None:
+    state = State()
+    assert observe(state, Observation(MISSING, {"a": Seen("wrong")}), 0.0, Repeats(1, 3), [])
+    assert state.outbox == []
+
+
+def test_kinds_and_their_events_are_told_apart() -> None:
+    assert len({kind.event for kind in KINDS.values()}) == len(KINDS)

@@ -13,7 +13,7 @@ from prefect.states import Completed, Failed
 
 from otzyv.flows import features
 from otzyv.flows.server import prefect_server as server
-from otzyv.tasks import artifact, ingest_artifact
+from otzyv.tasks import artifact, daily_artifact, ingest_artifact
 from otzyv.tasks.unvisited import visited
 from tests.flows.command import Otzyv
 
@@ -32,7 +32,8 @@ def otzyv(prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flows and tasks as the plain functions that they are made of: for tests of what these do, in half the time."""
-    shown = {artifact.artifact.name, ingest_artifact.ingest_artifact.name}  # on pages of Prefect's alone
+    artifacts = (artifact.artifact, daily_artifact.daily_artifact, ingest_artifact.ingest_artifact)
+    shown = {each.name for each in artifacts}  # on pages of Prefect's alone
 
     def called(one: Any, *given: Any, return_state: bool = False, **named: Any) -> Any:
         if one.name in shown:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
+from otzyv.flows import alerts
 from otzyv.flows import daily as module
 from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import daily
@@ -273,7 +274,8 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], House]:
     monkeypatch.setattr(module, "get_run_logger", logging.getLogger)
-    monkeypatch.setattr(module, "missing_day", lambda *_: None)
+    monkeypatch.setattr(alerts, "get_run_logger", logging.getLogger)
+    monkeypatch.setattr(alerts, "emit_event", lambda *_, **__: None)
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
     monkeypatch.setenv("OTZYV_SETTLE_SECONDS", "0")
 

@@ -33,7 +33,7 @@ from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
 from otzyv.schemas.errors import ModelError, WorkFailed
-from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan, show_progress
+from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan
 from otzyv.tasks.backfill_grid import Shown, grid
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
@@ -244,8 +244,7 @@ class _Work:
         self.made = self.earlier
         with spending(_decimal(request.budget)), keep_models():  # shared by all children that run right here
             for number in count():
-                show_progress(self.share)
-                self.show_grid(self.left, self.made)
+                self.show(self.left, self.made)
                 spent = sum(outcome.money for outcome in self.made) + unknown
                 chunk = list(_chunk(_within(request.budget, spent, self.left, unpriced < STRIKES), pace))
                 if not chunk or strikes == STRIKES or turned_away == PATIENCE:
@@ -292,12 +291,11 @@ class _Work:
                 f"daily runs wait for their place, and {PATIENCE} times in a row went first without being made"
             )
 
-    @property
-    def share(self) -> float:
+    def share(self, left: Iterable[DayPlan], made: Iterable[Outcome]) -> float:
         """Of the days that this run is to make, those that are made whole."""
-        failed = {outcome.day for outcome in self.made if outcome.state == "failed"}
+        failed = {outcome.day for outcome in made if outcome.state == "failed"}
         planned = {day.day for day in self.planned.work}
-        whole = planned - {day.day for day in self.left} - failed
+        whole = planned - {day.day for day in left} - failed
         before = {outcome.day for outcome in self.earlier} - planned
         return (len(whole) + len(before)) / (len(planned) + len(before))
 
@@ -314,17 +312,23 @@ class _Work:
                 days for span in _spans(orders, self.request.days_at_once) if (days := {o.day for o in span}) & over
             ]
             at_work = spans[: self.request.days_at_once] if child.state and child.state.is_running() else []
-            self.show_grid(left, made, set[date]().union(*at_work))
+            self.show(left, made, set[date]().union(*at_work))
         except Exception as error:  # which must not stop what it only tells of
             get_run_logger().warning("how far the days are can't be shown now: %s", type(error).__name__)
 
-    def show_grid(
-        self, left: Iterable[DayPlan], made: Iterable[Outcome], running: Collection[date] = (), *, going: bool = True
+    def show(
+        self,
+        left: Collection[DayPlan],
+        made: Collection[Outcome],
+        running: Collection[date] = (),
+        *,
+        going: bool = True,
     ) -> None:
         held = waiting(Lake(self.lake).history([day.day for day in self.planned.days]))
         over = {day.day for day in left}
+        self.shown.progress(self.share(left, made))
         told = _of(self.places, made)
-        self.shown.show(grid(self.planned, told, over, running, held, because=self.because, going=going))
+        self.shown.grid(grid(self.planned, told, over, running, held, because=self.because, going=going))
 
     def report(self) -> BackfillReport:
         over = {day.day for day in self.left}
@@ -337,9 +341,8 @@ class _Work:
 
     def tell(self, report: BackfillReport) -> None:
         """As plain functions: of a run that is paused or stopped no task may begin."""
-        show_progress.fn(self.share)
         show_outcomes.fn(report.outcomes, report.held, report.left, report.left_because)
-        self.show_grid(self.left, self.made, going=False)
+        self.show(self.left, self.made, going=False)
 
     def tell_stopped(self, why: str) -> None:
         """Nothing is planned again, which may take longer than there is."""

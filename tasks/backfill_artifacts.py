@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
 
-from prefect import runtime, task
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.settings import PREFECT_UI_URL
 
 from otzyv.tasks.artifact import cell, line
@@ -23,8 +17,6 @@ from otzyv.tasks.plan import Plan, TablePlan
 MOST_ROWS = 1000
 """A page with more rows is of no use to anybody; the last one then tells how many more there are."""
 
-_progress: dict[str, Any] = {}
-
 
 @task(name="show plan", task_run_name="show plan")
 def show_plan(plan: Plan) -> None:
@@ -34,18 +26,6 @@ def show_plan(plan: Plan) -> None:
     if len(tables) > MOST_ROWS:
         rows.append({"day": f"and {len(tables) - MOST_ROWS} more"})
     create_table_artifact(table=[*rows, _total(plan)], key="backfill-plan", description=_said(plan))
-
-
-@task(name="show progress", task_run_name="show progress")
-def show_progress(share: float) -> None:
-    """The share of days that are done, 0 to 1."""
-    run = str(runtime.flow_run.id)
-    if run in _progress:
-        update_progress_artifact(artifact_id=_progress[run], progress=share * 100)
-    else:
-        _progress[run] = create_progress_artifact(
-            progress=share * 100, key="backfill-progress", description="Days done, of those planned"
-        )
 
 
 @task(name="show outcomes", task_run_name="show outcomes")

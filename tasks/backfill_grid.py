@@ -1,7 +1,7 @@
-"""What a backfill shows of each table on each day while it is at work: on its page in Prefect, and for one of its own.
+"""What a backfill shows while it is at work: how far it is, and each table on each day.
 
-One artifact is for people, and is bounded. Another one holds the same as an object, which the server behind
-``otzyv serve`` shows as a page. Both are written once and then renewed, so that they stay as small as they are.
+One artifact is for people, and is bounded. Another one, which Prefect's pages do not list, holds the same as an object
+for the page of the server behind ``otzyv serve``. They are written once and then renewed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ FOLDED: tuple[State, ...] = ("planned", "reused")
 """Days of which nothing else is to be told are one row together, if they follow one another."""
 MOST_ROWS, MOST_REASONS, MOST_KEPT = 150, 50, 5000
 """Rows and reasons of the artifact for people; rows of the other one."""
-GRID, CELLS = "backfill-grid", "backfill-cells"
-"""Keys of the two artifacts."""
+PROGRESS, GRID = "backfill-progress", "backfill-grid"
+"""Keys of artifacts that people see."""
+CELLS = "backfill cells"
+"""How the description of the artifact begins that has no key and is for the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,31 +226,34 @@ def ui() -> str:
 
 @dataclass
 class Shown:
-    """The two artifacts of a run, made when they are first shown. ``page``: whether the server shows the grid too."""
+    """The artifacts of a run, made when they are first shown. ``page``: whether the server shows the grid as well."""
 
     page: bool
     known: dict[str, UUID] = field(default_factory=dict)
-    last: str = ""
+    last: dict[str, Any] = field(default_factory=dict)
 
-    def show(self, grid: Grid) -> None:
-        """Renew them, unless nothing has changed."""
-        cells = grid.as_json()
-        if cells == self.last:
-            return
+    def progress(self, share: float) -> None:
+        """The share of days that are made whole, 0 to 1."""
+        self._put(PROGRESS, "progress", share * 100, "Days done, of those planned")
+
+    def grid(self, grid: Grid) -> None:
         run = str(runtime.flow_run.id)
-        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         page = f"{ui()}/backfills/{run}" if self.page else None
+        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        self._put(CELLS, "result", grid.as_json(), f"{CELLS}, as of {at}")
         self._put(GRID, "markdown", markdown(grid, page), f"Each table on each day, as of {at}")
-        self._put(CELLS, "result", cells, at)
-        self.last = cells
 
-    def _put(self, key: str, kind: str, data: Any, description: str) -> None:
+    def _put(self, name: str, kind: str, data: Any, description: str) -> None:
+        """Make it or renew it, unless nothing has changed."""
+        if self.last.get(name) == data:
+            return
         with get_client(sync_client=True) as client:
-            if there := self.known.get(key):
+            if there := self.known.get(name):
                 # Not by the client's own method, which tells an event of it that holds all of the data again.
                 told = {"data": data, "description": description}
                 client.request("PATCH", "/artifacts/{id}", json=told, path_params={"id": there})
-                return
-            run = UUID(str(runtime.flow_run.id))
-            made = ArtifactCreate(key=key, type=kind, description=description, data=data, flow_run_id=run)
-            self.known[key] = client.create_artifact(made).id
+            else:
+                run, key = UUID(str(runtime.flow_run.id)), None if name == CELLS else name
+                made = ArtifactCreate(key=key, type=kind, description=description, data=data, flow_run_id=run)
+                self.known[name] = client.create_artifact(made).id
+        self.last[name] = data

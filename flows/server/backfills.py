@@ -17,9 +17,9 @@ from otzyv.flows.server.health import Ask
 PAGES = "PREFECT__OTZYV_PAGES"
 """In the environment of runs whose server has these pages."""
 PATH = re.compile(r"/backfills(?:/(?P<run>[0-9a-f-]{36}))?/?")
-CELLS = "backfill-cells"
-"""The key of the artifact that holds a backfill's grid, as ``tasks.backfill_grid`` writes it."""
-MOST_LISTED = 50
+CELLS = "backfill cells"
+"""How the description of the artifact begins that holds a backfill's grid, as ``tasks.backfill_grid`` writes it."""
+MOST_LISTED, MOST_ATTEMPTS = 50, 5
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 STATES = ("planned", "running", "done", "reused", "held", "failed")
 
@@ -61,8 +61,11 @@ class Backfills:
         )
 
     async def _cells(self, run: str) -> Mapping[str, Any] | None:
-        wanted = {"flow_run_id": {"any_": [run]}, "key": {"any_": [CELLS]}}
-        found = await self.ask("artifacts/filter", {"artifacts": wanted, "sort": "UPDATED_DESC", "limit": 1})
+        wanted = {"flow_run_id": {"any_": [run]}, "type": {"any_": ["result"]}}
+        asked = {"artifacts": wanted, "sort": "UPDATED_DESC", "limit": MOST_ATTEMPTS}
+        found = [
+            each for each in await self.ask("artifacts/filter", asked) if str(each["description"]).startswith(CELLS)
+        ]
         try:
             told = json.loads(found[0]["data"]) if found else None
         except (ValueError, TypeError, RecursionError):

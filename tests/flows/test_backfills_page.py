@@ -33,8 +33,10 @@ def rows(count: int) -> list[dict[str, Any]]:
 def page(cells: Any, path: str = f"/backfills/{RUN}", *, state: str = "RUNNING") -> tuple[int, str]:
     async def ask(asked: str, body: dict[str, Any]) -> Any:
         if asked == "artifacts/filter":
-            assert body["artifacts"] == {"flow_run_id": {"any_": [RUN]}, "key": {"any_": [CELLS]}}
-            return [{"data": cells if isinstance(cells, str) else json.dumps(cells)}] if cells else []
+            assert body["artifacts"] == {"flow_run_id": {"any_": [RUN]}, "type": {"any_": ["result"]}}
+            data = cells if isinstance(cells, str) else json.dumps(cells)
+            other = {"description": None, "data": "another result"}
+            return [other, {"description": f"{CELLS}, as of now", "data": data}] if cells else [other]
         assert body["flows"] == {"name": {"any_": ["backfill"]}}
         told = {"state_type": state, "state_name": state.title(), "start_time": "2026-03-01T10:00:00+00:00"}
         return [{"id": RUN, "name": HOSTILE, **told}]

@@ -127,3 +127,22 @@ def test_days_of_a_table_that_is_not_in_their_plan_stay_empty() -> None:
     )
     cells: Any = told.rows[0].cells
     assert (cells[0].state, cells[1]) == ("planned", None)
+
+
+def test_of_very_many_days_those_that_are_alike_are_one_row_of_the_artifact_and_not_of_the_page() -> None:
+    count = MOST_ROWS + 50
+    ended = [Outcome(name, FIRST + timedelta(n), "published", 3, 1, 1.0) for n in range(count) for name in TABLES]
+    told = grid(plan(count), ended, (), (), {})
+    assert len(told.rows) == count
+    lines = [line for line in markdown(told).splitlines() if line.startswith("| 2026")]
+    assert lines == [
+        f"| 2026-03-01 to {FIRST + timedelta(count - 1)} ({count}) | done {3 * count} | done {3 * count} |"
+    ]
+
+
+def test_a_table_without_work_is_held_once_the_day_is_made_and_not_before() -> None:
+    day = DayPlan(FIRST, (table(TABLES[0], FIRST, "content"), table(TABLES[1], FIRST)), False, "odd")
+    asked = Plan("lake", "stale", TABLES[1:], (day,), (), (FIRST,))
+    assert grid(asked, [], {FIRST}, (), {FIRST: "odd"}).rows[0].states == ("planned", "reused")
+    made = [Outcome(TABLES[0], FIRST, "published", 3, 1)]
+    assert grid(asked, made, (), (), {FIRST: "odd"}).rows[0].states == ("held", "held")

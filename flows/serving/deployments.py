@@ -91,6 +91,8 @@ def deploy(lake: str, settings: Settings, *, reset: bool = False) -> Deployed:
                 each.paused = False
             else:
                 differ += keep_what_was_set(each, there, last)
+            if there is not None and there.work_pool_name != each.work_pool_name:
+                client.delete_deployment(there.id)  # an earlier version had it elsewhere, and the guard lets none move
             ids[each.full_name] = str(each.apply())
             if each.flow_name == daily.name:
                 scheduled = not each.paused and any(one.active is not False for one in each.schedules or ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.automations import AutomationCore
@@ -11,12 +12,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
 from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from otzyv.flows.serving import serve
+from otzyv.flows.serving import deployments, serve
 from otzyv.flows.serving.alarm import Alarm
-from otzyv.flows.serving.deployments import FORMER_AUTOMATION, deploy, missing, remove_former
+from otzyv.flows.serving.deployments import BACKFILL, FORMER_AUTOMATION, deploy, missing, remove_former
 from otzyv.flows.serving.lead import Served, await_other_machines
 from otzyv.flows.serving.names import names
 from otzyv.flows.serving.watch import WORKER, this_machine
@@ -48,6 +50,31 @@ def test_what_learns_for_hours_takes_no_place_of_a_daily_run_and_goes_one_at_a_t
         queue = client.read_work_queue_by_name(str(places["fit/fit"][1]), work_pool_name=places["fit/fit"][0])
         assert queue.concurrency_limit == 1
         assert client.read_work_pool(str(places["fit/fit"][0])).concurrency_limit is None
+
+
+def test_a_deployment_that_an_earlier_version_had_in_another_pool_is_made_anew_and_keeps_what_was_set(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, one = Lake.create(tmp_path).uri, deployments._deployment
+
+    def of_earlier(*given: Any, **named: Any) -> RunnerDeployment:
+        ours, flow, name, *_ = given
+        return (
+            one(ours, flow, name, ours.days, BACKFILL, *given[5:], **named) if name == "fit" else one(*given, **named)
+        )
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(deployments, "_deployment", of_earlier)
+        deploy(lake, Settings(cron=YEARLY))
+    with get_client(sync_client=True) as client:
+        name = names(lake).deployment("fit/fit")
+        former = client.read_deployment_by_name(name)
+        client.update_deployment(former.id, DeploymentUpdate(paused=True))
+        deploy(lake, Settings(cron=YEARLY))
+        now = client.read_deployment_by_name(name)
+        assert (former.work_pool_name, now.work_pool_name) == names(lake).pools
+        assert now.paused
+        assert now.id != former.id, "a change of its pool is one that the guard refuses"
 
 
 YEARLY = "0 0 1 1 *"

@@ -21,6 +21,7 @@ from otzyv.tasks.alerts.settings import alert_settings
 from otzyv.tasks.alerts.state import Observation, Seen
 from otzyv.tasks.alerts.webhook import ping
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.releases import waiting
 
 DAILY = "daily"
 """What alerts call the daily run; other runs by the names of their flows, too."""
@@ -93,8 +94,7 @@ def tell_left_out(alerts: Alerts, days: Sequence[date]) -> None:
 
 def held(lake: Lake) -> dict[str, Seen]:
     """Days whose newest release waits for a person."""
-    newest = {day: releases[-1] for day, releases in lake.history().items() if releases}
-    return {str(day): Seen(each.reason or "held") for day, each in newest.items() if not each.visible}
+    return {str(day): Seen(reason) for day, reason in waiting(lake.history()).items()}
 
 
 def tell_held(alerts: Alerts, lake: Lake) -> None:

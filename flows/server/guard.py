@@ -33,6 +33,8 @@ from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from otzyv.flows.server.metrics import Metrics
+
 ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
 """Origins of the pages that may call the server, with commas between them; their hosts are those it answers to."""
 PARENT = "PREFECT__OTZYV_PARENT"
@@ -61,6 +63,7 @@ class Guard:
         self.hosts = frozenset(urlsplit(origin).netloc for origin in self.origins)
         self.health = Health(self._ask, TAG)
         self.backfills = Backfills(self._ask, TAG)
+        self.metrics: Metrics | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,6 +79,9 @@ class Guard:
 
             if scope["type"] == "http" and scope["path"] == "/health":
                 await self._healthy(scope, unframed)
+                return
+            if scope["type"] == "http" and scope["path"] == "/metrics":
+                await self._metrics(scope, unframed)
                 return
             if scope["type"] == "http" and scope["method"] == "GET" and PATH.fullmatch(scope["path"]):
                 await self._backfills(scope, unframed)
@@ -100,6 +106,29 @@ class Guard:
         headers = [(b"content-type", b"application/json; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200 if told["ok"] else 503, "headers": headers})
         await send({"type": "http.response.body", "body": body + b"\n"})
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        """Tell figures to whoever has the login."""
+        headers = [(b"cache-control", b"no-store")]
+        if _knows_login(scope):
+            from otzyv.flows.server.metrics import TYPE
+
+            status, kind, told = 200, TYPE, await self._told_metrics()
+        else:
+            headers.append((b"www-authenticate", b'Basic realm="otzyv", charset="UTF-8"'))
+            status, kind, told = 401, "text/plain; charset=utf-8", b"These figures ask for the login of this server.\n"
+        headers.append((b"content-type", kind.encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": told})
+
+    async def _told_metrics(self) -> bytes:
+        if self.metrics is None:
+            from prefect.settings import get_current_settings
+
+            from otzyv.flows.server.metrics import Metrics  # whose library only those need who are asked
+
+            self.metrics = Metrics(self._ask, self.health, get_current_settings().home)
+        return await self.metrics.told()
 
     async def _backfills(self, scope: Scope, send: Send) -> None:
         """Show how far backfills are to whoever has the login; a browser asks for it."""

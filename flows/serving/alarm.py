@@ -29,9 +29,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 
 from otzyv.flows import alerts as runs
+from otzyv.flows.server import figures
+from otzyv.flows.server.figures import Figures
 from otzyv.flows.serving.deployments import INTERNAL_FLOWS, SCHEDULED_FLOWS
+from otzyv.flows.serving.names import names
 from otzyv.schemas.errors import OtzyvError
-from otzyv.schemas.tables import RELEASES, REVIEWS
+from otzyv.schemas.tables import ATTACHMENTS, RELEASES, REVIEWS, RUNS
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.kinds import (
     CRASHED,
@@ -39,6 +42,7 @@ from otzyv.tasks.alerts.kinds import (
     DISK_LOW,
     FAILED,
     HELD,
+    KINDS,
     LATE,
     MISSING,
     NO_SUCCESS,
@@ -47,6 +51,8 @@ from otzyv.tasks.alerts.kinds import (
 from otzyv.tasks.alerts.settings import AlertLimits, alert_settings
 from otzyv.tasks.alerts.state import Observation, Seen, State
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
+from otzyv.tasks.pipeline.overdue import unmade
 
 SECONDS = 60.0
 """Between two looks."""
@@ -73,8 +79,8 @@ class Alarm:
         self.answered: datetime | None = None
         """When the server last answered; None before the first look."""
         self.answers = False
-        self.held: tuple[int, Mapping[str, Seen]] = (-2, {})
-        """The version of ``releases``, and the days that are held in it."""
+        self.known: tuple[tuple[int, ...], Mapping[str, Seen], Mapping[str, int]] = ((), {}, {})
+        """Versions of tables, and of these the days that are held, and how many days there are by their states."""
         self.failed = ""
 
     def look(self, now: datetime | None = None) -> None:
@@ -90,6 +96,7 @@ class Alarm:
             alerts.observe(*observed, self._success(alerts.book.state, limits, now), self._disks(state, limits))
             alerts.observe(*self._days(state))
             alerts.send_left()
+            self._measure(alerts.book.state, now)
             self.failed = ""
         except Exception as error:
             failed = str(error) if isinstance(error, OtzyvError) else type(error).__name__
@@ -202,14 +209,31 @@ class Alarm:
     def _days(self, state: State) -> Iterator[Observation]:
         """Days that are held, and those that are missing still: also people and other runs change them."""
         lake = Lake(self.lake)
-        version = lake.snapshot(RELEASES).version
-        if version != self.held[0]:
-            self.held = (version, runs.held(lake))
-        yield Observation(HELD, self.held[1])
+        versions = tuple(lake.snapshot(table).version for table in (RELEASES, REVIEWS, ATTACHMENTS, RUNS))
+        if versions != self.known[0]:
+            held = runs.held(lake)
+            failed = {day for _, day in last_failed(lake.read(RUNS, columns=ATTEMPT))}
+            days = {"released": len(lake.releases()), "to_make": len(unmade(lake)), "failed": len(failed)}
+            self.known = (versions, held, {**days, "held": len(held)})
+        yield Observation(HELD, self.known[1])
         if missing := state.open.get(MISSING.name):
             there = {*lake.snapshot(REVIEWS).days}
             left = {day: Seen(each.what) for day, each in missing.items() if date.fromisoformat(day) not in there}
             yield Observation(MISSING, left)
+
+    def _measure(self, state: State, now: datetime) -> None:
+        """Keep what was seen for ``/metrics``."""
+        seen = Figures(
+            lake=self.lake,
+            looked=now.timestamp(),
+            days=self.known[2],
+            daily=state.figures,
+            disks={name: free for name, (_, free) in free_bytes(self.lake).items()},
+            open={kind: len(state.open.get(kind, {})) for kind, each in KINDS.items() if each.lasts},
+            told=state.counts,
+            waiting=len(state.outbox),
+        )
+        figures.write(get_current_settings().home, names(self.lake).mark, seen)
 
 
 def free_bytes(lake: str) -> dict[str, tuple[Path, int]]:

@@ -33,7 +33,7 @@ from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
 from otzyv.schemas.errors import ModelError, WorkFailed
-from otzyv.tasks.backfill_artifacts import show_outcomes, show_plan
+from otzyv.tasks.backfill_artifacts import result, show_plan
 from otzyv.tasks.backfill_grid import Shown, grid
 from otzyv.tasks.extractors import names
 from otzyv.tasks.extractors.budget import spending
@@ -190,7 +190,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
         held = {day.day: day.held for day in planned.days if day.held}
         report = BackfillReport(planned, earlier, held=held, dry_run=request.dry_run)
         if earlier:
-            show_outcomes(report.outcomes, report.held)
+            Shown(page=False).result(result(report.outcomes, report.held))
         return report
     if planned.missing_weights and not load().partial:
         raise WeightsNotHere("; ".join(planned.weights_notes))
@@ -199,7 +199,7 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     try:
         work.make()
     except BaseException as stopped:  # cancelled or paused: what was done is told first
-        work.tell_stopped("it was paused" if isinstance(stopped, Pause) else "it was stopped")
+        work.tell_stopped(stopped)
         raise
     report = work.report()
     work.tell(report)
@@ -259,6 +259,7 @@ class _Work:
                     backfill_days,
                     str(number),
                     looked=partial(self.look, orders),
+                    stopped=self.tell_stopped,
                     lake=lake,
                     orders=orders,
                     again=request.what == "again",
@@ -341,11 +342,12 @@ class _Work:
 
     def tell(self, report: BackfillReport) -> None:
         """As plain functions: of a run that is paused or stopped no task may begin."""
-        show_outcomes.fn(report.outcomes, report.held, report.left, report.left_because)
+        self.shown.result(result(report.outcomes, report.held, report.left, report.left_because))
         self.show(self.left, self.made, going=False)
 
-    def tell_stopped(self, why: str) -> None:
+    def tell_stopped(self, stopped: BaseException) -> None:
         """Nothing is planned again, which may take longer than there is."""
+        why = "it was paused" if isinstance(stopped, Pause) else "it was stopped"
         with suppress(Exception):  # it is stopped anyhow, and for its own reason
             self.made = outcomes.fn(self.lake, None, None, self.since)
             self.left, self.because = _unattempted(self.left, self.made), why

@@ -49,13 +49,18 @@ class Ended(StrEnum):
 
 
 def run_child(
-    flow: Flow[..., Any], key: str, looked: Callable[[FlowRun], None] = lambda _: None, **parameters: Any
+    flow: Flow[..., Any],
+    key: str,
+    looked: Callable[[FlowRun], None] = lambda _: None,
+    stopped: Callable[[BaseException], None] = lambda _: None,
+    **parameters: Any,
 ) -> Ended:
     """Run a flow as a child of this run and wait for its end; returns how it ended.
 
     ``key`` makes a child one: asked for twice, because the answer was lost, the server gives the same run, even one
     that has ended. Each attempt at this run, also one after a pause, has children of its own. The child's deployment is
-    that of the parent's lake. ``looked`` is called at each look at the child.
+    that of the parent's lake. ``looked`` is called at each look at the child, and ``stopped`` where this run is ended,
+    before its child is waited for: there may be no time left after that.
 
     Where this run is cancelled, its child is as well. Raises Pause where this run is paused; its child then ends by
     itself.
@@ -81,10 +86,12 @@ def run_child(
                 looked(run)
                 _unpaused(client, parent)
                 run = client.read_flow_run(run.id)
-        except Pause:
+        except Pause as pause:
+            stopped(pause)
             _await_end(run.id, PAUSED_SECONDS, lambda client: _is_paused(client.read_flow_run(parent)))
             raise
-        except BaseException:  # cancelled: else the child would go on with its days
+        except BaseException as error:  # cancelled: else the child would go on with its days
+            stopped(error)
             _cancel(run.id)
             raise
     return _ended(run.state)

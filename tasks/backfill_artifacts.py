@@ -1,4 +1,4 @@
-"""Tasks: what a backfill shows on its page in Prefect."""
+"""What a backfill shows on its page in Prefect: its plan, and its result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.settings import PREFECT_UI_URL
 
 from otzyv.tasks.artifact import cell, line
@@ -28,10 +28,7 @@ def show_plan(plan: Plan) -> None:
     create_table_artifact(table=[*rows, _total(plan)], key="backfill-plan", description=_said(plan))
 
 
-@task(name="show outcomes", task_run_name="show outcomes")
-def show_outcomes(
-    outcomes: Sequence[Outcome], held: Mapping[date, str], left: Sequence[date] = (), because: str = ""
-) -> None:
+def result(outcomes: Sequence[Outcome], held: Mapping[date, str], left: Sequence[date] = (), because: str = "") -> str:
     """What is left, and why; a row for each table of each day: how it ended, what it cost, and the run that made it;
     then the days that wait for a person, and why.
     """
@@ -44,8 +41,7 @@ def show_outcomes(
     if held:
         lines += ["", f"Held until somebody approves them, readers keep what they had ({len(held)} days):", ""]
         lines += [f"- {day}: {cell(why)}" for day, why in sorted(held.items())[:MOST_ROWS]]
-    # Markdown, since a table's cells hold no links.
-    create_markdown_artifact("\n".join(lines), key="backfill-result", description="How each table of each day ended")
+    return "\n".join(lines)  # Markdown, since a table's cells hold no links
 
 
 def _ended(outcome: Outcome) -> str:

@@ -31,7 +31,7 @@ FOLDED: tuple[State, ...] = ("planned", "reused")
 """Days of which nothing else is to be told are one row together, if they follow one another."""
 MOST_ROWS, MOST_REASONS, MOST_KEPT = 150, 50, 5000
 """Rows and reasons of the artifact for people; rows of the other one."""
-PROGRESS, GRID = "backfill-progress", "backfill-grid"
+PROGRESS, GRID, RESULT = "backfill-progress", "backfill-grid", "backfill-result"
 """Keys of artifacts that people see."""
 CELLS = "backfill cells"
 """How the description of the artifact begins that has no key and is for the page."""
@@ -235,6 +235,9 @@ class Shown:
     def progress(self, share: float) -> None:
         """The share of days that are made whole, 0 to 1."""
         self._put(PROGRESS, "progress", share * 100, "Days done, of those planned")
+
+    def result(self, told: str) -> None:
+        self._put(RESULT, "markdown", told, "How each table of each day ended")
 
     def grid(self, grid: Grid) -> None:
         run = str(runtime.flow_run.id)

@@ -79,7 +79,10 @@ def _of(run: FlowRun, lake: Storage) -> bool:
 
 def _death(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
     """Why it is certain that a run's process is gone, None where it is not."""
-    if beat := last_heartbeat(client, run.id, now):
+    beat = last_heartbeat(client, run.id, now)
+    if beat and begins_again(run) and run.state and beat < run.state.timestamp:
+        beat = run.state.timestamp  # it has begun since
+    if beat:
         return f"no heartbeat since {beat:%Y-%m-%d %H:%M:%S} UTC" if now - beat > SILENT else None
     state = run.state
     parent = None if run.deployment_id else parent_of(client, run)
@@ -91,6 +94,13 @@ def _death(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None
         ended = f"the run {parent.name} that it is part of has ended"
         return ended if now - parent.state.timestamp > SILENT else None
     return _death(client, parent, now)
+
+
+def begins_again(run: FlowRun) -> bool:
+    """Whether its heartbeats so far may be of an earlier attempt: it is about to run, or has run before."""
+    if run.state is None or run.state.is_cancelling():
+        return False
+    return run.state.is_pending() or (run.start_time is not None and run.start_time < run.state.timestamp)
 
 
 def parent_of(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:

@@ -26,7 +26,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Running, Scheduled
 
-from otzyv.tasks.dead_runs import last_heartbeat, parent_of
+from otzyv.tasks.dead_runs import begins_again, last_heartbeat, parent_of
 
 SILENT = timedelta(seconds=90)
 """A run elsewhere whose heartbeats stop for so long has lost its process."""
@@ -127,7 +127,7 @@ class Watch:
         if taker is None and idle:
             return "it had not begun"
         taken, beat = run.state.timestamp if run.state else now, last_heartbeat(client, run.id, now)
-        if beat and (beat > taken or not _begins_again(run)):
+        if beat and (beat > taken or not begins_again(run) or _revived(run)):
             return QUIET if now - max(beat, self.since or now) > SILENT else None
         return UNHEARD if now - max(taken, self.since or now) > UNBORN else None
 
@@ -177,11 +177,8 @@ class Watch:
                 yield f"run {run.name} ({run.id}) goes on: the time for which it was paused is over"
 
 
-def _begins_again(run: FlowRun) -> bool:
-    """Whether its heartbeats so far may be of an earlier attempt: it is about to run, or has run before."""
-    if run.state is None or run.state.is_cancelling() or run.state.message == AGAIN:
-        return False
-    return run.state.is_pending() or (run.start_time is not None and run.start_time < run.state.timestamp)
+def _revived(run: FlowRun) -> bool:
+    return run.state is not None and run.state.message == AGAIN
 
 
 def _within(run: FlowRun) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from prefect import Flow, State, flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelling, Completed, Running
+from prefect.states import Cancelling, Completed, Pending, Running
 
 import otzyv.flows
 from otzyv.flows.maintain import NAMES
@@ -129,3 +129,16 @@ def test_the_runs_of_every_flow_are_looked_at() -> None:
     ]
     ours = {value.name for module in modules for value in vars(module).values() if isinstance(value, Flow)}
     assert ours == {*FLOWS, *WITHIN} == {*NAMES}
+
+
+def test_a_run_that_is_tried_again_is_not_dead_for_the_silence_before_that(prefect_server: None) -> None:
+    dead, again = running(timedelta(minutes=9)), running(timedelta(minutes=9))
+    for _ in range(100):
+        if found(dead) and found(again):
+            break
+        time.sleep(0.1)
+    assert found(again)
+    turn(again, Pending())
+    turn(again, Running())
+    assert not found(again)
+    assert found(dead)

@@ -59,10 +59,18 @@ class Served:
     def ask(self, method: str, path: str, /, **body: Any) -> httpx.Response:
         for _ in range(30):
             answer = self.client.request(method, path, json=body)
-            if answer.status_code != 503:
+            if answer.status_code == 403:  # the token against forged requests is of an hour
+                self.ask_token()
+            elif answer.status_code == 503:
+                time.sleep(1)  # its database is busy; Prefect's own client tries again as well
+            else:
                 break
-            time.sleep(1)  # its database is busy; Prefect's own client tries again as well
         return answer
+
+    def ask_token(self) -> None:
+        asking = f"tests {self.told.parent}"  # a token is of one client, and the next one asked for takes its place
+        token = self.client.get("csrf-token", params={"client": asking}).raise_for_status().json()["token"]
+        self.client.headers.update({"Prefect-Csrf-Client": asking, "Prefect-Csrf-Token": token})
 
     def post(self, path: str, /, **body: Any) -> Any:
         return self.ask("POST", path, **body).raise_for_status().json()
@@ -161,11 +169,10 @@ def serving(
     login = environment.get("PREFECT_SERVER_API_AUTH_STRING") or (kept.read_text() if kept.exists() else ":")
     user, _, password = login.partition(":")
     with httpx.Client(base_url=f"{url}/api/", timeout=120, auth=(user, password)) as client:
-        asking = f"tests {folder}"  # a token is of one client, and the next one asked for takes its place
-        token = client.get("csrf-token", params={"client": asking}).raise_for_status().json()["token"]
-        client.headers.update({"Prefect-Csrf-Client": asking, "Prefect-Csrf-Token": token})
+        served = Served(lake, url, told, login, client, process)
+        served.ask_token()
         try:
-            yield Served(lake, url, told, login, client, process)
+            yield served
         except BaseException:  # else it would outlive the test that has failed
             process.send_signal(signal.SIGINT)
             process.wait(60)

@@ -76,9 +76,10 @@ class Origin:
         newer = replace(there[at], text=f"правка {self.count}", edited=self.count)
         match chance.choice(("correct", "edit", "move", "elsewhere", "stray", "refuse", "heal")):
             case "correct":  # without an edit time, in every file that holds it
+                wrong, text = replace(there[at], refused=False), f"верно {self.count}"
                 for held in self.files.values():
                     held[:] = [
-                        replace(each, text=f"верно {self.count}") if each == there[at] else each for each in held
+                        replace(each, text=text) if replace(each, refused=False) == wrong else each for each in held
                     ]
             case "edit":
                 there[at] = newer

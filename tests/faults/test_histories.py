@@ -79,9 +79,13 @@ class Origin:
                 day = chance.choice([there[at].day, chance.choice(DAYS)])
                 there[at] = replace(there[at], text=f"правка {edited}", day=day, edited=edited)
             case "correct" if at is not None:
-                mended = replace(there[at], text=f"{there[at].text} исправлено", day=chance.choice(DAYS))
+                self.count += 1
+                wrong, text, day = replace(there[at], broken=""), f"исправлено {self.count}", chance.choice(DAYS)
                 for held in self.files.values():
-                    held[:] = [mended if each == there[at] else each for each in held]
+                    held[:] = [
+                        replace(each, text=text, day=day) if replace(each, broken="") == wrong else each
+                        for each in held
+                    ]
             case "drop" if at is not None:
                 del there[at]
             case "refuse" if at is not None:

@@ -197,7 +197,7 @@ def upsert(
         reviews = _stage(storage, there, pa.concat_arrays([plan.current, plan.gone]), plan.reviews)
         try:
             files = _There(storage, attached_before, _days(rows))
-            attached = _stage(storage, files, *_attached(storage, files, plan, rows, put))
+            attached = _stage(storage, files, *_attached(storage, files, plan, rows, put, there.ids))
         except BaseException:
             reviews.discard(storage)
             raise
@@ -433,12 +433,13 @@ def _days(rows: pa.Table) -> set[date]:
 
 
 def _attached(
-    storage: Storage, there: _There, plan: _Plan, rows: pa.Table, put: Sequence[_Staged]
+    storage: Storage, there: _There, plan: _Plan, rows: pa.Table, put: Sequence[_Staged], reviews: pa.Table
 ) -> tuple[pa.Array, pa.Table]:
     """The reviews whose attachments are replaced, and the rows that they get: with ``rows``, what others had put in.
 
     Those are of reviews that were ours when ``put`` replaced their attachments, and are not any more. Whoever has
-    brought such a review in may have found its attachments there before, and not know that they were replaced.
+    brought such a review in may have found its attachments there before, and not know that they were replaced: those of
+    the record that ``reviews`` has of it. Others are of a state that is no more.
     """
     ids = there.ids["review_id"].combine_chunks()
     nobodys = ids.filter(pc.invert(pc.is_in(ids, value_set=plan.holds)))
@@ -450,7 +451,10 @@ def _attached(
         then = _by_review(ours.fresh, lost)
         as_put = [review_id for review_id in lost.to_pylist() if now.get(review_id) == then.get(review_id)]
         former = read_table(storage, ATTACHMENTS, ours.before.files)
-        rows = pa.concat_tables([rows, former.filter(pc.is_in(former["review_id"], pa.array(as_put, pa.string())))])
+        former = former.filter(pc.is_in(former["review_id"], pa.array(as_put, pa.string())))
+        records = reviews["source_sha256"].take(pc.index_in(former["review_id"], reviews["review_id"].combine_chunks()))
+        theirs = pc.fill_null(pc.equal(former["source_sha256"], records), True)  # null: a former otzyv wrote it
+        rows = pa.concat_tables([rows, former.filter(theirs)])
         replaced = pa.concat_arrays([replaced, pa.array(as_put, pa.string())])
     return replaced, rows
 

@@ -189,8 +189,8 @@ def backfill(lake: str, request: Backfill) -> BackfillReport:
     if request.dry_run or not planned.work:
         held = {day.day: day.held for day in planned.days if day.held}
         report = BackfillReport(planned, earlier, held=held, dry_run=request.dry_run)
-        if earlier:
-            Shown(page=False).result(result(report.outcomes, report.held))
+        if earlier:  # a former attempt has made all that was left
+            _Work(lake, request, extractors, planned, since, places, earlier, (), earlier).tell(report)
         return report
     if planned.missing_weights and not load().partial:
         raise WeightsNotHere("; ".join(planned.weights_notes))
@@ -298,7 +298,7 @@ class _Work:
         planned = {day.day for day in self.planned.work}
         whole = planned - {day.day for day in left} - failed
         before = {outcome.day for outcome in self.earlier} - planned
-        return (len(whole) + len(before)) / (len(planned) + len(before))
+        return (len(whole) + len(before - failed)) / (len(planned) + len(before))
 
     def look(self, orders: Sequence[DayOrder], child: FlowRun) -> None:
         """Show how far the child with these orders is, every few seconds."""

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from prefect import Flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterName,
+)
 from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.flow_engine import run_flow
@@ -295,8 +301,19 @@ def test_a_backfill_that_is_stopped_tells_what_it_did_and_the_same_run_goes_on_w
     done = [line.split(" | ")[:2] for line in str(shown("backfill-result").data).splitlines()[2:]]
     assert sorted(done) == sorted([f"| {day}", name] for day in DAYS for name in ("clean_text", *NAMES))
     assert "3 days: 3 done" in str(shown("backfill-grid").data)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, Pending(), force=True)
+        run_flow(backfill, flow_run=client.read_flow_run(run.id))
     made = [(row["table"], row["day"]) for row in lake.read(RUNS).to_pylist()]
     assert sorted(made) == sorted((name, day) for name in ("clean_text", *NAMES) for day in DAYS), "each once"
+    with get_client(sync_client=True) as client:
+        shown_last = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["backfill-progress"])),
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+        )
+    assert sorted(float(str(one.data)) for one in shown_last) == [pytest.approx(100 / 3), 100, 100], (
+        "one for each attempt"
+    )
 
 
 def test_a_backfill_whose_weights_are_not_here_begins_no_day(

@@ -31,7 +31,8 @@ def show_status(lake: Overview, serving: ServingNow, *, as_json: bool) -> None:
         return
     click.echo(f"{lake.lake}: {_count(lake.days, 'day')}, in the zone {lake.timezone}")
     if lake.last:
-        grid = Grid("day", "readers", Column("reviews", justify="right"), "made", "to do", box=box.SIMPLE_HEAD)
+        heads = ("day", "readers", Column("reviews", justify="right"), "made", "to do")
+        grid = Grid(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for day in lake.last:
             made = f"{day.made_at:%Y-%m-%d %H:%M}" if day.made_at else ""
             todo = [f"{table} failed: {error}" for table, error in day.failed.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from otzyv.tasks.alerts.kinds import KINDS, Kind
 from otzyv.tasks.alerts.receivers import Receiver, receivers
 from otzyv.tasks.alerts.sending import NotSent, Told
 from otzyv.tasks.alerts.settings import AlertSettings
-from otzyv.tasks.alerts.state import MOST_NAMED, Message, Observation, State, observe
+from otzyv.tasks.alerts.state import MOST_NAMED, Message, Observation, Rest, State, observe
 from otzyv.tasks.pipeline.spans import spans
 
 PATIENCE = 20.0
@@ -22,7 +22,7 @@ PATIENCE = 20.0
 CLAIM = 120.0
 """Seconds after which messages are taken from a process that was at work on them and has died."""
 WAITS = (60.0, 300.0, 900.0, 3600.0)
-"""Seconds before a message is tried again, the last of them over and over."""
+"""Seconds for which a receiver is left alone after each time it failed, the last of them over and over."""
 GIVEN_UP = 24 * 3600.0
 """Seconds after which a message is dropped that nobody has taken."""
 
@@ -54,17 +54,17 @@ class Alerts:
         """
         there, now = receivers(self.settings), self.clock()
 
-        def apply(state: State) -> tuple[list[Message], list[Message]]:
+        def apply(state: State) -> tuple[list[Message], Claimed]:
             told: list[Message] = []
             for each in observed:
                 told += observe(state, each, now, self.settings.repeats, [one.name for one in there])
-            return told, _claimed(state, now) if told else []
+            return told, _claimed(state, now) if told else ((), frozenset())
 
         try:
-            messages, unsent = self.book.change(apply)
+            messages, claimed = self.book.change(apply)
             for message in messages:
                 self._tell(message)
-            self._send(unsent, there)
+            self._send(*claimed, there)
         except Exception as error:  # whatever is wrong with alerts, what they are about goes on
             self.say(
                 f"alerts: {type(error).__name__}: {', '.join(each.kind.name for each in observed)} may not be told"
@@ -97,16 +97,16 @@ class Alerts:
     def send_left(self) -> None:
         """Try again what receivers have not taken, once its time has come."""
         now = self.clock()
-        if not any(message.next_try <= now and message.claimed <= now for message in self.book.state.outbox):
-            return
+        if _claimed(self.book.state, now)[0]:
+            self._send(*self.book.change(lambda state: _claimed(state, now)), receivers(self.settings))
 
-        self._send(self.book.change(lambda state: _claimed(state, now)), receivers(self.settings))
-
-    def _send(self, messages: Sequence[Message], there: Sequence[Receiver]) -> None:
+    def _send(self, messages: Sequence[Message], awake: Collection[str], there: Sequence[Receiver]) -> None:
+        """``awake``: the receivers that may be tried."""
         if not messages:
             return
         asked = {
-            receiver.name: [message for message in messages if receiver.name in message.left] for receiver in there
+            one.name: [message for message in messages if one.name in message.left] if one.name in awake else []
+            for one in there
         }
         sent, why = _sent(self.lake, asked, there)
         ids = {message.id for message in messages}
@@ -114,12 +114,16 @@ class Alerts:
         now = self.clock()
 
         def apply(state: State) -> list[Message]:
+            for name in asked:
+                if name in why:
+                    failed = state.resting[name].failed if name in state.resting else 0
+                    state.resting[name] = Rest(now + WAITS[min(failed, len(WAITS) - 1)], failed + 1)
+                elif asked[name]:
+                    state.resting.pop(name, None)
             given_up = []
             for message in [each for each in state.outbox if each.id in ids]:
                 message.left = [name for name in message.left if name in known and (message.id, name) not in sent]
                 message.claimed = 0.0
-                message.next_try = now + WAITS[min(message.tries, len(WAITS) - 1)]
-                message.tries += 1
                 if message.left and now - message.at > GIVEN_UP:
                     given_up.append(message)
                 if not message.left or message in given_up:
@@ -133,12 +137,20 @@ class Alerts:
             self.say(f"alerts: {', '.join(message.left)}: given up after a day: {title(message, self.lake)}")
 
 
-def _claimed(state: State, now: float) -> list[Message]:
-    """All messages that nobody is at work on, in their order: from now on this process is."""
-    free = [message for message in state.outbox if message.claimed <= now]
+Claimed = tuple[Sequence[Message], Collection[str]]
+
+
+def _claimed(state: State, now: float) -> Claimed:
+    """Messages that nobody is at work on, in their order, and the receivers of these that may be tried now.
+
+    From now on this process is at work on them.
+    """
+    waiting = {name for message in state.outbox for name in message.left}
+    awake = frozenset(name for name in waiting if name not in state.resting or state.resting[name].until <= now)
+    free = [message for message in state.outbox if message.claimed <= now and awake.intersection(message.left)]
     for message in free:
         message.claimed = now + CLAIM
-    return free
+    return free, awake
 
 
 def _sent(

@@ -60,7 +60,7 @@ class Message:
     """What receivers are to be told, once each: of one kind, and of all subjects that were seen together.
 
     Times are in seconds since 1970. ``left``: receivers that have not taken it. ``claimed``: until when somebody is at
-    work on it; ``next_try``: from when on it may be tried again.
+    work on it.
     """
 
     id: str
@@ -71,9 +71,15 @@ class Message:
     since: float
     at: float
     left: list[str] = field(default_factory=list)
-    tries: int = 0
     claimed: float = 0.0
-    next_try: float = 0.0
+
+
+@dataclass(slots=True)
+class Rest:
+    """A receiver that has not taken what it was sent is left alone ``until`` then; ``failed``: so often in a row."""
+
+    until: float
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,7 @@ class State:
     told: dict[str, list[str]] = field(default_factory=dict)
     raised: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     outbox: list[Message] = field(default_factory=list)
+    resting: dict[str, Rest] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     marks: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
@@ -117,6 +124,7 @@ class State:
                 told=told["told"],
                 raised=told["raised"],
                 outbox=[Message(**each) for each in told["outbox"]],
+                resting={name: Rest(**each) for name, each in told["resting"].items()},
                 counts=told["counts"],
                 marks=told["marks"],
                 figures=told["figures"],

@@ -52,12 +52,12 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
         yield alerts
     except Exception as error:
         run = runtime.flow_run.id or uuid.uuid4().hex
-        alerts.observe(Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name}: {said(error)}", str(run))}, [flow]))
+        alerts.observe(
+            Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name or flow}: {said(error)}", str(run))}, [flow])
+        )
         raise
-    alerts.mark(success=alerts.clock())
-    alerts.observe(
-        Observation(FAILED, {}, [flow]), Observation(CRASHED, {}, [flow]), Observation(NO_SUCCESS, {}, [flow])
-    )
+    well = [Observation(kind, {}, [flow]) for kind in (FAILED, CRASHED, NO_SUCCESS)]
+    alerts.observe(*well, success=alerts.clock())
     if settings.ping:
         try:
             ping(settings.ping.get_secret_value())
@@ -74,16 +74,14 @@ def said(error: Exception) -> str:
 
 def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], str]) -> None:
     """Tell of days without any review: of the last one, and of those since the day that was looked at before."""
+    state = alerts.book.state  # before the lake: what another process sees of it later is none of this one's
     there = {*lake.snapshot(REVIEWS).days}
-    state = alerts.book.state
     before = state.marks.get(LOOKED, 0)
     looked_at = [day for day in until(last, MOST_GAP) if day == last or (before and day.toordinal() > before)]
     found = {subject: Seen(each.what) for subject, each in state.open.get(MISSING.name, {}).items()}
     found |= {str(day): Seen(why(day)) for day in looked_at}
-    alerts.mark(**{LOOKED: last.toordinal()})
-    alerts.observe(
-        Observation(MISSING, {day: seen for day, seen in found.items() if date.fromisoformat(day) not in there})
-    )
+    missing = {day: seen for day, seen in found.items() if date.fromisoformat(day) not in there}
+    alerts.observe(Observation(MISSING, missing, [*found]), **{LOOKED: last.toordinal()})
 
 
 def tell_left_out(alerts: Alerts, days: Sequence[date]) -> None:
@@ -98,4 +96,6 @@ def held(lake: Lake) -> dict[str, Seen]:
 
 
 def tell_held(alerts: Alerts, lake: Lake) -> None:
-    alerts.observe(Observation(HELD, held(lake)))
+    known = alerts.book.state.open.get(HELD.name, {})  # before the lake, as above
+    found = held(lake)
+    alerts.observe(Observation(HELD, found, {*known, *found}))

@@ -207,7 +207,10 @@ class Alarm:
         return Observation(DISK_LOW, found)
 
     def _days(self, state: State) -> Iterator[Observation]:
-        """Days that are held, and those that are missing still: also people and other runs change them."""
+        """Days that are held, and those that are missing still: also people and other runs change them.
+
+        ``state``: as it was before the lake is looked at. What another process has told since is none of this look's.
+        """
         lake = Lake(self.lake)
         versions = tuple(lake.snapshot(table).version for table in (RELEASES, REVIEWS, ATTACHMENTS, RUNS))
         if versions != self.known[0]:
@@ -215,11 +218,11 @@ class Alarm:
             failed = {day for _, day in last_failed(lake.read(RUNS, columns=ATTEMPT))}
             days = {"released": len(lake.releases()), "to_make": len(unmade(lake)), "failed": len(failed)}
             self.known = (versions, held, {**days, "held": len(held)})
-        yield Observation(HELD, self.known[1])
+        yield Observation(HELD, self.known[1], {*state.open.get(HELD.name, {}), *self.known[1]})
         if missing := state.open.get(MISSING.name):
             there = {*lake.snapshot(REVIEWS).days}
             left = {day: Seen(each.what) for day, each in missing.items() if date.fromisoformat(day) not in there}
-            yield Observation(MISSING, left)
+            yield Observation(MISSING, left, [*missing])
 
     def _measure(self, state: State, now: datetime) -> None:
         """Keep what was seen for ``/metrics``."""

@@ -46,9 +46,10 @@ class Alerts:
     def of(cls, lake: str, settings: AlertSettings, say: Say, emit: Emit | None = None) -> Alerts:
         return cls(lake, settings, Book(lake), say, emit)
 
-    def observe(self, *observed: Observation) -> list[Message]:
+    def observe(self, *observed: Observation, **marks: float) -> list[Message]:
         """Tell what is new, again or over, by what was seen just now; returns what was told.
 
+        ``marks``: times to note with it, as by ``mark``: a process that dies has done both, or neither.
         Of several processes that see the same one tells it. A receiver that does not take it is tried again later,
         by whoever calls this or ``send_left``, and holds this up for ``PATIENCE`` at most.
         """
@@ -56,6 +57,7 @@ class Alerts:
 
         def apply(state: State) -> tuple[list[Message], Claimed]:
             told: list[Message] = []
+            _mark(state, marks)
             for each in observed:
                 told += observe(state, each, now, self.settings.repeats, [one.name for one in there])
             return told, _claimed(state, now) if told else ((), frozenset())
@@ -82,9 +84,7 @@ class Alerts:
 
     def mark(self, **times: float) -> None:
         """Note times that others are to know of, such as that of a good run; the latest of each stays."""
-        self.book.change(lambda state: state.marks.update({
-            name: max(when, state.marks.get(name, when)) for name, when in times.items()
-        }))  # fmt: skip
+        self.book.change(lambda state: _mark(state, times))
 
     def figures(self, counts: Mapping[str, float]) -> None:
         """Keep the counts of a daily run for whoever measures."""
@@ -135,6 +135,10 @@ class Alerts:
             self.say(f"alerts: {name}: {said}; it is tried again")
         for message in given_up:
             self.say(f"alerts: {', '.join(message.left)}: given up after a day: {title(message, self.lake)}")
+
+
+def _mark(state: State, times: Mapping[str, float]) -> None:
+    state.marks.update({name: max(when, state.marks.get(name, when)) for name, when in times.items()})
 
 
 Claimed = tuple[Sequence[Message], Collection[str]]

@@ -23,7 +23,7 @@ from otzyv.flows.serving.deployments import deploy
 from otzyv.flows.settings import Settings
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.book import Book
-from otzyv.tasks.alerts.kinds import MISSING
+from otzyv.tasks.alerts.kinds import HELD, MISSING, Kind
 from otzyv.tasks.alerts.state import Observation, Seen
 from otzyv.tasks.lake import Lake
 from tests.tasks.alerts.heard import Heard, hearing
@@ -182,6 +182,23 @@ def test_days_that_come_after_all_or_are_held_between_daily_runs_are_told(servin
     bring(serving.lake, {day: {"a": "хороший курс"}})
     serving.alarm.look()
     assert told(heard) == [f"day.missing.over {day}"]
+
+
+def test_what_a_run_tells_while_serve_looks_is_not_taken_for_over(
+    serving: Serving, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(kind: Kind, day: str) -> None:
+        serving.alarm.alerts().observe(Observation(kind, {day: Seen("told by a run")}, [day]))
+
+    def looked(_: Lake) -> dict[str, Seen]:
+        for kind in (HELD, MISSING):
+            tell(kind, "2026-03-02")
+        return {}
+
+    tell(MISSING, "2026-03-01")
+    monkeypatch.setattr("otzyv.flows.alerts.held", looked)
+    serving.alarm.look()
+    assert told(heard) == ["day.missing 2026-03-01", "day.held 2026-03-02", "day.missing 2026-03-02"]
 
 
 def test_what_is_wrong_with_a_look_ends_nothing_and_is_said_once(tmp_path: Path, heard: Heard) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import random
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import daily
 from otzyv.flows.run import run
 from otzyv.schemas.errors import OtzyvError
+from otzyv.schemas.tables import REVIEWS
+from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.settings import alert_settings
 from otzyv.tasks.extractors import Extractor
 from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.loop import extract
@@ -34,6 +41,7 @@ from otzyv.tasks.pipeline import make
 from otzyv.tasks.pipeline.ingest import Source
 from tests.faults.counts import detail, turns
 from tests.faults.origin import Origin
+from tests.tasks.alerts.heard import Heard, hearing
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
 KEY = "a key made up for tests"
@@ -94,6 +102,10 @@ class House:
     """Days until the machine is up again."""
     broken: int = 0
     faults: int = 0
+    full: int = 0
+    failed: int = 0
+    died_failing: int = 0
+    """How often the machine stopped while a run was about to fail, and may have told it."""
 
     def live(self, number: int, day: date) -> None:
         chance = self.chance
@@ -123,6 +135,7 @@ class House:
                     with suppress(Died, OtzyvError), fault_at(chance.randint(1, 40), Died(), self.monkeypatch):
                         self.make(day)
                 case "full":
+                    self.full += 1
                     full = OSError(errno.ENOSPC, "No space left on device")
                     with suppress(OSError, OtzyvError), fault_at(chance.randint(1, 40), full, self.monkeypatch):
                         self.make(day)
@@ -139,7 +152,14 @@ class House:
                     self.make(day)
 
     def make(self, day: date) -> list[date]:
-        return daily(self.lake.uri, day=day, extractors=[ExtractorName(name) for name in TABLES], catch_up=WINDOW)
+        try:
+            return daily(self.lake.uri, day=day, extractors=[ExtractorName(name) for name in TABLES], catch_up=WINDOW)
+        except Exception:
+            self.failed += 1
+            raise
+        except Died as error:
+            self.died_failing += isinstance(error.__context__, Exception)
+            raise
 
     def operate(self) -> None:
         """Now and then a person rolls a day back, and approves what was made of it since."""
@@ -193,15 +213,42 @@ def seen(lake: Lake, tables: list[str]) -> pd.DataFrame:
     return frame.sort_values([*frame.columns[:1]], kind="stable").reset_index(drop=True)
 
 
-def test_after_forty_days_the_lake_is_that_of_one_run_over_all_sources(
-    house: Callable[[int], House], tmp_path: Path
+def check_alerts(home: House, heard: Heard, last: date) -> None:
+    """Each alert was told once, and what is wrong at the end is what is still so."""
+    later = replace(Alerts.of(home.lake.uri, alert_settings(), print), clock=lambda: time.time() + 600)
+    later.send_left()  # what runs that died had not sent yet
+    by_id = {call["id"]: call for call in map(json.loads, heard.bodies)}
+    told = [(call["kind"], subject, call["state"]) for call in by_id.values() for subject in call["subjects"]]
+    assert 0 <= Counter(told)["failed", "daily", "raised"] - home.failed <= home.died_failing
+    assert not [how for _, _, how in told if how == "still"], "no hours have gone by"
+    twice = 0
+    for kind, subject in {(kind, subject) for kind, subject, _ in told if kind != "failed"}:
+        hows = [how for *one, how in told if one == [kind, subject]]
+        twice += sum(1 for before, how in pairwise(["over", *hows]) if before == how)
+    assert twice <= home.full, "only of what could not be noted on a full disk"
+    there = {*home.lake.snapshot(REVIEWS).days}
+    state = later.book.state
+    empty = {FIRST + timedelta(n) for n in range((last - FIRST).days + 1)} - there
+    missing = {date.fromisoformat(day) for day in state.open["missing"]}
+    assert empty - {*home.lake.history()} <= missing <= empty, "of a day whose reviews have moved none is missing"
+    assert state.outbox == []
+    assert not state.open["held"]
+    assert not state.open["failed"]
+
+
+def test_after_forty_days_the_lake_is_that_of_one_run_over_all_sources_and_each_alert_was_told_once(
+    house: Callable[[int], House], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults = 0
     for turn in turns("forty days of a schedule", 1, 100):
         home = house(turn)
-        for number in range(DAYS):
-            home.live(number, FIRST + timedelta(number))
-        home.come_to_rest(DAYS, FIRST + timedelta(DAYS))
+        with hearing() as heard:
+            monkeypatch.setenv("OTZYV_WEBHOOK", heard.address)
+            for number in range(DAYS):
+                home.live(number, FIRST + timedelta(number))
+            last = FIRST + timedelta(DAYS)
+            home.come_to_rest(DAYS, last)
+            check_alerts(home, heard, last)
         faults += home.faults
         detail(f"days of {DAYS}; {faults} faults")
         once = tmp_path / f"once-{turn}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from otzyv.tasks.pipeline.ingest import Source
 from tests.faults.clock import Clock
 from tests.faults.counts import detail, share, turns
 from tests.faults.origin import Origin
+from tests.faults.postgres import postgres
 from tests.faults.test_worker import stop
 from tests.flows.served import KEY, Served, serving
 
 FIRST = date(2027, 3, 1)
 EXTRACTORS = ["sentiment_mini", "image_layout"]
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+DAYS = 40
 LONGEST = 240.0
 """Seconds until a daily run that is due has ended."""
 
@@ -124,14 +126,18 @@ def come_to_rest(house: House) -> None:
 def test_a_schedule_left_alone_leaves_the_lake_of_one_run_over_all_sources(
     tmp_path: Path, prefect_database: Path
 ) -> None:
-    for turn in turns("a schedule left alone for forty days", 1, 1):
+    for turn in turns("a schedule left alone for forty days, Prefect on SQLite and on PostgreSQL", 2, 2):
         folder = tmp_path / str(turn)
         folder.mkdir()
         clock = Clock(folder)
         clock.go_on(datetime(2027, 3, 1, 1, tzinfo=UTC))
-        house = House(folder, turn, clock, {}, prefect_database)
-        live(house, 40)
-        come_to_rest(house)
+        with ExitStack() as stack:
+            settings, database = {}, None if turn else prefect_database
+            if turn:
+                settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(postgres(clock.environment))
+            house = House(folder, turn, clock, settings, database)
+            live(house, DAYS)
+            come_to_rest(house)
         detail(f"of {house.number} days, {house.faults} faults")
         once = folder / "once"
         run(str(once), EXTRACTORS, source=Source(str(folder / "incoming")), author_key=SecretStr(KEY))

@@ -137,7 +137,7 @@ def test_a_disk_is_low_until_there_is_room_again(
     serving: Serving, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTZYV_ALERTS", json.dumps({"disk_free_gib": 10}))
-    for free in (20, 10.1, 9.9, 9, 10.5, 10.9, 11.1, 10.1):
+    for free in (20, 10.1, 9.9, 9, 10.5, 9.9, 10.9, 11.1, 10.1):
         found = {"the lake": (Path("/lake"), int(free * module.GIB))}
         monkeypatch.setattr(module, "free_bytes", lambda _, found=found: found)
         serving.alarm.look()

@@ -14,7 +14,7 @@ HOUR = 3600.0
 SUBJECTS = ("a", "b", "c")
 steps = st.lists(
     st.tuples(
-        st.floats(60, 30 * HOUR),
+        st.floats(60, HOUR) | st.floats(60, 30 * HOUR),
         st.dictionaries(st.sampled_from(SUBJECTS), st.booleans(), max_size=3),  # what was looked at, and is wrong
     ),
     max_size=40,
@@ -85,6 +85,14 @@ def test_each_run_that_failed_is_told_once_however_often_and_late_it_is_seen_and
             trouble = False
     assert Counter(raised) == Counter(f"run {run}" for run in told)
     assert over == expected_over
+
+
+def test_what_comes_and_goes_is_told_three_times_a_day_each_with_its_end() -> None:
+    state, hows = State(), list[str]()
+    for minute in range(0, 36 * 60, 10):
+        found = {"a": Seen("wrong")} if minute % 20 else {}
+        hows += [each.how for each in observe(state, Observation(MISSING, found), minute * 60.0, Repeats(HOUR, 3), [])]
+    assert hows == ["raised", "over"] * 6, "three on the first day, and three on the next"
 
 
 def test_what_does_not_last_is_told_once_and_is_never_over() -> None:

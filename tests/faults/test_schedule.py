@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tests.faults.origin import Origin
 from tests.faults.postgres import postgres
 from tests.faults.test_worker import stop
 from tests.flows.served import KEY, Served, serving
+from tests.tasks.alerts.heard import Heard, hearing
 
 FIRST = date(2027, 3, 1)
 EXTRACTORS = ["sentiment_mini", "image_layout"]
@@ -42,6 +45,10 @@ class House:
         self.origin = Origin(self.chance, folder / "incoming")
         self.number = 0
         self.faults = 0
+
+    @property
+    def days(self) -> list[date]:
+        return [FIRST + timedelta(number) for number in range(self.number + 1)]
 
     @property
     def day(self) -> date:
@@ -132,17 +139,41 @@ def test_a_schedule_left_alone_leaves_the_lake_of_one_run_over_all_sources(
         clock = Clock(folder)
         clock.go_on(datetime(2027, 3, 1, 1, tzinfo=UTC))
         with ExitStack() as stack:
-            settings, database = {}, None if turn else prefect_database
+            heard = stack.enter_context(hearing())
+            settings, database = {"OTZYV_WEBHOOK": heard.address}, None if turn else prefect_database
             if turn:
                 settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(postgres(clock.environment))
             house = House(folder, turn, clock, settings, database)
             live(house, DAYS)
             come_to_rest(house)
-        detail(f"of {house.number} days, {house.faults} faults")
+        detail(f"of {house.number} days, {house.faults} faults, {len(heard.asked)} messages")
         once = folder / "once"
         run(str(once), EXTRACTORS, source=Source(str(folder / "incoming")), author_key=SecretStr(KEY))
         for table in ("reviews", "attachments", "clean_text", *EXTRACTORS):
             pd.testing.assert_frame_equal(rows(Lake(folder / "lake"), table), rows(Lake(once), table))
+
+        told = alerts(heard)
+        for subject, states in told.items():
+            for before, now in pairwise(["over", *states]):
+                assert (before == "over") == (now == "raised"), f"{subject} was told as {states}"
+        wrong = {subject for subject, states in told.items() if states[-1] != "over"}
+        empty = {("missing", str(day)) for day in house.days} - {("missing", str(day)) for day in with_reviews(house)}
+        assert wrong <= empty, "all else is over, and was told so"
+        assert {kind for kind, _ in told} >= {"crashed", "missing"}
+
+
+def alerts(heard: Heard) -> dict[tuple[str, str], list[str]]:
+    """By kind and subject what a receiver was told of it; a message that is sent again has the same id."""
+    found: dict[tuple[str, str], list[str]] = {}
+    messages = {headers["webhook-id"]: json.loads(body) for _, headers, body in heard.asked}
+    for message in messages.values():
+        for subject in message["subjects"]:
+            found.setdefault((message["kind"], subject), []).append(message["state"])
+    return found
+
+
+def with_reviews(house: House) -> set[date]:
+    return {each.day for held in house.origin.files.values() for each in held}
 
 
 def rows(lake: Lake, table: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -42,6 +43,6 @@ def postgres(environment: Mapping[str, str]) -> Iterator[str]:
             try:
                 yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
             finally:
-                server.terminate()
+                server.send_signal(signal.SIGINT)  # without waiting for those who are connected
     finally:
         shutil.rmtree(folder)

@@ -17,6 +17,7 @@ from otzyv.tasks.lake.records.gone import Seen, file_of
 from otzyv.tasks.lake.records.quarantine import quarantine
 from otzyv.tasks.lake.records.suppression import suppressed
 from otzyv.tasks.lake.records.upsert import Overlapping, upsert
+from otzyv.tasks.pipeline.healed import Healed
 from otzyv.tasks.pipeline.incoming import BATCH, Incoming
 from otzyv.tasks.pipeline.known_files import KnownFile, KnownFiles
 from otzyv.tasks.sources import (
@@ -167,11 +168,12 @@ def _ingest(
     read = _Read(newly_quarantined=newly_quarantined)
     note_aside(listing.aside, read.notes)
     readable = set(sound)
+    healed = Healed(lake, {file_of(source.name, file.known_as) for file in to_read})
     for file in listing.files:
         if file in unread:
             read.leave(file, unread[file])
         elif file in readable:
-            read.take(lake, source, file, author_key, incoming, started)
+            read.take(lake, source, file, author_key, incoming, healed, started)
     read.put_aside(lake)
     reviews, attachments = incoming.tables()
     come_in = {*reviews["day"].unique().to_pylist()}.union(*(each.touched for each in unread.values()))
@@ -196,6 +198,7 @@ def _ingest(
         )
     except Overlapping:
         return _ingest(lake, source, author_key, listing, known, {}, web, read.newly_quarantined)
+    healed.leave()
     # Of a snapshot, the reviews of a file that is left unread count as held by it: no others may be its own.
     held = seen is None or not (seen.failed or done.absent)
     told = {
@@ -297,7 +300,14 @@ class _Read:
             self.notes.add(text, file.name, count)
 
     def take(
-        self, lake: Lake, source: Source, file: SourceFile, author_key: str, incoming: Incoming, started: dt.datetime
+        self,
+        lake: Lake,
+        source: Source,
+        file: SourceFile,
+        author_key: str,
+        incoming: Incoming,
+        healed: Healed,
+        started: dt.datetime,
     ) -> None:
         """Read a file: its records go to ``incoming``, or into quarantine."""
         arrival = started.astimezone(lake.constants.zone).date()
@@ -313,6 +323,7 @@ class _Read:
                 self.spoiled.add(file.name)
                 continue
             self.tally.records[file.name] += 1
+            healed.see(file_of(source.name, file.known_as), item)
             if isinstance(item, Record):
                 continue
             self._refused.append(_refused(item, source, arrival))

@@ -26,7 +26,7 @@ from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import daily
 from otzyv.flows.run import run
 from otzyv.schemas.errors import OtzyvError
-from otzyv.schemas.tables import REVIEWS
+from otzyv.schemas.tables import QUARANTINE, REVIEWS
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.settings import alert_settings
 from otzyv.tasks.extractors import Extractor
@@ -255,4 +255,5 @@ def test_after_forty_days_the_lake_is_that_of_one_run_over_all_sources_and_each_
         run(str(once), TABLES, source=Source(str(home.origin.folder)), author_key=SecretStr(KEY))
         for table in ("reviews", "attachments", "clean_text", *TABLES):
             pd.testing.assert_frame_equal(seen(home.lake, [table]), seen(Lake(once), [table]))
+        assert home.lake.read(QUARANTINE).num_rows == 0, "what half-written files left there has gone with them"
         assert [finding.what for finding in examine(home.lake)] == []

@@ -84,10 +84,12 @@ def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], s
     alerts.observe(Observation(MISSING, missing, [*found]), **{LOOKED: last.toordinal()})
 
 
-def tell_left_out(alerts: Alerts, days: Sequence[date]) -> None:
-    """Tell of days that no release was made of, and that no daily run makes."""
+def tell_left_out(alerts: Alerts, days: Sequence[date], last: date) -> None:
+    """Tell of days up to the ``last`` that no release was made of, and that no daily run makes."""
     why = Seen("its reviews were there before the first daily run, and no release was made of them")
-    alerts.observe(Observation(LEFT_OUT, {str(day): why for day in days}))
+    found = {str(day): why for day in days}
+    known = {day for day in alerts.book.state.open.get(LEFT_OUT.name, {}) if date.fromisoformat(day) <= last}
+    alerts.observe(Observation(LEFT_OUT, found, known | found.keys()))
 
 
 def held(lake: Lake) -> dict[str, Seen]:

@@ -123,7 +123,7 @@ def _daily(
 def _to_make(lake: Lake, window: Sequence[date], alerts: Alerts, counts: DailyCounts) -> list[date]:
     """The window, and the days up to its end that wait to be made; those that no daily run is to make are named."""
     found = overdue(lake, window)
-    tell_left_out(alerts, found.history)
+    tell_left_out(alerts, found.history, window[0])
     counts.left = found.history
     if older := found.history:
         get_run_logger().warning(

@@ -36,6 +36,7 @@ from otzyv.flows.serving.names import names
 from otzyv.schemas.errors import OtzyvError
 from otzyv.schemas.tables import ATTACHMENTS, RELEASES, REVIEWS, RUNS
 from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.book import Book
 from otzyv.tasks.alerts.kinds import (
     CRASHED,
     DEPLOYMENT_GONE,
@@ -75,6 +76,8 @@ class Alarm:
     def __init__(self, lake: str, ids: Mapping[str, str], say: Callable[[str], None]) -> None:
         """``ids``: full name of each deployment -> its id."""
         self.lake, self.say = lake, say
+        self.book = Book(lake)
+        """One for all looks: on a full disk it alone knows what was told."""
         self.ids = dict(ids)
         self.answered: datetime | None = None
         """When the server last answered; None before the first look."""
@@ -117,7 +120,7 @@ class Alarm:
 
     def alerts(self) -> Alerts:
         """By the settings of now, which runs read as well."""
-        return Alerts.of(self.lake, alert_settings(), self.say, self._emit)
+        return Alerts(self.lake, alert_settings(), self.book, self.say, self._emit)
 
     def _emit(self, event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
         if self.answers:  # else it would wait until the server is there again, and hold up the end of this process

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 
 from otzyv.tasks.alerts.book import Book
@@ -14,7 +15,7 @@ from otzyv.tasks.alerts.kinds import KINDS, Kind
 from otzyv.tasks.alerts.receivers import Receiver, receivers
 from otzyv.tasks.alerts.sending import NotSent, Told
 from otzyv.tasks.alerts.settings import AlertSettings
-from otzyv.tasks.alerts.state import MOST_NAMED, Message, Observation, Rest, State, observe
+from otzyv.tasks.alerts.state import Message, Observation, Rest, State, observe
 from otzyv.tasks.pipeline.spans import spans
 
 PATIENCE = 20.0
@@ -23,6 +24,8 @@ CLAIM = 120.0
 """Seconds after which messages are taken from a process that was at work on them and has died."""
 WAITS = (60.0, 300.0, 900.0, 3600.0)
 """Seconds for which a receiver is left alone after each time it failed, the last of them over and over."""
+MOST_NAMED = 10
+"""How many things of one message people are told of each by itself."""
 GIVEN_UP = 24 * 3600.0
 """Seconds after which a message is dropped that nobody has taken."""
 
@@ -77,7 +80,7 @@ class Alerts:
     def _tell(self, message: Message) -> None:
         self.say(line(message))
         if self.emit:
-            for subject, what in zip(message.subjects, message.what, strict=False):
+            for subject, what in zip(message.subjects, message.what, strict=True):
                 self.emit(
                     event(message), self.lake, subject, {**data(message, self.lake), "subject": subject, "why": what}
                 )
@@ -214,7 +217,7 @@ def headline(message: Message) -> str:
 
 def line(message: Message) -> str:
     """For a log."""
-    told = f": {'; '.join(dict.fromkeys(message.what))}" if message.how != "over" else ""
+    told = f": {'; '.join(dict.fromkeys(message.what[:MOST_NAMED]))}" if message.how != "over" else ""
     return f"alert: {headline(message)}{told}"
 
 
@@ -227,9 +230,10 @@ def text(message: Message, lake: str) -> str:
     since = f"{datetime.fromtimestamp(message.since, UTC):%Y-%m-%d %H:%M} UTC"
     lines = [f"Lake: {lake}", f"Since: {since}"]
     if message.how != "over":
-        lines += [f"{subject}: {what}" for subject, what in zip(message.subjects, message.what, strict=False)]
-        if len(message.subjects) > len(message.what):
-            lines.append(f"and {len(message.subjects) - len(message.what)} more")
+        why = zip(message.subjects, message.what, strict=True)
+        lines += [f"{subject}: {what}" for subject, what in islice(why, MOST_NAMED)]
+        if len(message.subjects) > MOST_NAMED:
+            lines.append(f"and {len(message.subjects) - MOST_NAMED} more")
         lines += [f"What to do: {kind_of(message).do}.", f"More: {kind_of(message).anchor}"]
     return "\n".join(lines)
 

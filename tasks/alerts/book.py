@@ -60,7 +60,7 @@ class Book:
         if self._unsaved and self._unsaved[0] >= newest:
             return newest, self._unsaved[1], State.load(self._unsaved[1])
         for number in numbers:
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, OtzyvError):
                 data = Storage(self._uri).read(_path(number))
                 return newest, data, State.load(data)
         return newest, b"", State()

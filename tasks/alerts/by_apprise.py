@@ -1,8 +1,9 @@
 """Receivers that apprise knows: Slack, Telegram, e-mail and more than a hundred services.
 
-Read in apprise 1.13: ``Apprise.instantiate`` gives None for an address of no service, and logs what is wrong with it; a
-service's ``notify`` gives whether it took a message, and logs why it did not. All services are imported when the first
-is asked for: some use what Python is about to drop, and are passed over where warnings are errors.
+Read in apprise 1.13: ``Apprise.instantiate`` gives None for an address of no service, and logs what is wrong with it;
+``Apprise.notify`` gives whether a service took a message, and logs why it did not. Only with a format does it write the
+text as the service needs it, as in HTML for an e-mail; a service's own ``notify`` never does. All services are imported
+when the first is asked for: some use what Python is about to drop, and are passed over where warnings are errors.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable
 
-from apprise import Apprise, AppriseAsset, NotifyBase
+from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat
 from apprise.common import PersistentStoreMode
 
 from otzyv.tasks.alerts.sending import NotSent, Told, unlogged
@@ -58,7 +59,8 @@ def sender(address: str) -> Callable[[Told], None]:
             raise NotSent("its address is none of a service that apprise knows", again=False)
         with unlogged() as lines:
             try:
-                taken = found.notify(body=told.text, title=told.title)
+                service = Apprise(found, asset=found.asset)
+                taken = service.notify(told.text, told.title, body_format=NotifyFormat.TEXT)
             except Exception as error:
                 raise NotSent(f"it can't be reached ({type(error).__name__})") from None
         if not taken:

@@ -15,8 +15,6 @@ MOST_RAISED = 3
 """How often a day a thing that comes and goes is told of anew."""
 MOST_TOLD = 500
 """Of how many occurrences of a kind it is known that they were told."""
-MOST_NAMED = 10
-"""How many things of one message are described each by itself."""
 
 How = Literal["raised", "again", "over"]
 
@@ -57,7 +55,7 @@ class Open:
 
 @dataclass(slots=True)
 class Message:
-    """What receivers are to be told, once each: of one kind, and of all subjects that were seen together.
+    """What receivers are to be told, once each: of one kind, and of all subjects that were seen together, and why each.
 
     Times are in seconds since 1970. ``left``: receivers that have not taken it. ``claimed``: until when somebody is at
     work on it.
@@ -206,7 +204,7 @@ def _message(
         kind=kind.name,
         how=how,
         subjects=sorted(some),
-        what=[some[subject].what for subject in sorted(some)[:MOST_NAMED]],
+        what=[some[subject].what for subject in sorted(some)],
         since=min(each.since for each in some.values()),
         at=now,
         left=list(receivers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from otzyv.tasks.alerts.book import Book
 from otzyv.tasks.alerts.kinds import HELD, MISSING, Kind
 from otzyv.tasks.alerts.state import Observation, Seen
 from otzyv.tasks.lake import Lake
+from otzyv.tasks.lake.delta.storage import Storage
 from tests.tasks.alerts.heard import Heard, hearing
 from tests.tasks.reviews import bring
 
@@ -209,3 +211,16 @@ def test_what_is_wrong_with_a_look_ends_nothing_and_is_said_once(tmp_path: Path,
     (line,) = [each for each in said if "not all can be looked at" in each]
     assert "no lake" in line
     assert not (tmp_path / "no lake").exists()
+
+
+def test_a_lake_whose_disk_is_full_tells_what_is_wrong_once_and_not_at_every_look(
+    serving: Serving, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Storage, "write_new", full)
+    serving.run("daily", Running(), Crashed())
+    for minutes in range(4):
+        serving.alarm.look(NOW + timedelta(minutes=minutes))
+    assert told(heard) == ["run.crashed daily"]

@@ -305,6 +305,22 @@ def test_days_that_nobody_looked_at_are_told_together_and_those_that_are_left_ou
     assert (over["event"], over["subjects"]) == ("otzyv.day.missing.over", [gap[1]])
 
 
+def test_a_run_of_an_earlier_day_does_not_tell_that_later_days_are_no_longer_left_out(
+    lake: Lake, tmp_path: Path, calls: Calls
+) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_text(json.dumps({"review_id": "history", "text": "курс", "created_at": "2020-01-05T12:00:00"}))
+    ingest.fn(lake.uri, Source(str(history)), KEY)
+    for day in (LAST, earlier := date(2020, 1, 1)):
+        arrive(tmp_path, day, f"r{day}")
+    for day in (LAST, earlier, LAST):
+        daily(lake.uri, day=day, catch_up=1)
+    assert [(call["event"], call["subjects"]) for call in calls] == [("otzyv.day.left_out", ["2020-01-05"])]
+    daily(lake.uri, day=date(2020, 1, 5), catch_up=1)
+    *_, over = calls
+    assert (over["event"], over["subjects"]) == ("otzyv.day.left_out.over", ["2020-01-05"])
+
+
 def test_a_day_that_is_held_is_told_and_over_once_a_person_has_let_it_through(
     lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

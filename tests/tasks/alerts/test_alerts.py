@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import smtplib
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.book import FOLDER, KEPT, Book
 from otzyv.tasks.alerts.kinds import DISK_LOW, FAILED, HELD, MISSING
 from otzyv.tasks.alerts.receivers import receivers
+from otzyv.tasks.alerts.sending import Told as Sent
 from otzyv.tasks.alerts.settings import AlertLimits, AlertSettings
 from otzyv.tasks.alerts.state import Observation, Seen
 from tests.tasks.alerts.heard import Heard, closed_port, hearing
@@ -283,3 +287,39 @@ def test_why_apprise_could_not_send_is_told_without_its_address(
         "it has not taken it, or can't be reached; it is tried again",
     ]
     assert "geheim" not in "".join(told.lines) + caplog.text
+
+
+def test_an_e_mail_shows_each_line_by_itself_and_what_was_seen_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    class Smtp:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def login(self, *_: object) -> None: ...
+        def starttls(self, **_: object) -> None: ...
+        def quit(self) -> None: ...
+        def sendmail(self, _: str, __: object, message: str) -> None:
+            sent.append(message)
+
+    for name in ("SMTP", "SMTP_SSL"):
+        monkeypatch.setattr(smtplib, name, Smtp)
+    (mail,) = receivers(settings(receivers=("mailtos://user:password@example.com",)))
+    mail.send(Sent("id", "otzyv: held", "Lake: /lake\n2026-03-01: <b>3</b> < 4", {}))
+    parts = [part for part in message_from_string(sent[0]).walk() if not part.is_multipart()]
+    shown = {part.get_content_type(): bytes(part.get_payload(decode=True)).decode() for part in parts}
+    assert shown["text/plain"].split("\n") == ["Lake: /lake", "2026-03-01: <b>3</b> < 4"]
+    assert re.fullmatch(r"Lake:.*/lake<br/>\W*2026-03-01:.*&lt;b&gt;3.*", shown["text/html"], re.DOTALL)
+
+
+def test_each_of_many_that_are_wrong_at_once_is_an_event_that_says_why(tmp_path: Path) -> None:
+    told = Told()
+    days = {f"2026-03-{n:02}": Seen(f"why {n}") for n in range(1, 32)}
+    one = alerts(tmp_path / "lake", settings(), told)
+    (message, *_), _ = [one.observe(observed) for observed in (Observation(MISSING, days), WELL)]
+    assert [(name, subject) for name, _, subject, _ in told.events] == [
+        (name, day) for name in ("otzyv.day.missing", "otzyv.day.missing.over") for day in sorted(days)
+    ]
+    assert [payload["why"] for *_, payload in told.events[:31]] == [f"why {n}" for n in range(1, 32)]
+    for people in (told.lines[0], module.text(message, "lake")):
+        assert "why 10" in people
+        assert "why 11" not in people
+    assert "and 21 more" in module.text(message, "lake")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import Any
 
 from prefect import get_run_logger, runtime
@@ -14,9 +15,8 @@ from prefect.events import emit_event
 from otzyv.flows.days import until
 from otzyv.schemas.errors import OtzyvError
 from otzyv.schemas.tables import REVIEWS
-from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.alerts import Alerts, patiently
 from otzyv.tasks.alerts.kinds import CRASHED, FAILED, HELD, LEFT_OUT, MISSING, NO_SUCCESS
-from otzyv.tasks.alerts.sending import NotSent
 from otzyv.tasks.alerts.settings import alert_settings
 from otzyv.tasks.alerts.state import Observation, Seen
 from otzyv.tasks.alerts.webhook import ping
@@ -59,10 +59,8 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
     well = [Observation(kind, {}, [flow]) for kind in (FAILED, CRASHED, NO_SUCCESS)]
     alerts.observe(*well, success=alerts.clock())
     if settings.ping:
-        try:
-            ping(settings.ping.get_secret_value())
-        except NotSent as error:
-            log.warning("ping: %s: whoever waits for it will tell that no run ended well", error)
+        for why in patiently({"ping": partial(ping, settings.ping.get_secret_value())}).values():
+            log.warning("ping: %s: whoever waits for it will tell that no run ended well", why)
 
 
 def said(error: Exception) -> str:

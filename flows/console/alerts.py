@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 from rich import box
@@ -13,10 +13,11 @@ from rich.table import Table as Grid
 
 from otzyv.flows.console.screen import screen
 from otzyv.schemas.errors import EnvironmentFault
+from otzyv.tasks.alerts.alerts import patiently
 from otzyv.tasks.alerts.book import Book
 from otzyv.tasks.alerts.kinds import KINDS, TEST
 from otzyv.tasks.alerts.receivers import Receiver, receivers
-from otzyv.tasks.alerts.sending import NotSent, Told
+from otzyv.tasks.alerts.sending import Told
 from otzyv.tasks.alerts.settings import AlertSettings
 from otzyv.tasks.alerts.webhook import ping
 from otzyv.tasks.extractors.settings import WrongSettings
@@ -69,15 +70,8 @@ def try_receivers(settings: AlertSettings, *, as_json: bool) -> None:
     data = {"id": uuid.uuid4().hex, "event": TEST.event, "kind": TEST.name, "state": "raised", "at": now}
     told = Told(data["id"], "otzyv: test: alerts arrive here", f"At: {now}\nWhat to do: {TEST.do}.", data)
 
-    def tried(receiver: Receiver) -> str | None:
-        try:
-            receiver.send(told)
-        except NotSent as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(len(there)) as pool:
-        failed = dict(zip((each.name for each in there), pool.map(tried, there), strict=True))
+    wrong = patiently({each.name: partial(each.send, told) for each in there})
+    failed = {each.name: wrong.get(each.name) for each in there}
     if as_json:
         rows = [{"receiver": name, "taken": why is None, "why": why} for name, why in failed.items()]
         click.echo(json.dumps(rows, ensure_ascii=False))
@@ -86,7 +80,7 @@ def try_receivers(settings: AlertSettings, *, as_json: bool) -> None:
             click.echo(f"{name}: {why or 'taken'}")
         if settings.webhook and not settings.webhook_key:
             click.echo("the webhook is not signed: set webhook_key")
-    if wrong := [name for name, why in failed.items() if why]:
+    if wrong:
         raise NotTaken(f"not all have taken it: {', '.join(wrong)}")
 
 

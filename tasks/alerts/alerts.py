@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -165,22 +166,30 @@ def _sent(
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
     """What was taken, as pairs of message and receiver, and why receivers did not take the first that they refused."""
     sent: set[tuple[str, str]] = set()
-    why: dict[str, str] = {}
 
     def send(receiver: Receiver) -> None:
         for message in asked[receiver.name]:
-            try:
-                receiver.send(told(message, lake))
-            except NotSent as error:
-                why[receiver.name] = str(error)
-                return
+            receiver.send(told(message, lake))
             sent.add((message.id, receiver.name))
 
-    working = {
-        receiver.name: threading.Thread(target=send, args=(receiver,), daemon=True)
-        for receiver in there
-        if asked[receiver.name]
-    }
+    why = patiently({receiver.name: partial(send, receiver) for receiver in there if asked[receiver.name]})
+    return set(sent), why
+
+
+def patiently(work: Mapping[str, Callable[[], None]]) -> dict[str, str]:
+    """Do all of it side by side, for ``PATIENCE`` at most; why some of it failed.
+
+    ``work``: by name, what raises NotSent. What is slower goes on beside this process, and ends with it.
+    """
+    why: dict[str, str] = {}
+
+    def done(name: str) -> None:
+        try:
+            work[name]()
+        except NotSent as error:
+            why[name] = str(error)
+
+    working = {name: threading.Thread(target=done, args=(name,), daemon=True) for name in work}
     for thread in working.values():
         thread.start()
     until = time.monotonic() + PATIENCE
@@ -188,7 +197,7 @@ def _sent(
         thread.join(max(0.0, until - time.monotonic()))
         if thread.is_alive():
             why.setdefault(name, f"it has not answered within {PATIENCE:.0f} s")
-    return set(sent), dict(why)
+    return dict(why)
 
 
 def kind_of(message: Message) -> Kind:

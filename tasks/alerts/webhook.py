@@ -58,8 +58,12 @@ def _asked(method: str, address: str, body: bytes, headers: Mapping[str, str]) -
         time.sleep(pause)
         try:
             secure = address.lower().startswith("https:")  # else authorities of the web are read for nothing, 40 ms
-            with unlogged(), httpx.Client(timeout=TIMEOUT, verify=secure) as client:
-                answer = client.request(method, address, content=body, headers=dict(headers))
+            with (
+                unlogged(),
+                httpx.Client(timeout=TIMEOUT, verify=secure) as client,
+                client.stream(method, address, content=body, headers=dict(headers)) as answer,
+            ):
+                pass  # what it says beside its status is not read: that may never end
         except Exception as error:  # also what its libraries raise of their own for an address
             failed = NotSent(f"it can't be reached ({type(error).__name__})")
             continue

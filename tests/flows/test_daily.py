@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from otzyv.flows.alerts import reported
 from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import DailyFailed, daily
 from otzyv.schemas.errors import LakeError
@@ -270,6 +271,20 @@ def test_a_run_that_fails_otherwise_is_told_without_the_words_of_its_error(
     (call,) = calls
     assert call["what"][0].endswith(": RuntimeError")
     assert "Иван" not in json.dumps(call, ensure_ascii=False)
+
+
+def test_a_dead_mans_switch_that_does_not_answer_holds_no_run_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otzyv.flows.alerts.get_run_logger", logging.getLogger)
+    monkeypatch.setattr("otzyv.tasks.alerts.alerts.PATIENCE", 0.2)
+    with hearing(delay=30) as slow:
+        monkeypatch.setenv("OTZYV_PING", slow.address)
+        began = time.monotonic()
+        with reported(str(tmp_path)):
+            pass
+        assert time.monotonic() - began < 3
+    assert "ping: it has not answered within" in caplog.text
 
 
 def test_settings_that_are_broken_are_alerted(

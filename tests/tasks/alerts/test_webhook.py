@@ -7,7 +7,10 @@ import hashlib
 import hmac
 import json
 import logging
+import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -100,3 +103,22 @@ def test_no_log_has_an_address(caplog: pytest.LogCaptureFixture) -> None:
         ping(f"{heard.address}/geheim")
     assert [asked for asked, _, _ in heard.asked] == ["POST /geheim", "GET /geheim"]
     assert "geheim" not in caplog.text
+
+
+def test_an_answer_that_never_ends_is_taken_by_its_status() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            asking, _ = server.accept()
+            with asking, suppress(OSError):
+                asking.recv(1 << 16)
+                asking.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                asking.settimeout(30)
+                asking.recv(1)  # until the other one has gone
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        began = time.monotonic()
+        ping(f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert time.monotonic() - began < 3
+        answering.join()

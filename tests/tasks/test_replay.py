@@ -106,6 +106,7 @@ def test_a_replay_never_takes_the_place_of_a_review_that_may_be_newer(place: Otz
         "a.jsonl", [review("same", "старое", stars=0), review("edited", "новое", stars=0, updated_at="2026-05-01")]
     )
     assert bring(place, mapping={"rating": "stars"}).quarantined == 2
+    (place.source / "a.jsonl").unlink()
     place.write("b.jsonl", [review("same", "новое"), review("edited", "старое", updated_at=APRIL)])
     bring(place)
     done = again(place)

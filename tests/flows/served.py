@@ -69,7 +69,12 @@ class Served:
 
     def ask_token(self) -> None:
         asking = f"tests {self.told.parent}"  # a token is of one client, and the next one asked for takes its place
-        token = self.client.get("csrf-token", params={"client": asking}).raise_for_status().json()["token"]
+        for _ in range(30):
+            answer = self.client.get("csrf-token", params={"client": asking})
+            if answer.status_code != 503:
+                break
+            time.sleep(1)
+        token = answer.raise_for_status().json()["token"]
         self.client.headers.update({"Prefect-Csrf-Client": asking, "Prefect-Csrf-Token": token})
 
     def post(self, path: str, /, **body: Any) -> Any:

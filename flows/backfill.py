@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -305,7 +305,7 @@ class _Work:
         if time.monotonic() - self.looked < GRID_SECONDS:
             return
         self.looked = time.monotonic()
-        try:
+        with _only_shown():
             made = outcomes.fn(self.lake, None, None, self.since)
             left = _unattempted(self.left, made)
             over = {day.day for day in left}
@@ -314,8 +314,6 @@ class _Work:
             ]
             at_work = spans[: self.request.days_at_once] if child.state and child.state.is_running() else []
             self.show(left, made, set[date]().union(*at_work))
-        except Exception as error:  # which must not stop what it only tells of
-            get_run_logger().warning("how far the days are can't be shown now: %s", type(error).__name__)
 
     def show(
         self,
@@ -325,11 +323,12 @@ class _Work:
         *,
         going: bool = True,
     ) -> None:
-        held = waiting(Lake(self.lake).history([day.day for day in self.planned.days]))
-        over = {day.day for day in left}
-        self.shown.progress(self.share(left, made))
-        told = _of(self.places, made)
-        self.shown.grid(grid(self.planned, told, over, running, held, because=self.because, going=going))
+        with _only_shown():
+            held = waiting(Lake(self.lake).history([day.day for day in self.planned.days]))
+            over = {day.day for day in left}
+            self.shown.progress(self.share(left, made))
+            told = _of(self.places, made)
+            self.shown.grid(grid(self.planned, told, over, running, held, because=self.because, going=going))
 
     def report(self) -> BackfillReport:
         over = {day.day for day in self.left}
@@ -352,6 +351,15 @@ class _Work:
             self.made = outcomes.fn(self.lake, None, None, self.since)
             self.left, self.because = _unattempted(self.left, self.made), why
             self.tell(self.report())
+
+
+@contextmanager
+def _only_shown() -> Iterator[None]:
+    """What is wrong with showing how far the days are stops none of them."""
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning("how far the days are can't be shown now: %s", type(error).__name__)
 
 
 def _begun_at() -> datetime:

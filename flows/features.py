@@ -57,10 +57,11 @@ def features(
     1. Texts are cleaned; all text extractors read ``clean_text``.
     2. Each extractor computes what is new or changed on any of the days, is checked, and publishes its table's days by
        one commit; one that reads another's table comes after it.
-    3. Attempts and measured figures are recorded, unless nothing changed; with the setting ``lineage`` told to others.
+    3. Attempts and measured figures are recorded, unless nothing changed.
     4. Of every day whose tables all stand, one row releases it, or holds it where its figures are beyond the settings'
        limits (``verdict``); else readers keep the day as it was, unless the settings let them see it without the
        tables that failed (``partial``). Days whose reviews changed after they were read are made once more of those.
+    5. With the setting ``lineage`` others are told what was made.
 
     ``again``: what stands is computed as well. An extractor or a day that fails does not stop the others: DaysFailed is
     raised at the end, and says which failed.
@@ -76,9 +77,9 @@ def features(
                 if run.state != "unchanged" or run.table not in runs[run.day]:
                     runs[run.day][run.table] = run
             record(lake, unvisited(made))
-            if settings.lineage:
-                lineage(lake, unvisited(made))
             verdicts |= release(lake, left, unvisited(made), settings.verdict, partial=settings.partial)
+            if settings.lineage:  # after that: a slow receiver keeps no day from its readers
+                lineage(lake, unvisited(made))
             left = [day for day in left if verdicts[day] == "superseded"]
             if not left:
                 break

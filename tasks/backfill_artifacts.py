@@ -7,9 +7,9 @@ from datetime import date
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
-from prefect.settings import PREFECT_UI_URL
 
 from otzyv.tasks.artifact import cell, line
+from otzyv.tasks.backfill_grid import ui
 from otzyv.tasks.outcomes import Outcome
 from otzyv.tasks.pipeline.spans import spans
 from otzyv.tasks.plan import Plan, TablePlan
@@ -85,5 +85,4 @@ def _figure(value: float | None, digits: int) -> object:
 def _link(outcome: Outcome) -> str:
     if outcome.flow_run is None:
         return ""
-    ui = (PREFECT_UI_URL.value() or "").rstrip("/")
-    return f"[run]({ui}/runs/flow-run/{outcome.flow_run})"
+    return f"[run]({ui()}/runs/flow-run/{outcome.flow_run})"

@@ -42,8 +42,8 @@ def lineage(lake_uri: str, runs: Sequence[TableRun]) -> None:
     from openlineage.client import OpenLineageClient
 
     lake = Lake(lake_uri)
-    events = [event for run in runs if run.state in ("published", "failed") for event in _events(lake, run)]
     try:
+        events = [event for run in runs if run.state in ("published", "failed") for event in _events(lake, run)]
         client = OpenLineageClient(config=WITHOUT_GIT)
         for event in events:
             client.emit(event)

@@ -37,6 +37,7 @@ from otzyv.flows.backfill import (
 from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, run_child
 from otzyv.flows.features import features
 from otzyv.schemas.tables import RUNS
+from otzyv.tasks.backfill_grid import Shown
 from otzyv.tasks.extractors import Card, Run, Weights, get
 from otzyv.tasks.extractors.extractor import REGISTERED, Extractor
 from otzyv.tasks.lake import Lake
@@ -231,6 +232,15 @@ def test_a_child_that_was_called_off_before_it_began_is_no_strike(lake: Lake, mo
     with pytest.raises(BackfillIncomplete, match="daily runs wait for their place, and 2 times in a row"):
         backfill(lake.uri, ask(what="again"))
     assert len(called) == 2
+
+
+def test_a_grid_that_can_not_be_shown_stops_no_day(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(Shown, "grid", refused)
+    backfill(lake.uri, ask())
+    assert sorted(lake.releases()) == DAYS
 
 
 def test_all_again_computes_what_stands(lake: Lake) -> None:

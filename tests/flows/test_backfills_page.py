@@ -6,12 +6,13 @@ import asyncio
 import base64
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from otzyv.flows.server.backfills import CELLS, Backfills
+from otzyv.flows.server.backfills import CELLS, STATES, Backfills
 from otzyv.flows.server.guard import Guard, origins
+from otzyv.tasks import backfill_grid
 from tests.flows.attacks import Caller
 from tests.flows.test_guard import scope
 
@@ -112,3 +113,7 @@ def test_whoever_has_no_login_is_asked_for_it(monkeypatch: pytest.MonkeyPatch) -
         assert (b"www-authenticate", b'Basic realm="otzyv", charset="UTF-8"') in start["headers"]
         assert (b"x-frame-options", b"DENY") in start["headers"]
         assert RUN.encode() not in body["body"]
+
+
+def test_the_page_reads_what_a_backfill_writes() -> None:
+    assert (backfill_grid.CELLS, get_args(backfill_grid.State)) == (CELLS, STATES)

@@ -97,3 +97,12 @@ def test_a_receiver_that_does_not_answer_fails_no_run_and_its_address_is_not_tol
     lineage.fn(Lake.create(tmp_path).uri, runs())
     assert "OpenLineage events could not be sent: ConnectionError" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_what_can_not_be_told_of_a_table_fails_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "get_run_logger", logging.getLogger)
+    run = TableRun("image_gone", DAY, "published", datetime(2026, 3, 30, 3, tzinfo=UTC))  # no extractor makes it now
+    lineage.fn(Lake.create(tmp_path).uri, [run])
+    assert "OpenLineage events could not be sent" in caplog.text

@@ -51,9 +51,9 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
     try:
         yield alerts
     except Exception as error:
-        run = runtime.flow_run.id or uuid.uuid4().hex
+        run = attempt(runtime.flow_run.id or uuid.uuid4().hex, runtime.flow_run.run_count)
         alerts.observe(
-            Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name or flow}: {said(error)}", str(run))}, [flow])
+            Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name or flow}: {said(error)}", run)}, [flow])
         )
         raise
     well = [Observation(kind, {}, [flow]) for kind in (FAILED, CRASHED, NO_SUCCESS)]
@@ -61,6 +61,11 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
     if settings.ping:
         for why in patiently({"ping": partial(ping, settings.ping.get_secret_value())}).values():
             log.warning("ping: %s: whoever waits for it will tell that no run ended well", why)
+
+
+def attempt(run: object, count: int) -> str:
+    """One attempt at a run, which may be tried again: each that fails is told by itself."""
+    return f"{run}/{count}"
 
 
 def said(error: Exception) -> str:

@@ -22,8 +22,10 @@ def status(lake: str, days: int, as_json: bool) -> None:
     """
     from otzyv.flows.console.status import show_status
     from otzyv.flows.server.serving_now import serving_now
+    from otzyv.tasks.alerts.book import Book
     from otzyv.tasks.lake import Lake
     from otzyv.tasks.pipeline.overview import overview
 
     opened = Lake(lake)
-    show_status(overview(opened, days), serving_now(opened.uri), as_json=as_json)
+    alerts = {kind: len(each) for kind, each in Book(opened.uri).state.open.items() if each}
+    show_status(overview(opened, days), serving_now(opened.uri), alerts, as_json=as_json)

@@ -38,7 +38,7 @@ def show(lake: str, *, as_json: bool) -> None:
             "what": each.what,
             "since": _utc(each.since),
             "told": each.told,
-            "do": KINDS[name].do,
+            "do": KINDS[name].do if name in KINDS else "see what the otzyv that told of it says",
         }
         for name, of_kind in sorted(state.open.items())
         for subject, each in sorted(of_kind.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -20,13 +20,20 @@ from otzyv.tasks.pipeline.overview import Overview
 from otzyv.tasks.pipeline.spans import spans
 
 GIB = 1 << 30
+MOST_SAID = 60
+"""Letters of an error in the table; `otzyv explain` tells all of it."""
 
 
-def show_status(lake: Overview, serving: ServingNow, *, as_json: bool) -> None:
-    """The lake's last days as a table, then a line for each thing to know."""
+def show_status(lake: Overview, serving: ServingNow, alerts: Mapping[str, int], *, as_json: bool) -> None:
+    """The lake's last days as a table, then a line for each thing to know. ``alerts``: how many are open, by kind."""
     if as_json:
         held = [{"day": day, "reason": reason} for day, reason in sorted(lake.held.items())]
-        told = {**asdict(lake), "held": held, "prefect": asdict(serving) | {"url": serving.url and shown(serving.url)}}
+        told = {
+            **asdict(lake),
+            "held": held,
+            "alerts": alerts,
+            "prefect": asdict(serving) | {"url": serving.url and shown(serving.url)},
+        }
         click.echo(json.dumps(told, ensure_ascii=False, default=str))
         return
     click.echo(f"{lake.lake}: {_count(lake.days, 'day')}, in the zone {lake.timezone}")
@@ -35,13 +42,16 @@ def show_status(lake: Overview, serving: ServingNow, *, as_json: bool) -> None:
         grid = Grid(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for day in lake.last:
             made = f"{day.made_at:%Y-%m-%d %H:%M}" if day.made_at else ""
-            todo = [f"{table} failed: {error}" for table, error in day.failed.items()]
+            todo = [f"{table} failed: {_brief(error)}" for table, error in day.failed.items()]
             todo += ["to be made: its reviews changed"] if day.to_make and day.made_at else []
             todo += ["to be made"] if day.to_make and not day.made_at else []
             grid.add_row(str(day.day), day.seen, f"{day.reviews:,}", made, "; ".join(todo))
         screen().print(grid)
     for line in _lines(lake, serving):
         click.echo(line)
+    if alerts:
+        counted = ", ".join(f"{count} {kind}" for kind, count in alerts.items())
+        click.echo(f"open alerts: {counted}; `otzyv alerts --lake {lake.lake}` lists them")
 
 
 def _lines(lake: Overview, serving: ServingNow) -> Iterator[str]:
@@ -57,7 +67,7 @@ def _lines(lake: Overview, serving: ServingNow) -> Iterator[str]:
     if not serving.served:
         yield f"Prefect: {where} does not know this lake; `otzyv serve --lake {lake.lake}` serves it"
     else:
-        yield f"Prefect: {where}, {'; '.join(serving.wrong) or 'all is well'}"
+        yield f"Prefect: {where}, {'; '.join(serving.wrong) or 'its server, workers and daily runs are well'}"
         yield f"last good daily run: {_time(serving.last_success)}"
         yield f"next daily run: {'switched off in Prefect' if serving.paused else _time(serving.next_run)}"
     top = [run for run in serving.runs if not run.within]
@@ -65,6 +75,11 @@ def _lines(lake: Overview, serving: ServingNow) -> Iterator[str]:
         yield f"{run.state.lower()}: {run.name}{f', since {_time(run.since)}' if run.since else ''}"
     if not top:
         yield "nothing runs"
+
+
+def _brief(error: str | None) -> str:
+    told = error or ""
+    return told if len(told) <= MOST_SAID else f"{told[:MOST_SAID]} …"
 
 
 def _time(told: str | None) -> str:

@@ -83,7 +83,7 @@ def _server(health: Mapping[str, Any], runs: Mapping[tuple[str, str], int], *, u
     lakes: Mapping[str, Mapping[str, Any]] = health["lakes"]
     yield _gauge("server_up", "Whether Prefect's server answers.", (), [((), float(up))])
     yield _gauge(
-        "healthy", "Whether nothing is wrong, as /health tells.", ["lake"],
+        "healthy", "Whether server, workers and daily runs are well, as /health tells.", ["lake"],
         [([lake], float(not told["wrong"])) for lake, told in lakes.items()],
     )  # fmt: skip
     yield _gauge(

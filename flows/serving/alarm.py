@@ -167,7 +167,7 @@ class Alarm:
         for run, flow in sorted(found, key=lambda each: each[0].end_time or now):
             if run.state is None or run.end_time is None:
                 continue
-            when = run.end_time.timestamp()
+            when, this = run.end_time.timestamp(), runs.attempt(run.id, run.run_count)
             if run.state.type == StateType.COMPLETED:
                 if flow == runs.DAILY:
                     alerts.mark(success=when)
@@ -176,9 +176,9 @@ class Alarm:
                     if known is None or known.told_at < when:
                         yield Observation(kind, {}, [flow])
             elif run.state.type == StateType.CRASHED:
-                yield Observation(CRASHED, {flow: Seen(f"{run.name}: its process is gone", str(run.id))}, [flow])
+                yield Observation(CRASHED, {flow: Seen(f"{run.name}: its process is gone", this)}, [flow])
             else:
-                yield Observation(FAILED, {flow: Seen(f"{run.name}: its page has the reason", str(run.id))}, [flow])
+                yield Observation(FAILED, {flow: Seen(f"{run.name}: its page has the reason", this)}, [flow])
 
     def _runs(
         self, client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
@@ -32,8 +32,12 @@ class AlertLimits(BaseModel):
 
 
 def _addresses(given: Any) -> Any:
-    """From the environment: addresses with spaces or commas between them, or a list as JSON has it."""
-    return [each for each in re.split(r'[\s,\[\]"]+', given) if each] if isinstance(given, str) else given
+    """From the environment: addresses with spaces between them, which may hold commas, or a list as JSON has it."""
+    if not isinstance(given, str):
+        return given
+    with suppress(ValueError):
+        return json.loads(given)
+    return given.split()
 
 
 class AlertSettings(FromFile):

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from otzyv.flows.server.serving_now import serving_now
+from otzyv.tasks.alerts.alerts import Alerts
+from otzyv.tasks.alerts.kinds import HELD
+from otzyv.tasks.alerts.settings import AlertSettings
+from otzyv.tasks.alerts.state import Observation, Seen
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import TableRun, make
@@ -65,6 +69,14 @@ def test_people_read_the_same_and_that_nothing_is_served(lake: Lake) -> None:
     assert "clean_text failed: ValueError: no" in said
     assert f"to be made: {DAYS[1]} to {DAYS[3]}; `otzyv plan --lake {lake.uri}`" in said
     assert "Prefect: no otzyv serve of this user runs, and PREFECT_API_URL names no server" in said
+
+
+def test_open_alerts_are_counted(lake: Lake) -> None:
+    assert "open alerts:" not in command("status", "--lake", lake.uri).stdout
+    alerts = Alerts.of(lake.uri, AlertSettings(), print)
+    alerts.observe(Observation(HELD, {str(day): Seen("to look at") for day in DAYS[:2]}))
+    assert f"open alerts: 2 held; `otzyv alerts --lake {lake.uri}`" in command("status", "--lake", lake.uri).stdout
+    assert status(lake)["alerts"] == {"held": 2}
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "http://[", "not an address"])

@@ -94,7 +94,7 @@ def test_otzyv_status_tells_the_same_of_the_served_lake(served: Served, monkeypa
     assert (found.next_run, list(found.workers), list(found.wrong)) == (lake["next_run"], lake["workers"], [])
     said = command("status", "--lake", served.lake.uri).stdout
     assert f"next daily run: {lake['next_run'][:10]}" in said
-    assert f"Prefect: {served.url}/api, all is well" in said
+    assert f"Prefect: {served.url}/api, its server, workers and daily runs are well" in said
 
 
 def test_the_served_lake_is_well_and_strangers_hear_no_more_than_that(served: Served) -> None:

@@ -67,7 +67,8 @@ def test_all_that_took_it_is_a_success_and_none_at_all_is_an_error(monkeypatch: 
     )
 
 
-def test_what_is_wrong_now_is_listed(tmp_path: Path) -> None:
+def test_what_is_wrong_now_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # of a terminal, which breaks lines
     lake = Lake.create(tmp_path / "lake")
     assert (
         command("alerts", "--lake", lake.uri).stdout == "nothing is wrong, as far as runs and otzyv serve have seen\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
@@ -32,12 +33,15 @@ class AlertLimits(BaseModel):
 
 
 def _addresses(given: Any) -> Any:
-    """From the environment: addresses with spaces between them, which may hold commas, or a list as JSON has it."""
+    """From the environment: addresses with spaces or commas between them, or a list as JSON has it.
+
+    An address may hold commas as well: one parts two of them where another address begins after it.
+    """
     if not isinstance(given, str):
         return given
     with suppress(ValueError):
         return json.loads(given)
-    return given.split()
+    return [each for each in re.split(r",?\s+|,(?=[\w+.-]+://)", given) if each]
 
 
 class AlertSettings(FromFile):

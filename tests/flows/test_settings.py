@@ -102,6 +102,12 @@ def test_a_good_webhook_is_kept_as_it_is(address: str, monkeypatch: pytest.Monke
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#chan"
 
 
+def test_an_address_of_a_receiver_may_hold_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = ["mailto://u:p@example.com?to=a@example.com,b@example.com", SLACK]
+    monkeypatch.setenv("OTZYV_RECEIVERS", ", ".join(two))
+    assert [each.get_secret_value() for each in load().receivers] == two
+
+
 @pytest.mark.parametrize("given", [f"{SLACK} json://127.0.0.1:9/x", f"{SLACK},json://127.0.0.1:9/x",
                                    json.dumps([SLACK, "json://127.0.0.1:9/x"])])  # fmt: skip
 def test_receivers_in_the_environment_may_be_a_list_or_lie_side_by_side(

@@ -64,7 +64,8 @@ def test_the_last_days_are_told_as_the_lake_has_them(lake: Lake) -> None:
     assert [day["day"] for day in status(lake, "--days", "1")["last"]] == [str(DAYS[3])]
 
 
-def test_people_read_the_same_and_that_nothing_is_served(lake: Lake) -> None:
+def test_people_read_the_same_and_that_nothing_is_served(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # of a terminal, which breaks lines
     said = command("status", "--lake", lake.uri).stdout
     assert "clean_text failed: ValueError: no" in said
     assert f"to be made: {DAYS[1]} to {DAYS[3]}; `otzyv plan --lake {lake.uri}`" in said

@@ -91,7 +91,7 @@ def test_the_commands_of_the_document_set_a_cluster_up(prefect_server: None) -> 
     blocks = re.findall(r"```\n(.*?)```", (ROOT / "docs" / "run-on-a-cluster.md").read_text(), re.DOTALL)
     said = [shlex.split(line) for block in blocks for line in block.splitlines()]
     lines = [line[line.index("prefect") + 1 :] for line in said if "prefect" in line]
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines[-2:]:
         _, given, _ = worker_app.parse_args(line[1:])
         assert given.arguments["work_pool_name"] in ("otzyv", "otzyv-parents")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 from otzyv.flows.refused import Refused
+from otzyv.flows.run_log import sentences_only
 from otzyv.flows.settings import load
 from otzyv.tasks.lake.delta.storage import address
 
 RUN = "PREFECT__FLOW_RUN_ID"
 """Prefect's workers set it for the process of a run, whoever asked for the run; a command's flows run without it."""
+
+sentences_only()
 
 
 class NotAllowed(Refused):

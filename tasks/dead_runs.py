@@ -29,6 +29,7 @@ from prefect.events.filters import (
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from otzyv.tasks.every_run import every_run
 from otzyv.tasks.lake.delta.storage import Storage, StorageError
 from otzyv.tasks.lake.upkeep.doctor import Finding
 
@@ -49,11 +50,12 @@ def dead_runs(lake: str, flows: Collection[str], *, repair: bool = False) -> Ite
     they are. ``lake``: the one that the doctor is run on; ``flows``: the names of those whose runs are ours.
     """
     with get_client(sync_client=True) as client:
-        running = client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=list(flows))),
-            flow_run_filter=FlowRunFilter(
+        running = every_run(
+            client,
+            FlowRunFilter(
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING]))
             ),
+            flows=FlowFilter(name=FlowFilterName(any_=list(flows))),
         )
         now, mend = datetime.now(UTC), f"otzyv doctor --lake {lake} --repair"
         # All are judged before any is marked: a run is dead with the one that it is part of.
@@ -131,7 +133,7 @@ def _last_sign(client: SyncPrefectClient, run: FlowRun, now: datetime) -> dateti
         states = [*(each.state for each in runs), *(each.state for each in tasks)]
         signs += [each.timestamp for each in states if each]
         inner = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=ids))
-        runs = client.read_flow_runs(flow_run_filter=inner)
+        runs = list(every_run(client, inner))
     return max(sign for sign in signs if sign)
 
 

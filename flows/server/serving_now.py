@@ -18,7 +18,7 @@ from otzyv.flows.server.lock import Lock
 from otzyv.flows.server.pools import TAG
 
 OPEN = ("RUNNING", "PENDING", "CANCELLING", "PAUSED")
-MOST_RUNS = 50
+MOST_RUNS = 200
 SECONDS = 5.0
 """How long an answer is waited for."""
 

@@ -25,7 +25,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 
 from otzyv.flows import alerts as runs
@@ -51,6 +50,7 @@ from otzyv.tasks.alerts.kinds import (
 )
 from otzyv.tasks.alerts.settings import AlertLimits, alert_settings
 from otzyv.tasks.alerts.state import Observation, Seen, State
+from otzyv.tasks.every_run import every_run
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
 from otzyv.tasks.pipeline.overdue import unmade
@@ -149,7 +149,7 @@ class Alarm:
             expected_start_time=FlowRunFilterExpectedStartTime(before_=before),
         )
         found: dict[str, Seen] = {}
-        for run, flow in self._runs(client, waiting, FlowRunSort.EXPECTED_START_TIME_ASC):
+        for run, flow in sorted(self._runs(client, waiting), key=lambda each: each[0].expected_start_time or now):
             if flow in SCHEDULED_FLOWS and run.expected_start_time and flow not in found:
                 what = f"the run of {run.expected_start_time:%Y-%m-%d %H:%M} UTC has not begun"
                 found[flow] = Seen(what, str(run.id))
@@ -163,8 +163,7 @@ class Alarm:
             ),
             end_time=FlowRunFilterEndTime(after_=self.answered - AGAIN if self.answered else now - BACK),
         )
-        found = list(self._runs(client, ended, FlowRunSort.END_TIME_DESC))
-        for run, flow in sorted(found, key=lambda each: each[0].end_time or now):
+        for run, flow in sorted(self._runs(client, ended), key=lambda each: each[0].end_time or now):
             if run.state is None or run.end_time is None:
                 continue
             when, this = run.end_time.timestamp(), runs.attempt(run.id, run.run_count)
@@ -180,14 +179,12 @@ class Alarm:
             else:
                 yield Observation(FAILED, {flow: Seen(f"{run.name}: its page has the reason", this)}, [flow])
 
-    def _runs(
-        self, client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort
-    ) -> Iterator[tuple[FlowRun, str]]:
+    def _runs(self, client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[tuple[FlowRun, str]]:
         """Runs of the lake's deployments but for those that other runs start, each with the name of its flow."""
         flows = {UUID(each): name.partition("/")[0] for name, each in self.ids.items()}
         flows = {each: flow for each, flow in flows.items() if flow not in INTERNAL_FLOWS}
         ours = DeploymentFilter(id=DeploymentFilterId(any_=[*flows]))
-        for run in client.read_flow_runs(deployment_filter=ours, flow_run_filter=wanted, sort=sort):
+        for run in every_run(client, wanted, deployments=ours):
             if run.deployment_id in flows:
                 yield run, flows[run.deployment_id]
 

@@ -150,17 +150,26 @@ async def _look(watch: Watch, say: Callable[[str], None]) -> None:
 def _await_schedule(deployment: str, say: Callable[[str], None]) -> None:
     """Wait for the scheduler's heartbeat: the next daily run is planned. Some mixes of versions never plan one."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     with get_client(sync_client=True) as client:
         for _ in range(SCHEDULE_SECONDS):
-            runs = client.read_flow_runs(
+            planned = client.read_flow_runs(
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[UUID(deployment)])),
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+                ),
                 sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                limit=1,
             )
-            planned = [run for run in runs if run.state is not None and run.state.type == StateType.SCHEDULED]
             if planned:
                 say(f"next daily run: {planned[0].expected_start_time:%Y-%m-%d %H:%M %Z}")
                 return

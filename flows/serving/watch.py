@@ -27,6 +27,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Running, Scheduled
 
 from otzyv.tasks.dead_runs import begins_again, last_heartbeat, parent_of
+from otzyv.tasks.every_run import every_run
 
 SILENT = timedelta(seconds=90)
 """A run elsewhere whose heartbeats stop for so long has lost its process."""
@@ -113,7 +114,7 @@ class Watch:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))),
             end_time=ended,
         )
-        return [run for run in client.read_flow_runs(flow_run_filter=wanted) if _within(run) or run.work_pool_name]
+        return [run for run in every_run(client, wanted) if _within(run) or run.work_pool_name]
 
     def _verdict(
         self, client: SyncPrefectClient, run: FlowRun, alive: Collection[UUID], now: datetime, *, idle: bool

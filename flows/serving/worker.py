@@ -23,11 +23,14 @@ from prefect.utilities.schema_tools import validate
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from otzyv.flows.refused import Refused
+from otzyv.flows.run_log import sentences_only
 from otzyv.flows.serving.deployments import FLOWS, job_template
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun
+
+sentences_only()
 
 
 class Job(ProcessJobConfiguration):

@@ -13,6 +13,7 @@ from otzyv.schemas import errors
 from otzyv.schemas.errors import OtzyvError
 
 WITHIN = {
+    "tasks.alerts.sending.NotSent": "a receiver's answer about one message; it becomes a line of the alerts",
     "tasks.media.refused.Refused": "a decoder's answer about one content; it becomes a status",
     "tasks.sources.beneath.NotPlainError": "a file's answer about one path; it becomes a reason",
     "tasks.sources.names.RefusedPath": "as above",

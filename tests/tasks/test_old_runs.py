@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from otzyv.tasks.old_runs import forget_old_runs
 
@@ -21,10 +22,9 @@ def theirs() -> None:
 
 def runs() -> list[str]:
     with get_client(sync_client=True) as client:
-        names = {one.id: one.name for one in client.read_flows()}
-        return sorted(
-            names[run.flow_id] for run in client.read_flow_runs() if names[run.flow_id] in (ours.name, theirs.name)
-        )
+        named = FlowFilter(name=FlowFilterName(any_=[ours.name, theirs.name]))
+        names = {one.id: one.name for one in client.read_flows(flow_filter=named)}
+        return sorted(names[run.flow_id] for run in client.read_flow_runs(flow_filter=named))
 
 
 def test_old_runs_of_our_flows_go_and_no_others(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:

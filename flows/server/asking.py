@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import secrets
 from typing import Any
 
 import httpx
@@ -13,14 +15,37 @@ def authorization(login: str) -> str:
     return f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
 
 
-async def ask(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
-    """What the API answers to a POST. Raises httpx.HTTPError.
+class Questions:
+    """Questions of one asker, any number at a time.
 
-    ``client``: its base is the API, and its headers say the login. It is given a token against forged requests once.
+    Prefect's server gives each name a token against forged requests, and a new one takes the place of the last. So the
+    name is this asker's own, and the token is asked for once, and again where it is refused, as after its hour.
     """
-    if "prefect-csrf-client" not in client.headers:
-        client.headers["prefect-csrf-client"] = "otzyv"
-        token = await client.get("csrf-token", params={"client": "otzyv"})
-        if token.status_code == 200:  # else it asks for none
-            client.headers["prefect-csrf-token"] = token.json()["token"]
-    return (await client.post(path, json=body)).raise_for_status().json()
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        """``client``: its base is the API, and its headers say the login."""
+        self.client = client
+        self.name = f"otzyv {secrets.token_hex(8)}"
+        self.token: str | None = None
+        """None before it is asked for, and empty where the server asks for none."""
+        self._renewing = asyncio.Lock()
+
+    async def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """What the API answers to a POST. Raises httpx.HTTPError."""
+        token = self.token if self.token is not None else await self._renewed(None)
+        answer = await self._post(path, body, token)
+        if answer.status_code == httpx.codes.FORBIDDEN and "CSRF token" in answer.text:
+            answer = await self._post(path, body, await self._renewed(token))
+        return answer.raise_for_status().json()
+
+    async def _post(self, path: str, body: dict[str, Any], token: str) -> httpx.Response:
+        said = {"prefect-csrf-client": self.name, "prefect-csrf-token": token} if token else {}
+        return await self.client.post(path, json=body, headers=said)
+
+    async def _renewed(self, refused: str | None) -> str:
+        """A token in place of one that was refused; that of another question which has asked for it meanwhile."""
+        async with self._renewing:
+            if self.token is None or self.token == refused:
+                told = await self.client.get("csrf-token", params={"client": self.name})
+                self.token = told.json()["token"] if told.status_code == httpx.codes.OK else ""
+            return self.token

@@ -19,13 +19,13 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 
 from otzyv.flows.server import asked_days
-from otzyv.flows.server.asking import ask, authorization
+from otzyv.flows.server.asking import Questions, authorization
 from otzyv.flows.server.backfills import PATH, Backfills
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
@@ -61,8 +61,9 @@ class Guard:
         self.app = app
         self.origins = frozenset(origin.lower() for origin in origins)
         self.hosts = frozenset(urlsplit(origin).netloc for origin in self.origins)
-        self.health = Health(self._ask, TAG)
-        self.backfills = Backfills(self._ask, TAG)
+        self.questions = _questions(app)
+        self.health = Health(self.questions.ask, TAG)
+        self.backfills = Backfills(self.questions.ask, TAG)
         self.metrics: Metrics | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +128,7 @@ class Guard:
 
             from otzyv.flows.server.metrics import Metrics  # whose library only those need who are asked
 
-            self.metrics = Metrics(self._ask, self.health, get_current_settings().home)
+            self.metrics = Metrics(self.questions.ask, self.health, get_current_settings().home)
         return await self.metrics.told()
 
     async def _backfills(self, scope: Scope, send: Send) -> None:
@@ -143,13 +144,6 @@ class Guard:
                 status, page = 503, f"Prefect's server does not answer ({type(error).__name__}).\n"
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": page.encode()})
-
-    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Ask the server behind, as somebody who has the login. Raises httpx.HTTPStatusError."""
-        transport = httpx.ASGITransport(app=self.app)
-        headers = {"authorization": _login()} if _login() else {}
-        async with httpx.AsyncClient(transport=transport, base_url="http://guard/api/", headers=headers) as client:
-            return await ask(client, path, body)
 
     async def _changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a change of a deployment on, if its runs start as before."""
@@ -223,6 +217,13 @@ class Guard:
         page = scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/api")
         opened = page and told[b"sec-fetch-mode"] == [b"navigate"]
         return "other sites may not call this server" if foreign and not opened else None
+
+
+def _questions(app: ASGIApp) -> Questions:
+    """To the server behind, of somebody who has the login."""
+    headers = {"authorization": _login()} if _login() else {}
+    transport = httpx.ASGITransport(app=app)
+    return Questions(httpx.AsyncClient(transport=transport, base_url="http://guard/api/", headers=headers))
 
 
 def _login() -> str:

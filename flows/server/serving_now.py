@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from otzyv.flows.server import login
-from otzyv.flows.server.asking import ask, authorization
+from otzyv.flows.server.asking import Questions, authorization
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.lock import Lock
 from otzyv.flows.server.pools import TAG
@@ -89,10 +89,7 @@ async def _asked(url: str, lake: str) -> ServingNow:
     said = authorization(os.environ.get(login.CLIENT) or login.of_server(url) or "")
     headers = {"authorization": said} if said else {}
     async with httpx.AsyncClient(base_url=f"{url}/", headers=headers, timeout=SECONDS) as client:
-
-        async def asking(path: str, body: dict[str, Any]) -> Any:
-            return await ask(client, path, body)
-
+        asking = Questions(client).ask
         told = (await Health(asking, TAG).told())["lakes"].get(lake)
         wanted = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": OPEN}}}
         found = await asking("flow_runs/filter", {"flow_runs": wanted, "sort": "START_TIME_DESC", "limit": MOST_RUNS})

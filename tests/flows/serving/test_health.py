@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,3 +111,13 @@ def test_the_served_lake_is_well_and_strangers_hear_no_more_than_that(served: Se
     for stranger in (httpx.Auth(), httpx.BasicAuth("otzyv", "a guess")):
         answer = served.client.get(f"{served.url}/health", auth=stranger)
         assert (answer.status_code, answer.json()) == (200, {"ok": True})
+
+
+def test_many_who_ask_at_once_are_all_answered(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{served.url}/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", served.login)
+    with ThreadPoolExecutor(12) as asking:
+        pages = [asking.submit(served.client.get, f"{served.url}/backfills") for _ in range(24)]
+        seen = [asking.submit(serving_now, served.lake.uri) for _ in range(6)]
+    assert [page.result().status_code for page in pages] == [200] * len(pages)
+    assert [one.result().unknown for one in seen] == [None] * len(seen)

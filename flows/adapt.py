@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from prefect import flow
-
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.run_names import named
 from otzyv.tasks.adapt import Adapted
 from otzyv.tasks.adapt import adapt as go_on
@@ -14,7 +13,7 @@ from otzyv.tasks.adapt_artifacts import show_perplexity
 from otzyv.tasks.training.masked_language import Training
 
 
-@flow(name="adapt", flow_run_name=named("adapt", "base"))
+@checked_flow(name="adapt", flow_run_name=named("adapt", "base"))
 def adapt(
     lake: str,
     base: str,

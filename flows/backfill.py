@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count, groupby
 from typing import Any, Literal, Self
 
-from prefect import State, flow, get_run_logger, runtime, tags
+from prefect import State, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
@@ -25,10 +25,12 @@ from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, called_off, run_child
 from otzyv.flows.days import within
 from otzyv.flows.features import DaysFailed, features
 from otzyv.flows.run_names import asked, named, ordered
+from otzyv.flows.server.asked_days import ONE_OF_THEM, TOGETHER
 from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.prefect_server import without_heartbeats
 from otzyv.flows.settings import load
@@ -99,9 +101,9 @@ class Backfill(BaseModel):
     @model_validator(mode="after")
     def _days_fit(self) -> Self:
         if (self.from_day is None) != (self.to_day is None):
-            raise ValueError("From and To go together; for one day give it twice")
+            raise ValueError(TOGETHER)
         if self.days and self.from_day:
-            raise ValueError("give either From and To, or single days")
+            raise ValueError(ONE_OF_THEM)
         if self.from_day and self.to_day:
             within(self.from_day, self.to_day, tuple)
         return self
@@ -161,7 +163,7 @@ class WeightsNotHere(ModelError):
     """A backfill would begin days whose tables it can't all make."""
 
 
-@flow(name="backfill", flow_run_name=named("backfill", also=asked))
+@checked_flow(name="backfill", flow_run_name=named("backfill", also=asked))
 def backfill(lake: str, request: Backfill) -> BackfillReport:
     """Make past days again, at the cost of what changed.
 
@@ -373,7 +375,7 @@ def _of(places: Places, made: Iterable[Outcome]) -> tuple[Outcome, ...]:
     return tuple(outcome for outcome in made if (outcome.table, outcome.day) in places)
 
 
-@flow(name="backfill days", flow_run_name=named("backfill days", also=ordered))
+@checked_flow(name="backfill days", flow_run_name=named("backfill days", also=ordered))
 def backfill_days(
     lake: str,
     orders: list[DayOrder],

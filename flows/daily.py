@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
-from prefect import flow, get_run_logger, runtime, tags
+from prefect import get_run_logger, runtime, tags
 
 from otzyv.flows.alerts import reported, tell_held, tell_left_out, tell_missing
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.backfill import ExtractorName
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.days import Count, before, until
 from otzyv.flows.features import DayReport, DaysFailed, features
 from otzyv.flows.ingest import IngestFailed, chosen, ingest
@@ -50,7 +51,7 @@ class DailyFailed(WorkFailed):
         super().__init__("; ".join([*not_in, *map(str, not_made)]))
 
 
-@flow(name="daily", flow_run_name=named("daily", also=scheduled))
+@checked_flow(name="daily", flow_run_name=named("daily", also=scheduled))
 def daily(
     lake: str,
     day: date | None = None,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
-from prefect import flow
-
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.run_names import named
 from otzyv.tasks.fit import Fitted
 from otzyv.tasks.fit import fit as learn
 
 
-@flow(name="fit", flow_run_name=named("fit", "name"))
+@checked_flow(name="fit", flow_run_name=named("fit", "name"))
 def fit(lake: str, name: str, from_day: date | None = None, to_day: date | None = None) -> Fitted:
     """What is learned is kept in the lake: the first of its name is in use at once, later ones once promoted.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prefect import flow
-
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.run_names import named
 from otzyv.flows.settings import load
 from otzyv.tasks.lake.upkeep.maintain import Keep, Maintained
@@ -17,7 +16,7 @@ NAMES = ("adapt", "backfill", "backfill days", "daily", "features", "fit", "inge
 """Of all our flows, whose runs Prefect's database is to forget."""
 
 
-@flow(name="maintain", flow_run_name=named("maintain"))
+@checked_flow(name="maintain", flow_run_name=named("maintain"))
 def maintain(lake: str, keep: Keep | None = None) -> Maintained:
     """Retire old releases, join small files, remove what no version and no kept release needs, shorten the logs.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from prefect import flow
-
 from otzyv.flows.allowed import check_lake
+from otzyv.flows.checked import checked_flow
 from otzyv.flows.features import DayReport
 from otzyv.flows.run_names import named
 from otzyv.tasks.pipeline.ingest import Accounting
@@ -15,7 +14,7 @@ from otzyv.tasks.quality_page import newest_page, quality_page, quality_page_of_
 from otzyv.tasks.unvisited import unvisited
 
 
-@flow(name="quality", flow_run_name=named("quality"))
+@checked_flow(name="quality", flow_run_name=named("quality"))
 def quality(lake: str, from_day: date | None = None, to_day: date | None = None) -> str:
     """Render the quality page of a range of days from what earlier runs have recorded; returns where it lies.
 

@@ -51,7 +51,7 @@ MOST_CHANGED = 1 << 20
 _OURS = re.compile(r"otzyv\.flows\.\w+\.\w+")
 _DEPLOYMENT = re.compile(r"/api/deployments/[^/]+/?")
 _DEPLOYMENTS = re.compile(r"/api/deployments/?")
-_RUNS = re.compile(r"/api/deployments/[^/]+/create_flow_run/?")
+_RUNS = re.compile(r"/api/deployments/[^/]+/create_flow_run(?:/bulk)?/?")
 
 
 class Guard:

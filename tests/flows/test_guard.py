@@ -171,10 +171,11 @@ def test_a_port_is_taken_once() -> None:
         listen(taken.getsockname()[1])
 
 
-def started(parameters: Any) -> tuple[bytes | None, int]:
+def started(parameters: Any, *, bulk: bool = False) -> tuple[bytes | None, int]:
     """What the server behind was sent where a run is to be made with these parameters; and the answer's status."""
     got, sent = list[bytes](), list[Any]()
-    body = json.dumps({"parameters": parameters}).encode()
+    run = {"parameters": parameters}
+    body = json.dumps([{}, run] if bulk else run).encode()
 
     async def app(_: Any, receive: Any, send: Any) -> None:
         got.append((await receive())["body"])
@@ -186,7 +187,9 @@ def started(parameters: Any) -> tuple[bytes | None, int]:
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    asked = scope(Caller("own", ("127.0.0.1:4200",), None), path="/api/deployments/1/create_flow_run")
+    asked = scope(
+        Caller("own", ("127.0.0.1:4200",), None), path=f"/api/deployments/1/create_flow_run{'/bulk' if bulk else ''}"
+    )
     asyncio.run(Guard(app, OWN)(asked, receive, send))
     if got:
         assert got == [body]
@@ -199,16 +202,26 @@ def started(parameters: Any) -> tuple[bytes | None, int]:
         ({"request": {"from_day": "2026-03-02", "to_day": "2026-03-01"}}, True),
         ({"from_day": "2026-03-02", "to_day": "2025-03-02"}, True),
         ({"request": {"from_day": "2026-03-01", "to_day": "2026-03-01"}}, False),
-        ({"request": {"from_day": "2026-03-02", "to_day": None}}, False),
-        ({"request": {"from_day": "tomorrow", "to_day": "2026-03-01"}}, False),
-        ({"request": {"from_day": 2, "to_day": 1}}, False),
+        ({"request": {"from_day": "2026-03-02", "to_day": None}}, True),
+        ({"request": {"to_day": "2026-03-02"}}, True),
+        ({"request": {"from_day": "2026-02-30", "to_day": "2026-03-01"}}, True),
+        ({"request": {"from_day": "tomorrow", "to_day": "2026-03-01"}}, True),
+        ({"request": {"from_day": 2, "to_day": 1}}, True),
+        ({"request": {"days": ["2026-03-01", "2026-02-29"]}}, True),
+        ({"request": {"days": ["2026-03-01"], "from_day": "2026-03-01", "to_day": "2026-03-01"}}, True),
+        ({"request": {"days": ["2026-03-01"], "from_day": None, "to_day": None}}, False),
+        ({"request": {}}, False),
+        ({"day": "2026-13-01"}, True),
+        ({"day": {"__prefect_kind": "jinja", "template": "{{ day }}"}}, False),
+        ({"from_day": "2026-03-01", "to_day": None}, False),  # of a fit: to the last
         ({"request": [1], "lake": "l"}, False),
         (None, False),
         ([], False),
     ],
 )
-def test_a_range_of_days_the_wrong_way_round_starts_nothing_and_all_else_is_the_server_s(
+def test_days_that_no_run_can_be_made_of_start_nothing_and_all_else_is_the_server_s(
     parameters: Any, refused: bool
 ) -> None:
-    got, status = started(parameters)
-    assert (got is None, status) == (refused, 422 if refused else 201)
+    for bulk in (False, True):
+        got, status = started(parameters, bulk=bulk)
+        assert (got is None, status) == (refused, 422 if refused else 201)

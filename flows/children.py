@@ -25,6 +25,8 @@ from prefect.exceptions import Pause
 from prefect.states import Cancelling
 from pydantic_core import to_jsonable_python
 
+from otzyv.flows.paused import let_resume, stuck
+
 CALLED_OFF = "Called off"
 """The name of a child's state that has left days to another one, as something else went first."""
 TABLES_FAILED = "Tables failed"
@@ -111,6 +113,8 @@ def _unpaused(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
     """The run. Raises Pause where somebody has paused it: its process ends, and Resume starts another one."""
     run = client.read_flow_run(run_id)
     if run.state is not None and run.state.is_paused():
+        if stuck(run):
+            let_resume(client, run)
         raise Pause(state=run.state)
     return run
 

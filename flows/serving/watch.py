@@ -26,6 +26,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Running, Scheduled
 
+from otzyv.flows.paused import let_resume, stuck
 from otzyv.tasks.dead_runs import begins_again, last_heartbeat, parent_of
 from otzyv.tasks.every_run import every_run
 
@@ -96,8 +97,8 @@ class Watch:
             yield from self._end(client, dict.fromkeys(dead, why), cancelled=cancelled)
 
     def _dead(self, client: SyncPrefectClient, now: datetime, *, idle: bool = False) -> dict[UUID, str]:
-        """Runs that are dead, and why. ``idle``: no worker here takes runs, so that none is about to get a process."""
-        runs = self._runs(client, OPEN)
+        """Runs without a process, and why. ``idle``: no worker here takes runs, so that none is about to get one."""
+        runs = [run for run in self._runs(client, (*OPEN, StateType.PAUSED)) if not _is_paused(run) or stuck(run)]
         if idle:
             runs = [run for run in runs if _within(run) or run.work_pool_name in self.pools]
         alive = processes()  # after the runs were read: one that is running had its process before
@@ -151,6 +152,9 @@ class Watch:
         for run_id, why in dead.items():
             with suppress(ObjectNotFound):
                 run = client.read_flow_run(run_id)
+                if stuck(run):
+                    let_resume(client, run)
+                    yield f"run {run.name} ({run_id}) stays paused, and can be resumed: {why}"
                 if run.state is None or run.state.type not in OPEN:
                     continue  # meanwhile it has told how it ended
                 stopped = cancelled or run.state.is_cancelling()
@@ -180,6 +184,10 @@ class Watch:
 
 def _revived(run: FlowRun) -> bool:
     return run.state is not None and run.state.message == AGAIN
+
+
+def _is_paused(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_paused()
 
 
 def _within(run: FlowRun) -> bool:

@@ -201,3 +201,26 @@ def test_a_run_that_is_paused_for_a_time_goes_on_after_it(made: Made) -> None:
     (said,) = made.looked(1)
     assert f"({over}) goes on: the time for which it was paused is over" in said
     assert made.states(over, going, elsewhere) == ["SCHEDULED", "PAUSED", "RUNNING"]
+
+
+def test_a_run_paused_by_a_plain_call_is_resumed_and_never_called_crashed(made: Made) -> None:
+    flow_id = made.client.create_flow(nothing)
+    deployment = made.client.create_deployment(flow_id, f"deployment {uuid4()}", work_pool_name=made.pool)
+
+    def paused(taker: str) -> UUID:
+        run = made.client.create_flow_run_from_deployment(deployment, tags=[made.tag], state=Running()).id
+        made.client.update_flow_run_labels(run, {"prefect.worker.name": taker})
+        made.client.set_flow_run_state(run, State(type=StateType.PAUSED, name="Paused", message="by hand"), force=True)
+        return run
+
+    gone, elsewhere = paused(this_machine()), paused("otzyv elsewhere 1000")
+    made.beat(elsewhere, timedelta(seconds=1))
+    (said,) = made.looked()
+    assert f"({gone}) stays paused, and can be resumed: its process is gone" in said
+    assert made.states(gone, elsewhere) == ["PAUSED", "PAUSED"]
+    state = made.client.read_flow_run(gone).state
+    assert state is not None
+    assert (state.name, state.message) == ("Paused", "by hand")
+    made.client.resume_flow_run(gone)
+    assert made.looked(3) == []
+    assert made.states(gone, elsewhere) == ["SCHEDULED", "PAUSED"]

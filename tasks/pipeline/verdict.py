@@ -50,7 +50,8 @@ class Judge:
         now, before = _measured(self._lake, tables, former), None
         with suppress(CorruptFile):  # what readers had may be what this release is to mend
             before = _measured(self._lake, former, tables) if reference else None
-        return "; ".join(critical(self._limits, now, before, usual, reviews=CLEAN_TEXT.name)) or None
+        seen_now = _as_seen(tables, former, now, before) if before and reference == day else frozenset()
+        return "; ".join(critical(self._limits, now, before, usual, reviews=CLEAN_TEXT.name, seen=seen_now)) or None
 
 
 def _measured(lake: Lake, tables: Sequence[ReleasedTable], others: Collection[ReleasedTable]) -> Measured:
@@ -61,6 +62,20 @@ def _measured(lake: Lake, tables: Sequence[ReleasedTable], others: Collection[Re
         {table.name: figures(lake.storage, table, released.files) for table, released in seen},
         {name: found for name, found in clouds.items() if found},
         {table.name: released.fingerprint for table, released in seen},
+    )
+
+
+def _as_seen(
+    tables: Sequence[ReleasedTable], former: Sequence[ReleasedTable], now: Measured, before: Measured
+) -> frozenset[str]:
+    """Tables that were made of the same, by the same code, and with the same figures as what readers see of the day."""
+    keys = {table.table: table.run_key for table in former}
+    return frozenset(
+        table.table
+        for table in tables
+        if table.run_key
+        and keys.get(table.table) == table.run_key
+        and now.figures.get(table.table) == before.figures.get(table.table)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from statistics import median
@@ -49,18 +49,28 @@ class Measured:
 
 
 def critical(
-    limits: Limits, day: Measured, before: Measured | None, usual: Sequence[int], *, reviews: str
+    limits: Limits,
+    day: Measured,
+    before: Measured | None,
+    usual: Sequence[int],
+    *,
+    reviews: str,
+    seen: Collection[str] = (),
 ) -> Iterator[str]:
     """Why readers should not see the day yet, one sentence each; none if they may.
 
     ``before``: what they see of the day now, or of the day before it. ``usual``: rows of the table ``reviews`` in the
-    released days before it. A figure that is not there is not judged.
+    released days before it. ``seen``: tables whose figures readers see already.
+
+    A figure that is not there is not judged.
     """
-    yield from _fallen(limits, day, before, usual, reviews)
+    if reviews not in seen:
+        yield from _fallen(limits, day, before, usual, reviews)
     for table, figures in day.figures.items():
         if figures.get("rows", 0.0) < limits.fewest:
             continue
-        yield from _statuses(limits, table, figures)
+        if table not in seen:
+            yield from _statuses(limits, table, figures)
         if before is None or before.figures.get(table, {}).get("rows", 0.0) < limits.fewest:
             continue
         yield from _labels(limits, table, figures, before.figures[table])

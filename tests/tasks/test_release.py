@@ -75,9 +75,9 @@ def test_of_a_day_that_lost_its_last_review_nothing_is_read(lake: Lake) -> None:
     assert lake.read(TOY, DAY).num_rows == 0
 
 
-def run(lake: Lake, day: date = DAY, limits: Limits | None = None) -> Verdict:
+def run(lake: Lake, day: date = DAY, limits: Limits | None = None, *, again: bool = False) -> Verdict:
     """Cleaning alone, then the release as a run makes it."""
-    return release.fn(lake.uri, [day], [make(lake, CLEANING, day)], limits)[day]
+    return release.fn(lake.uri, [day], [make(lake, CLEANING, day, again=again)], limits)[day]
 
 
 def texts(lake: Lake, day: date = DAY) -> set[str]:
@@ -100,6 +100,28 @@ def test_a_critical_verdict_holds_the_day_until_a_person_approves_it(lake: Lake)
     assert run(lake, limits=STRICT) == "unchanged", "what a person has approved is not held again"
     with pytest.raises(NoSuchRelease, match="2026-03-01 is not held"):
         releases.approve(lake.storage, DAY)
+
+
+def test_a_day_that_is_made_again_just_as_readers_see_it_is_not_held(lake: Lake) -> None:
+    bring(lake, {DAY: {"a": "", "b": "иначе"}}, edited=1)
+    assert run(lake, limits=STRICT) == "held"
+    assert run(lake, limits=STRICT, again=True) == "held", "no person has looked"
+    releases.approve(lake.storage, DAY)
+    assert run(lake, limits=STRICT, again=True) == "released"
+    assert texts(lake) == {"", "иначе"}
+    bring(lake, {DAY: {"c": ""}}, edited=2)
+    assert run(lake, limits=STRICT) == "held", "other reviews are looked at again"
+
+
+def test_a_day_that_is_made_again_unchanged_is_not_measured_against_days_that_came_before_it_since(lake: Lake) -> None:
+    few = Limits(fewest=2)
+    assert run(lake, limits=few) == "unchanged"
+    bring(lake, {DAY - timedelta(n): {f"{n} {m}": f"курс {m}" for m in range(9)} for n in (1, 2, 3)})
+    for n in (3, 2, 1):
+        assert run(lake, DAY - timedelta(n), few) == "released"
+    assert run(lake, limits=few, again=True) == "released"
+    bring(lake, {DAY: {"c": "совсем другой"}}, edited=2)
+    assert run(lake, limits=few) == "held", "clean_text: 3 rows, where the days before have 9"
 
 
 def test_a_mended_rerun_releases_a_held_day(lake: Lake) -> None:

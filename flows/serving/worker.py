@@ -10,16 +10,19 @@ prefect/flow_engine.py, which then asks the API for none.
 from __future__ import annotations
 
 from abc import ABC
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.abc
+from prefect.exceptions import Pause
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle
 from prefect.runner._starter_engine import EngineCommandStarter
 from prefect.utilities.schema_tools import validate
+from prefect.workers.base import BaseWorkerResult
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from otzyv.flows.refused import Refused
@@ -50,6 +53,28 @@ class Worker(ProcessWorker, ABC):  # an abstract class does not take the place o
     """A process worker whose runs are this project's flows, chosen by the name of the run's flow."""
 
     job_configuration = Job
+
+    async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
+        """Whether the run may start. Prefect's own lets a pause of the run end the worker, and all its runs with it."""
+        try:
+            return await super()._propose_pending_state(flow_run)
+        except Pause:
+            return False
+
+    async def _submit_run_and_capture_errors(
+        self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[int | Exception] | None = None
+    ) -> BaseWorkerResult | Exception:
+        """As Prefect's own, which catches no pause of the run either: one that is paused gets no process."""
+        try:
+            return await super()._submit_run_and_capture_errors(flow_run, task_status)
+        except BaseException as error:
+            if not _only_paused(error):
+                raise
+            paused = RuntimeError("it is paused")
+            if task_status is not None:
+                with suppress(RuntimeError):  # it was told already
+                    task_status.started(paused)
+            return paused
 
     async def run(
         self,
@@ -85,6 +110,12 @@ class Worker(ProcessWorker, ABC):  # an abstract class does not take the place o
         if ended is None or ended.status_code is None:
             raise RuntimeError("the run's process did not start")
         return ProcessWorkerResult(status_code=ended.status_code, identifier=str(ended.handle.pid))
+
+
+def _only_paused(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_only_paused, error.exceptions))
+    return isinstance(error, Pause)
 
 
 def entrypoint_of(flow: str) -> str:

@@ -15,15 +15,18 @@ RUN_LOGS = ("prefect.engine", "prefect.flow_runs", "prefect.flow_runs.worker")
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     sentences_only()
+    levels = dict[str, int]()
     for name in (*RUN_LOGS, "prefect.task_runs"):
         logger = logging.getLogger(name)
         logger.addHandler(caplog.handler)
-        monkeypatch.setattr(logger, "level", logging.INFO)
+        levels[name] = logger.level
+        logger.setLevel(logging.INFO)
     yield caplog
     for name in (*RUN_LOGS, "prefect.task_runs"):
         logging.getLogger(name).removeHandler(caplog.handler)
+        logging.getLogger(name).setLevel(levels[name])
 
 
 @pytest.mark.parametrize("name", [*RUN_LOGS, "prefect.task_runs"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags2
 
 from otzyv.tasks.media.refused import Refused
 
@@ -18,7 +19,7 @@ DECODERS = (
     "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "gsm_ms",
 )  # fmt: skip
 """FFmpeg's decoders that a file may reach, of hundreds; none of them is for pictures."""
-PROMISES = frozenset({"mov", "aiff"})
+PROMISES = frozenset({"mov", "aiff", "caf"})
 """Formats whose header tells how long the sound is; others are streams, whose length FFmpeg guesses."""
 
 Block = tuple[int, np.ndarray[Any, np.dtype[np.float32]]]
@@ -57,6 +58,9 @@ class Sound:
                 if codec is None or codec.name not in DECODERS:
                     raise Refused("no_decoder")
                 codec.thread_count = 1
+                if (self._reader, codec.name) == ("caf", "alac"):
+                    # The last packet holds what is left of the sound; FFmpeg would cut the padding off it once more.
+                    codec.flags2 |= Flags2.skip_manual
                 if self._reader in PROMISES and track.duration and track.time_base:
                     self.promised = float(track.duration * track.time_base)
                 for packet in opened.demux(track):

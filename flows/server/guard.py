@@ -27,6 +27,7 @@ import httpx
 from otzyv.flows.server import asked_days
 from otzyv.flows.server.asking import Questions, authorization
 from otzyv.flows.server.backfills import PATH, Backfills
+from otzyv.flows.server.garbage import collect_apart
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
 
@@ -399,6 +400,7 @@ def main() -> None:
         ws_ping_timeout=api.websocket_ping_timeout,
         log_level="critical",
     )
+    collect_apart()
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=sys.stdin.fileno())])
 
 

@@ -52,9 +52,8 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
         yield alerts
     except Exception as error:
         run = attempt(runtime.flow_run.id or uuid.uuid4().hex, runtime.flow_run.run_count)
-        alerts.observe(
-            Observation(FAILED, {flow: Seen(f"{runtime.flow_run.name or flow}: {said(error)}", run)}, [flow])
-        )
+        seen = Seen(f"{runtime.flow_run.name or flow}: {said(error)}", run, getattr(error, "cause", ""))
+        alerts.observe(Observation(FAILED, {flow: seen}, [flow]))
         raise
     well = [Observation(kind, {}, [flow]) for kind in (FAILED, CRASHED, NO_SUCCESS)]
     alerts.observe(*well, success=alerts.clock())

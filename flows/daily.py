@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
@@ -29,6 +29,7 @@ from otzyv.tasks.lake.delta.publish import EmptyDay
 from otzyv.tasks.lake.records.gone import SourceNotWhole
 from otzyv.tasks.pipeline.configure import unconfigured
 from otzyv.tasks.pipeline.ingest import Accounting, Source
+from otzyv.tasks.pipeline.make import TableRun
 from otzyv.tasks.pipeline.overdue import overdue, since
 from otzyv.tasks.pipeline.settled import unsettled
 from otzyv.tasks.pipeline.spans import spans
@@ -42,13 +43,34 @@ SETTLE_MOST = 600.0
 
 
 class DailyFailed(WorkFailed):
-    """Days whose tables could not all be made; the other days were. ``brief``: without what libraries said of them."""
+    """Days whose tables could not all be made; the other days were.
 
-    def __init__(self, not_in: Sequence[str], not_made: Sequence[DaysFailed]) -> None:
-        runs = [run for each in not_made for report in each.reports for run in report.tables if run.state == "failed"]
-        tables = [f"{run.table} {run.day}: {(run.error or '').partition(':')[0]}" for run in runs]
-        self.brief = "; ".join([*not_in, *tables])
-        super().__init__("; ".join([*not_in, *map(str, not_made)]))
+    ``brief``: without what libraries said of them. ``cause``: what failed and lets readers see the rest (the setting
+    ``partial``), whichever days it was; empty where readers lack more than that.
+    """
+
+    def __init__(
+        self, not_in: Sequence[str], unusable: Mapping[str, Exception], not_made: Sequence[DaysFailed]
+    ) -> None:
+        runs = failed_runs(not_made)
+        tables = [f"{run.table} {run.day}: {_kind(run)}" for run in runs]
+        self.brief = "; ".join(
+            [*not_in, *(f"{name}: {type(error).__name__}" for name, error in unusable.items()), *tables]
+        )
+        lacking = {report.day for each in not_made for report in each.reports if report.verdict == "not released"}
+        kinds = {f"{run.table}: {_kind(run)}" for run in runs}
+        kinds |= {f"{name}: {type(error).__name__}" for name, error in unusable.items()}
+        self.cause = "" if not_in or lacking else "; ".join(sorted(kinds))
+        said = [f"{name}: {type(error).__name__}: {error}" for name, error in unusable.items()]
+        super().__init__("; ".join([*not_in, *said, *map(str, not_made)]))
+
+
+def failed_runs(not_made: Sequence[DaysFailed]) -> list[TableRun]:
+    return [run for each in not_made for report in each.reports for run in report.tables if run.state == "failed"]
+
+
+def _kind(run: TableRun) -> str:
+    return (run.error or "").partition(":")[0]
 
 
 @checked_flow(name="daily", flow_run_name=named("daily", also=scheduled))
@@ -90,7 +112,7 @@ def _daily(
     with spending(), keep_models(), ours:  # one budget for all days, and every model once
         counts = DailyCounts()
         failed = _bring_in(lake, settings, since(opened, window), last, counts.ingested)
-        tell_missing(alerts, opened, last, lambda day: _why(settings.source, day))
+        tell_missing(alerts, opened, last, lambda day: _why(settings.source, day, failed))
 
         wanted = list(map(str, extractors or ())) or names(settings.profile)
         unusable = unconfigured(opened, wanted)
@@ -100,8 +122,6 @@ def _daily(
             _to_make(opened, window, alerts, counts),
             span_seconds=settings.span_seconds,
         )
-        if not planned.work:
-            failed += [f"{name}: {type(error).__name__}: {error}" for name, error in unusable.items()]
         made: list[DayReport] = []
         not_made: list[DaysFailed] = []
         for days, tables in passes(planned.work):
@@ -112,12 +132,14 @@ def _daily(
                 not_made.append(failure)
         page_of(lake, None, made)
     counts.verdicts |= {report.day: report.verdict for report in made}
+    counts.failed = [(run.table, run.day) for run in failed_runs(not_made)]
     get_run_logger().info("daily run of %s: %s", last, counts)
     daily_artifact(last, unvisited(counts))
     alerts.figures(counts.figures)
     tell_held(alerts, opened)
-    if failed or not_made:
-        raise DailyFailed(failed, not_made)
+    unmade = {} if planned.work else unusable  # else its runs tell, day by day
+    if failed or unmade or not_made:
+        raise DailyFailed(failed, unmade, not_made)
     return [work.day for work in planned.work]
 
 
@@ -201,8 +223,11 @@ def _still_written(path: str, days: Sequence[date] | None, seconds: float) -> tu
     return said, days if days is None else [day for day in days if day not in {of_day[file] for file in growing}]
 
 
-def _why(source: str | None, day: date) -> str:
-    """Why a day may have no reviews: nothing was looked at, nothing has come, or what came is empty."""
+def _why(source: str | None, day: date, failed: Sequence[str]) -> str:
+    """Why a day may have no reviews: nothing was looked at, nothing has come, or what came is broken or empty.
+
+    ``failed``: why what is there could not be brought in.
+    """
     if source is None:
         return "no source is set (setting source)"
     try:
@@ -211,6 +236,8 @@ def _why(source: str | None, day: date) -> str:
             return f"nothing has come to {source.replace('{day}', str(day))}"
     except SourceError as failure:
         return str(failure)
+    if failed:
+        return next((why for why in failed if str(day) in why), failed[0])
     return f"{source.replace('{day}', str(day))} is there, and holds no review of that day"
 
 

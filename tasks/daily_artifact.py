@@ -20,11 +20,15 @@ KEY = "daily"
 
 @dataclass(slots=True)
 class DailyCounts:
-    """What became of records and days. ``left``: days that no daily run makes; ``verdicts``: of the others."""
+    """What became of records and days. ``left``: days that no daily run makes; ``verdicts``: of the others.
+
+    ``failed``: tables that failed, and on which day, be the others of that day released or not.
+    """
 
     ingested: list[Accounting] = field(default_factory=list)
     verdicts: dict[date, Verdict] = field(default_factory=dict)
     left: Sequence[date] = ()
+    failed: Sequence[tuple[str, date]] = ()
 
     @property
     def refused(self) -> Counter[str]:
@@ -37,7 +41,10 @@ class DailyCounts:
 
     @property
     def days(self) -> dict[str, list[date]]:
-        """What the days are counted as, and which: those whose records changed, and how those ended that were made."""
+        """What the days are counted as, and which: those whose records changed, and how those ended that were made.
+
+        A day of which a table failed counts as that as well, also where readers see its other tables.
+        """
         ended: dict[Verdict, list[date]] = {}
         for day, verdict in sorted(self.verdicts.items()):
             ended.setdefault(verdict, []).append(day)
@@ -46,9 +53,17 @@ class DailyCounts:
             "made": ended.get("released", []),
             "unchanged": ended.get("unchanged", []),
             "held": ended.get("held", []),
-            "failed": ended.get("not released", []),
+            "failed": sorted({*ended.get("not released", []), *(day for _, day in self.failed)}),
             "left": sorted([*self.left, *ended.get("superseded", [])]),
         }
+
+    @property
+    def tables(self) -> dict[str, list[date]]:
+        """Tables that failed, and on which days."""
+        found: dict[str, list[date]] = {}
+        for table, day in sorted(self.failed):
+            found.setdefault(table, []).append(day)
+        return found
 
     @property
     def records(self) -> dict[str, int]:
@@ -65,7 +80,9 @@ class DailyCounts:
         records = ", ".join(f"{count:,} {name}" for name, count in self.records.items())
         why = "; ".join(f"{count:,} as {reason}" for reason, count in self.refused.most_common())
         days = ", ".join(f"{len(days)} {name}" for name, days in self.days.items())
-        return f"records: {records}{f' (refused: {why})' if why else ''}; days: {days}"
+        tables = ", ".join(f"{table} on {len(days)}" for table, days in self.tables.items())
+        told = f"records: {records}{f' (refused: {why})' if why else ''}; days: {days}"
+        return f"{told} (tables: {tables})" if tables else told
 
 
 @task(name="daily artifact", task_run_name="daily artifact {last}")
@@ -80,4 +97,5 @@ def markdown(last: date, counts: DailyCounts) -> str:
     lines += [line([f"refused: {cell(reason)}", f"{count:,}"]) for reason, count in counts.refused.most_common()]
     lines += ["", line(["days", "count", "which"]), line(["---"] * 3)]
     lines += [line([name, str(len(days)), spans(days) or "-"]) for name, days in counts.days.items()]
+    lines += [line([f"failed: {cell(table)}", str(len(days)), spans(days)]) for table, days in counts.tables.items()]
     return "\n".join(lines) + "\n"

@@ -23,11 +23,13 @@ How = Literal["raised", "again", "over"]
 class Seen:
     """A thing that is seen to be wrong, in words, without any review's.
 
-    ``occurrence``: tells one time from another where each is to be told by itself, such as the id of a run.
+    ``occurrence``: tells one time from another where each is to be told by itself, such as the id of a run. ``cause``:
+    says that occurrences in a row are one thing that lasts, which is not told anew each time.
     """
 
     what: str
     occurrence: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Open:
     since: float
     told: int = 0
     told_at: float = 0.0
+    cause: str = ""
 
 
 @dataclass(slots=True)
@@ -136,8 +139,9 @@ def observe(
 ) -> list[Message]:
     """Change the state by what was seen; returns what people are to be told, which also waits for the receivers.
 
-    Each thing is told once when it begins (each occurrence once), again while it lasts where the kind repeats, and once
-    when it is over. One that comes and goes is told anew at most ``MOST_RAISED`` times a day.
+    Each thing is told once when it begins (each occurrence once, unless it has the cause of the last one), again while
+    it lasts where the kind repeats or it has a cause, and once when it is over. One that comes and goes is told anew at
+    most ``MOST_RAISED`` times a day.
     """
     kind = observed.kind
     there = state.open.setdefault(kind.name, {})
@@ -147,14 +151,17 @@ def observe(
         if known is None or known.occurrence != seen.occurrence:
             if _was_told(state, kind, subject, seen.occurrence):
                 continue
-            known = Open(seen.what, seen.occurrence, known.since if known else now)
+            if known and known.told and known.cause and known.cause == seen.cause:
+                known.occurrence = seen.occurrence
+            else:
+                known = Open(seen.what, seen.occurrence, known.since if known else now, cause=seen.cause)
             if kind.lasts:
                 there[subject] = known
         known.what = seen.what
         if known.told == 0:
             if seen.occurrence or _may_be_raised(state, kind, subject, now):
                 told["raised"][subject] = known
-        elif kind.repeats and known.told <= repeats.most and now - known.told_at >= repeats.seconds:
+        elif (kind.repeats or known.cause) and known.told <= repeats.most and now - known.told_at >= repeats.seconds:
             told["again"][subject] = known
     for subject in [each for each in there if observed.scope is None or each in observed.scope]:
         if subject not in observed.found:

@@ -148,6 +148,26 @@ def test_a_table_that_can_not_even_be_planned_keeps_no_other_from_being_made(
         daily(lake.uri, day=LAST + timedelta(days=9), extractors=tables[:1], catch_up=1)
 
 
+def test_tables_that_go_on_failing_beside_released_ones_are_told_once_at_times_again_and_as_over(
+    lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("otzyv.flows.daily.get_run_logger", logging.getLogger)
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("OTZYV_PARTIAL", "true")
+    tables = [ExtractorName("text_count"), ExtractorName("image_layout")]
+    for n in range(4):
+        day = LAST + timedelta(n)
+        arrive(tmp_path, day, f"r{n}")
+        with pytest.raises(DailyFailed, match="text_count"):
+            daily(lake.uri, day=day, extractors=tables, catch_up=1)
+        assert "1 failed, 0 left (tables: text_count on 1)" in caplog.text
+        assert Book(lake.uri).state.figures["days failed"] == 1
+    assert [(call["kind"], call["state"]) for call in calls] == [("failed", "raised")]
+    assert "text_count" in next(iter(calls))["what"][0]
+    daily(lake.uri, day=LAST + timedelta(3), extractors=tables[1:], catch_up=1)
+    assert [call["state"] for call in calls] == ["raised", "over"]
+
+
 def test_a_damaged_note_of_the_first_daily_run_is_named_with_its_cure(lake: Lake) -> None:
     lake.storage.write(BEGAN, b'{"since": "2026-')
     with pytest.raises(LakeError, match=f"{BEGAN} is damaged: make the days that wait by otzyv backfill"):
@@ -394,6 +414,18 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
     assert missing["day"] == str(LAST), "that day is missing still"
     assert failed["event"] == "otzyv.run.failed"
     assert f"{linked}.jsonl is a link" in failed["what"][0]
+
+
+def test_a_day_whose_file_is_cut_short_is_missing_for_that_and_not_for_being_empty(
+    lake: Lake, tmp_path: Path, calls: Calls
+) -> None:
+    arrive(tmp_path, LAST, "a", "b")
+    file = tmp_path / "incoming" / f"{LAST}.jsonl"
+    file.write_text(f"[{','.join(file.read_text().splitlines())}"[:-9])
+    with pytest.raises(DailyFailed, match="cut short"):
+        daily(lake.uri, day=LAST, catch_up=1)
+    (missing,) = (call for call in calls if call["kind"] == "missing")
+    assert missing["what"] == [f"{LAST}.jsonl is cut short or broken: its JSON is not closed; copy or write it again"]
 
 
 def test_a_day_whose_attached_files_can_not_be_fetched_is_named_and_keeps_no_other_day_from_coming_in(

@@ -124,3 +124,19 @@ def test_without_receivers_nothing_waits() -> None:
 
 def test_kinds_and_their_events_are_told_apart() -> None:
     assert len({kind.event for kind in KINDS.values()}) == len(KINDS)
+
+
+def test_occurrences_of_one_cause_are_one_thing_and_those_of_another_are_told_by_themselves() -> None:
+    state, told = State(), []
+    seen = [("1", "no weights"), ("2", "no weights"), ("3", "no weights"), ("4", ""), ("5", "no weights"), ("6", "")]
+    for hour, (run, cause) in enumerate(seen):
+        look = Observation(FAILED, {"daily": Seen(f"run {run}", run, cause)}, ["daily"])
+        told += [each.how for each in observe(state, look, hour * HOUR, Repeats(2 * HOUR, 3), ["one"])]
+        alarm = Observation(FAILED, {"daily": Seen("its page has the reason", run)}, ["daily"])
+        assert observe(state, alarm, hour * HOUR + 60, Repeats(2 * HOUR, 3), ["one"]) == [], "who looks later is silent"
+        state = State.load(state.dump())
+    assert told == ["raised", "again", "raised", "raised", "raised"]
+    over = observe(state, Observation(FAILED, {}, ["daily"]), 9 * HOUR, Repeats(HOUR, 3), ["one"])
+    assert [each.how for each in over] == ["over"]
+    again = Observation(FAILED, {"daily": Seen("run 7", "7", "no weights")}, ["daily"])
+    assert [each.how for each in observe(state, again, 10 * HOUR, Repeats(HOUR, 3), ["one"])] == ["raised"]

@@ -173,7 +173,10 @@ def _ingest(
         if file in unread:
             read.leave(file, unread[file])
         elif file in readable:
+            before = read.records_in
             read.take(lake, source, file, author_key, incoming, healed, started)
+            if source.mode == "append" and (shrunk := known.shrunk(file, read.records_in - before)):
+                read.notes.add(shrunk[0], file.name, shrunk[1])
     read.put_aside(lake)
     reviews, attachments = incoming.tables()
     come_in = {*reviews["day"].unique().to_pylist()}.union(*(each.touched for each in unread.values()))

@@ -34,6 +34,8 @@ from otzyv.tasks.sources import AttachmentRef, Names, Reason, SourceFile, fetch
 from otzyv.tasks.sources.attachments import Attachment, stamp
 from otzyv.tasks.sources.beneath import NotPlainError, open_beneath
 
+FEWER = "{n} records fewer than when it was read before, which stay; copy it again if it was cut short"
+CUT = "shorter than when it was read before, and without a last line break; copy it again if it was cut short"
 FOLDER = "_known"
 """Where the notes lie in the lake: a file for each source."""
 _LIBRARIES = ("charset-normalizer", "deltalake", "phonenumbers", "pyarrow", "python-calamine", "razdel")
@@ -52,6 +54,7 @@ class KnownFile:
     those that its records lie in, and those that their reviews lay in before. ``made_of``: day -> digest of the data
     files of ``reviews`` and ``attachments``, of each day that has a review of the file; ``quarantine``: the same of
     each day of arrival of what was refused. ``reasons``: why. ``notes``: what is to be said of it, with counts.
+    ``size``: in bytes, 0 where a former otzyv noted none.
     """
 
     name: str
@@ -63,6 +66,7 @@ class KnownFile:
     quarantine: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
 
     @property
     def taken(self) -> int:
@@ -108,6 +112,22 @@ class KnownFiles:
         if file not in self._bytes:
             self._bytes[file] = _sha256(file)
         return self._bytes[file]
+
+    def shrunk(self, file: SourceFile, records: int) -> tuple[str, int] | None:
+        """What is to be said of a file that holds less than when it was read before, and of how many records.
+
+        One that was cut between two records, or within the last cell of a CSV file, is sound in itself.
+        """
+        if (known := self._known.get(file.name)) is None:
+            return None
+        if records < known.records:
+            return FEWER, known.records - records
+        with suppress(OSError), file.path.open("rb") as stream:
+            size = stream.seek(0, io.SEEK_END)
+            if records == known.records and 0 < size < known.size:
+                stream.seek(-1, io.SEEK_END)
+                return None if stream.read() == b"\n" else (CUT, 1)
+        return None
 
     def none_gone(self, files: Collection[SourceFile], aside: Collection[str]) -> bool:
         """Whether it is known that of a snapshot that consists of these files no review is gone from the lake."""
@@ -190,6 +210,7 @@ class KnownFiles:
                     arrived.get(name, {}),
                     reasons,
                     notes,
+                    file.path.stat().st_size,
                 ),
             )
 

@@ -328,3 +328,26 @@ def test_the_page_of_a_run_tells_what_was_refused_and_nothing_of_the_records(pla
     assert "source \\| x" in shown
     assert "**failed**: 1 of 2 records were refused" in shown
     assert "личное" not in shown
+
+
+def test_a_file_that_was_cut_short_after_it_was_read_is_named_until_it_is_whole_again(
+    place: Otzyv, bring: Bring
+) -> None:
+    lines = [json.dumps(each, ensure_ascii=False) + "\n" for each in SIX]
+    cells = ["review_id,rating,created_at,text\n", *(f"c{n},5,2026-03-01T12:00:00,Отзыв {n}\n" for n in range(6))]
+    for name, whole, cut, said in (
+        ("a.jsonl", lines, lines[:4], "a.jsonl: 2 records fewer than when it was read before, which stay"),
+        ("b.csv", cells, [*cells[:-1], cells[-1][:-4]], "b.csv: shorter than when it was read before, and without"),
+    ):
+        (place.source / name).write_text("".join(whole))
+        assert bring(mode="append").notes == ()
+        (place.source / name).write_text("".join(cut))
+        for _ in range(2):  # it is said again of a file that is not read again
+            (note,) = bring(mode="append").notes
+            assert note.startswith(said)
+            assert note.endswith("copy it again if it was cut short")
+        assert len(ids(place)) in (6, 12)
+        (place.source / name).write_text("".join(whole))
+        assert bring(mode="append").notes == ()
+    (place.source / "b.csv").write_text("".join([*cells[:-1], "c5,5,2026-03-01T12:00:00,Нет\n"]))
+    assert bring(mode="append").notes == (), "it was corrected"

@@ -30,6 +30,7 @@ from otzyv.flows.server.backfills import PATH, Backfills
 from otzyv.flows.server.garbage import collect_apart
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.pools import HEARTBEATS, POOL, TAG
+from otzyv.flows.server.process import ServerProcess
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -350,22 +351,17 @@ def origins(port: int) -> tuple[str, ...]:
     return (f"http://127.0.0.1{at}", f"http://localhost{at}")
 
 
-def spawn(listening: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def spawn(listening: socket.socket, environment: Mapping[str, str]) -> ServerProcess:
     """The server as a process of its own, which answers on the socket, and ends when this process does.
 
     What it creates is for its owner alone.
     """
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "otzyv.flows.server.guard",
-        ],  # -P: whatever lies in the folder that the command is called in
-        env={**environment, PARENT: str(os.getpid())},
+    return ServerProcess(
+        # -P: whatever lies in the folder that the command is called in
+        [sys.executable, "-P", "-m", "otzyv.flows.server.guard"],
+        {**environment, PARENT: str(os.getpid())},
         stdin=listening.fileno(),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the parent, which ends its server when all else has ended
         umask=0o077,
     )
@@ -398,7 +394,7 @@ def main() -> None:
         timeout_keep_alive=api.keepalive_timeout,
         ws_ping_interval=api.websocket_ping_interval,
         ws_ping_timeout=api.websocket_ping_timeout,
-        log_level="critical",
+        log_level="error",  # why it can't start: its parent tells
     )
     collect_apart()
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=sys.stdin.fileno())])

@@ -6,15 +6,16 @@ prefect/server/api/server.py, which gives the instance made first, and that asks
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
-import subprocess
 
 from prefect.context import refresh_global_settings_context
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
 from otzyv.flows.server import guard, login
+from otzyv.flows.server.process import NoServer, ServerProcess, why_no_answer
 
 
 class OwnServer(SubprocessASGIServer):
@@ -28,7 +29,20 @@ class OwnServer(SubprocessASGIServer):
         port: int = self._bound.getsockname()[1]
         return port
 
-    def _run_uvicorn_command(self) -> subprocess.Popen[bytes]:
+    def start(self, timeout: int | None = None) -> None:
+        """Raises NoServer, as soon as it has ended: Prefect's own would wait for it until its time is over."""
+        if self.running:
+            return
+        self.port = self.find_available_port()
+        self.running = True
+        self.server_process = process = self._run_uvicorn_command()
+        atexit.register(self.stop)
+        seconds = timeout or get_current_settings().server.ephemeral.startup_timeout_seconds
+        if why := why_no_answer(self.api_url, seconds, process):
+            self.running = False
+            raise NoServer(why)
+
+    def _run_uvicorn_command(self) -> ServerProcess:
         assert self._bound is not None
         assert self.port is not None
         told = get_current_settings().to_environment_variables(exclude_unset=True)

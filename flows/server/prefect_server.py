@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty
 
 from otzyv.flows.server import login
-from otzyv.schemas.errors import EnvironmentFault
+from otzyv.flows.server.process import NoServer
 
 DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -30,10 +30,6 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_OFFLINE": "1",
 }
-
-
-class NoServer(EnvironmentFault):
-    """Prefect's server can't be used: the one that PREFECT_API_URL names, or its own."""
 
 
 def configure(*, debug: bool = False, serving: bool = False) -> None:

@@ -9,13 +9,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-
-import httpx
+from contextlib import contextmanager
 
 from otzyv.flows.server import guard, login
 from otzyv.flows.server.backfills import PAGES
 from otzyv.flows.server.lock import Lock
+from otzyv.flows.server.process import ServerProcess, why_no_answer
 from otzyv.schemas.errors import EnvironmentFault
 
 NO_LOGIN = (
@@ -48,7 +47,7 @@ class Server:
                 f"Prefect can't keep its database in {home} ({error.strerror}): set PREFECT_HOME elsewhere"
             ) from error
         self.listening: socket.socket | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: ServerProcess | None = None
         self.port = port
         try:
             self.ours = self.lock.take(str(port))
@@ -89,14 +88,8 @@ class Server:
         if self.ours:
             self._spawn()
         try:
-            with httpx.Client(timeout=2) as client:
-                for _ in range(START_SECONDS * 4):
-                    if self.process and self.process.poll() is not None:
-                        raise ServerFailed(f"Prefect's server ended at once (exit status {self.process.returncode})")
-                    if _answers(client, self.url):
-                        return
-                    time.sleep(0.25)
-            raise ServerFailed(f"Prefect's server did not answer at {self.url} within {START_SECONDS} s")
+            if why := why_no_answer(self.url, START_SECONDS, self.process):
+                raise ServerFailed(why)
         except BaseException:
             self.stop()
             raise
@@ -139,7 +132,7 @@ class Server:
                 await asyncio.to_thread(self._listen)
                 await asyncio.to_thread(self.start)
             elif self.process and self.process.poll() is not None:
-                say(f"Prefect's server ended (exit status {self.process.returncode}); it is started again")
+                say(f"Prefect's server ended ({self.process.ended}); it is started again")
                 await asyncio.to_thread(self.start)
 
 
@@ -200,9 +193,3 @@ def _set_login(port: int, say: Callable[[str], None], show: Callable[[str], None
         else:
             say(f"login: {kept}")
     os.environ[login.SERVER] = os.environ[login.CLIENT] = secret
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return client.get(f"{url}/health").status_code == 200
-    return False

@@ -27,7 +27,10 @@ def alerts(ctx: click.Context, lake: str | None, as_json: bool) -> None:
 @alerts.command(name="test", cls=Command, epilog="otzyv alerts test")
 @json_option
 def test(as_json: bool) -> None:
-    """Send a message to each receiver of the settings, and say which took it."""
+    """Send a message to each receiver of the settings, and say which took it.
+
+    The address of the setting ping is not asked, as that would count as a good run: its host is only connected to.
+    """
     settings = settings_now()
     from otzyv.flows.console import alerts as shown
 

@@ -19,9 +19,12 @@ from otzyv.tasks.alerts.kinds import KINDS, TEST
 from otzyv.tasks.alerts.receivers import Receiver, receivers
 from otzyv.tasks.alerts.sending import Told
 from otzyv.tasks.alerts.settings import AlertSettings
-from otzyv.tasks.alerts.webhook import ping
+from otzyv.tasks.alerts.webhook import reach
 from otzyv.tasks.extractors.settings import WrongSettings
 from otzyv.tasks.lake import Lake
+
+PING = "ping"
+NOT_ASKED = "its host can be reached; it is not asked, which would count as a good run"
 
 
 class NotTaken(EnvironmentFault):
@@ -63,7 +66,7 @@ def try_receivers(settings: AlertSettings, *, as_json: bool) -> None:
     there = list(receivers(settings))
     if settings.ping:
         address = settings.ping.get_secret_value()
-        there.append(Receiver("ping", lambda _: ping(address)))
+        there.append(Receiver(PING, lambda _: reach(address)))
     if not there:
         raise WrongSettings("no receiver is set: set webhook, receivers or ping, as docs/operating.md says")
     now = _utc(datetime.now(UTC).timestamp())
@@ -73,11 +76,12 @@ def try_receivers(settings: AlertSettings, *, as_json: bool) -> None:
     wrong = patiently({each.name: partial(each.send, told) for each in there})
     failed = {each.name: wrong.get(each.name) for each in there}
     if as_json:
-        rows = [{"receiver": name, "taken": why is None, "why": why} for name, why in failed.items()]
+        taken = {name: None if name == PING and why is None else why is None for name, why in failed.items()}
+        rows = [{"receiver": name, "taken": taken[name], "why": why} for name, why in failed.items()]
         click.echo(json.dumps(rows, ensure_ascii=False))
     else:
         for name, why in failed.items():
-            click.echo(f"{name}: {why or 'taken'}")
+            click.echo(f"{name}: {why or (NOT_ASKED if name == PING else 'taken')}")
         if settings.webhook and not settings.webhook_key:
             click.echo("the webhook is not signed: set webhook_key")
     if wrong:

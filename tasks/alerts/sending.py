@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextvars
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,27 @@ def is_address(text: str) -> bool:
     except (httpx.InvalidURL, ValidationError):
         return False
     return True
+
+
+SHORTEST_KEY = 8
+
+
+def key_bytes(key: str) -> bytes:
+    """What a webhook is signed with: what follows ``whsec_`` in base64, any other key as it is.
+
+    Raises ValueError, which tells no part of it.
+    """
+    head, prefix, coded = key.partition("whsec_")
+    if head or not prefix:
+        secret = key.encode()
+    else:
+        try:
+            secret = base64.b64decode(coded, validate=True)
+        except ValueError:
+            raise ValueError("what follows whsec_ is not base64; copy the whole key, with its = at the end") from None
+    if len(secret) < SHORTEST_KEY:
+        raise ValueError(f"it is to have at least {SHORTEST_KEY} characters, and as many bytes after whsec_")
+    return secret
 
 
 _heard: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("heard", default=None)

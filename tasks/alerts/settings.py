@@ -11,11 +11,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
-from otzyv.tasks.alerts.sending import is_address
+from otzyv.tasks.alerts.sending import is_address, key_bytes
 from otzyv.tasks.alerts.state import Repeats
 from otzyv.tasks.extractors.settings import FromFile, WrongSettings, read
-
-SHORTEST_KEY = 8
 
 
 class AlertLimits(BaseModel):
@@ -82,8 +80,11 @@ class AlertSettings(FromFile):
         for name, address in (("webhook", self.webhook), ("ping", self.ping)):
             if address and not is_address(address.get_secret_value()):
                 yield f"{name}: it is no address, as https://host/path or http://host:8080/path"
-        if self.webhook_key and len(self.webhook_key.get_secret_value()) < SHORTEST_KEY:
-            yield f"webhook_key: it is to have at least {SHORTEST_KEY} characters"
+        if self.webhook_key:
+            try:
+                key_bytes(self.webhook_key.get_secret_value())
+            except ValueError as error:
+                yield f"webhook_key: {error}"
         if self.receivers:
             from otzyv.tasks.alerts.by_apprise import known  # its library takes a third of a second to import
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import json
+import socket
+import ssl
 import time
 from collections.abc import Mapping
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from otzyv.tasks.alerts.sending import NotSent, Told, is_address, unlogged
+from otzyv.tasks.alerts.sending import NotSent, Told, is_address, key_bytes, unlogged
 
 TIMEOUT = 5.0
 """Seconds that a receiver may take to connect, and between two parts of its answer."""
 PAUSES = (0.0, 1.0, 3.0)
 """Seconds before each try of what may pass."""
+NO_ADDRESS = "its address is no URL: write it as https://host/path"
+PORTS = {"http": 80, "https": 443}
 PASSING = (408, 425, 429)
 """Answers that may be another one soon, beside those of a broken server."""
 
@@ -32,28 +36,43 @@ def ping(address: str) -> None:
     _asked("GET", address, b"", {})
 
 
+def reach(address: str) -> None:
+    """Open a connection to an address's host and ask for nothing, which could count as a sign of life. Raises NotSent.
+
+    Where a proxy stands between, only the address itself is looked at.
+    """
+    if not is_address(address):
+        raise NotSent(NO_ADDRESS, again=False)
+    url = httpx.URL(address)
+    if getproxies().get(url.scheme) and not proxy_bypass(url.host):
+        return
+    try:
+        with socket.create_connection((url.host, url.port or PORTS[url.scheme]), TIMEOUT) as connected:
+            if url.scheme == "https":
+                ssl.create_default_context().wrap_socket(connected, server_hostname=url.host).close()
+    except OSError as error:
+        raise NotSent(f"its host can't be reached ({type(error).__name__})") from error
+
+
 def signed(key: str | None, message: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks 1.0: id, time and, with a key, HMAC-SHA256 over both and the body."""
+    """The headers of Standard Webhooks 1.0: id, time and, with a key, HMAC-SHA256 over both and the body.
+
+    Raises NotSent for a key that can't be one.
+    """
     headers = {"webhook-id": message, "webhook-timestamp": str(at)}
     if key is None:
         return headers
-    digest = hmac.digest(key_bytes(key), b".".join([message.encode(), str(at).encode(), body]), "sha256")
+    try:
+        secret = key_bytes(key)
+    except ValueError as error:
+        raise NotSent(f"webhook_key: {error}", again=False) from error
+    digest = hmac.digest(secret, b".".join([message.encode(), str(at).encode(), body]), "sha256")
     return {**headers, "webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}
-
-
-def key_bytes(key: str) -> bytes:
-    """A key that begins with ``whsec_`` goes on in base64; any other is taken as it is."""
-    if key.startswith("whsec_"):
-        try:
-            return base64.b64decode(key.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
-            pass
-    return key.encode()
 
 
 def _asked(method: str, address: str, body: bytes, headers: Mapping[str, str]) -> None:
     if not is_address(address):
-        raise NotSent("its address is none", again=False)
+        raise NotSent(NO_ADDRESS, again=False)
     for pause in PAUSES:
         time.sleep(pause)
         try:

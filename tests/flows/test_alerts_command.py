@@ -26,12 +26,12 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_receiver_is_tried_and_it_is_said_which_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with hearing() as good, hearing(410) as bad:
+    with hearing() as good:
         monkeypatch.setenv("OTZYV_WEBHOOK", f"{good.address}/geheim")
         monkeypatch.setenv("OTZYV_WEBHOOK_KEY", "geheimer key")
         local = good.address.replace("http:", "json:")
         monkeypatch.setenv("OTZYV_RECEIVERS", f"{local}/geheim json://127.0.0.1:{closed_port()}/geheim")
-        monkeypatch.setenv("OTZYV_PING", f"{bad.address}/geheim")
+        monkeypatch.setenv("OTZYV_PING", f"{good.address}/geheim/ping")
         done, shown = command("alerts", "test"), command("alerts", "test", "--json")
     assert (done.exit_code, shown.exit_code) == (1, 1)
     assert "geheim" not in done.output + shown.output
@@ -40,11 +40,12 @@ def test_every_receiver_is_tried_and_it_is_said_which_took_it(monkeypatch: pytes
         ("webhook", "taken"),
         ("json", "taken"),
         ("json", "it has not taken it, or can't be reached"),
-        ("ping", "it answers 410"),
+        ("ping", "its host can be reached; it is not asked, which would count as a good run"),
     ]
     assert done.stderr.startswith("Error: not all have taken it: json ")
-    assert [row["taken"] for row in json.loads(shown.stdout)] == [True, True, False, False]
+    assert [row["taken"] for row in json.loads(shown.stdout)] == [True, True, False, None]
     assert len(good.asked) == 4
+    assert all(asked.startswith("POST") for asked, _, _ in good.asked), "a test is no sign of life"
     signed = [headers for _, headers, _ in good.asked if "webhook-signature" in headers]
     assert len(signed) == 2
 
@@ -63,8 +64,26 @@ def test_all_that_took_it_is_a_success_and_none_at_all_is_an_error(monkeypatch: 
     wrong = command("alerts", "test")
     assert (wrong.exit_code, wrong.stdout.split(": ", 1)[1]) == (
         1,
-        "its address is none\nthe webhook is not signed: set webhook_key\n",
+        "its address is no URL: write it as https://host/path\nthe webhook is not signed: set webhook_key\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (f"http://127.0.0.1:{closed_port()}/geheim", "its host can't be reached (ConnectionRefusedError)"),
+        ("https://geheim.invalid/geheim", "its host can't be reached (gaierror)"),
+        ("geheim", "its address is no URL: write it as https://host/path"),
+    ],
+)
+def test_a_ping_that_can_not_arrive_is_told(address: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("OTZYV_PING", address)
+    done = command("alerts", "test")
+    assert (done.exit_code, done.stdout) == (1, f"ping: {why}\n")
+    assert "geheim" not in done.output
 
 
 def test_what_is_wrong_now_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

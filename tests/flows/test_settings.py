@@ -130,6 +130,10 @@ def test_receivers_in_the_environment_may_be_a_list_or_lie_side_by_side(
         ("RECEIVERS", "geheim", "receivers: number 1 is no address"),
         ("PING", "geheim", "ping: it is no address"),
         ("WEBHOOK_KEY", "geheim", "webhook_key: it is to have at least 8 characters"),
+        ("WEBHOOK_KEY", "whsec_geheim!geheim", "webhook_key: what follows whsec_ is not base64; copy the whole key"),
+        ("WEBHOOK_KEY", "whsec_geheimgeheimg", "webhook_key: what follows whsec_ is not base64"),  # its end is cut
+        ("WEBHOOK_KEY", "whsec_Z2VoZWlt", "webhook_key: it is to have at least 8 characters"),
+        ("WEBHOOK_KEY", "whsec_", "webhook_key: it is to have at least 8 characters"),
     ],
 )
 def test_what_is_wrong_with_receivers_is_told_without_their_secrets_and_stops_no_run(

@@ -32,7 +32,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("a key of words", b"a key of words"),
         ("whsec_" + base64.b64encode(b"\x00\xff bytes").decode(), b"\x00\xff bytes"),
-        ("whsec_not base64!", b"whsec_not base64!"),
+        ("not at the start: whsec_", b"not at the start: whsec_"),
     ],
 )
 def test_the_signature_is_that_of_standard_webhooks(key: str, secret: bytes) -> None:
@@ -49,6 +49,12 @@ def test_the_signature_is_that_of_standard_webhooks(key: str, secret: bytes) -> 
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block) + inner).digest()
     assert headers["webhook-signature"] == f"v1,{base64.b64encode(outer).decode()}"
     assert hmac.compare_digest(outer, hmac.new(secret, content, "sha256").digest())
+
+
+def test_with_a_key_that_can_not_be_one_nothing_is_posted() -> None:
+    with hearing() as heard, pytest.raises(NotSent, match=r"^webhook_key: what follows whsec_ is not base64"):
+        post(heard.address, "whsec_not base64!", TOLD)
+    assert not heard.asked
 
 
 def test_without_a_key_nothing_is_signed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from otzyv.flows.server import login
 from otzyv.flows.server.asking import Questions, authorization
 from otzyv.flows.server.health import Health
 from otzyv.flows.server.lock import Lock
-from otzyv.flows.server.pools import TAG
+from otzyv.flows.server.pools import TAG, this_machine
 
 OPEN = ("RUNNING", "PENDING", "CANCELLING", "PAUSED")
 MOST_RUNS = 200
+ENDED = "no worker is at work: the otzyv serve of this lake has just ended"
 SECONDS = 5.0
 """How long an answer is waited for."""
 
@@ -94,7 +95,31 @@ async def _asked(url: str, lake: str) -> ServingNow:
         wanted = {"tags": {"all_": [TAG]}, "state": {"type": {"any_": OPEN}}}
         found = await asking("flow_runs/filter", {"flow_runs": wanted, "sort": "START_TIME_DESC", "limit": MOST_RUNS})
     runs = tuple(_run(each) for each in found if (each.get("parameters") or {}).get("lake") == lake)
-    return ServingNow(url, runs=runs) if told is None else ServingNow(url, served=True, runs=runs, **told)
+    if told is None:
+        return ServingNow(url, runs=runs)
+    found = ServingNow(url, served=True, runs=runs, **told)
+    if found.workers and {*found.workers} == {this_machine()} and not _is_served_here(lake):
+        return replace(found, workers=(), wrong=[*found.wrong, ENDED])
+    return found
+
+
+def _is_served_here(lake: str) -> bool:
+    """Whether an ``otzyv serve`` of this machine works on a lake, which it has locked; True where nobody can tell.
+
+    Workers count as at work for a minute and a half after their process was killed.
+    """
+    if "://" in lake:
+        return True
+    try:
+        lock = Lock(Path(lake))
+    except OSError:
+        return True
+    try:
+        return not lock.take()
+    except OSError:  # of a file system that knows no locks of folders
+        return True
+    finally:
+        lock.close()
 
 
 def _run(told: Mapping[str, Any]) -> RunNow:

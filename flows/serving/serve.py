@@ -48,12 +48,12 @@ def serve(
     """
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    from otzyv.flows.server.pools import TAG
+    from otzyv.flows.server.pools import TAG, this_machine
     from otzyv.flows.serving.alarm import Alarm
     from otzyv.flows.serving.deployments import deploy, remove_former
-    from otzyv.flows.serving.lead import await_other_machines, leading
+    from otzyv.flows.serving.lead import await_other_machines, leading, sign_off
     from otzyv.flows.serving.names import names
-    from otzyv.flows.serving.watch import GONE, Watch, this_machine
+    from otzyv.flows.serving.watch import GONE, Watch
 
     ours = names(lake)
     # What this process was told at its start still holds for Prefect here; runs' processes are told by the environment.
@@ -101,6 +101,7 @@ def serve(
             with suppress(httpx.HTTPError):  # of a server that has gone as well
                 for line in watch.end_all("otzyv serve was stopped", cancelled=True):
                     say(line)
+                sign_off(lake, this_machine())
             say("stopped")
 
 
@@ -203,8 +204,8 @@ async def _look_for_deployments(
 
 
 async def _work(lake: str, slots: int, *beside: Coroutine[Any, Any, None]) -> None:
+    from otzyv.flows.server.pools import this_machine
     from otzyv.flows.serving.names import names
-    from otzyv.flows.serving.watch import this_machine
     from otzyv.flows.serving.worker import Worker
 
     # Runs are to run this very code, whatever lies in the folder that they start in.

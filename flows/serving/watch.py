@@ -6,8 +6,6 @@ through, is alive. Of a run that a worker elsewhere has taken only its heartbeat
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -27,6 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Running, Scheduled
 
 from otzyv.flows.paused import let_resume, stuck
+from otzyv.flows.server.pools import this_machine
 from otzyv.tasks.dead_runs import begins_again, last_heartbeat, parent_of
 from otzyv.tasks.every_run import every_run
 
@@ -35,15 +34,8 @@ SILENT = timedelta(seconds=90)
 UNBORN = timedelta(minutes=15)
 """A run that a worker has taken and that has sent no heartbeat since has no process after so long."""
 OPEN = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-WORKER = "otzyv "
-"""How the names of our workers begin."""
 GONE, QUIET, UNHEARD = "its process is gone", "no heartbeat, so its process is gone", "it never began"
 AGAIN = "it reports again"
-
-
-def this_machine() -> str:
-    """The name of workers here: runs carry it, and only this user's processes on this machine can be looked at."""
-    return f"{WORKER}{socket.gethostname()} {os.getuid()}"
 
 
 def processes() -> frozenset[UUID]:

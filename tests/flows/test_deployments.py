@@ -16,12 +16,12 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.events.actions import DoNothing
 from prefect.events.schemas.automations import EventTrigger, Posture
 
+from otzyv.flows.server.pools import WORKER, this_machine
 from otzyv.flows.serving import deployments, serve
 from otzyv.flows.serving.alarm import Alarm
 from otzyv.flows.serving.deployments import BACKFILL, FORMER_AUTOMATION, deploy, missing, remove_former
-from otzyv.flows.serving.lead import Served, await_other_machines
+from otzyv.flows.serving.lead import Served, await_other_machines, sign_off
 from otzyv.flows.serving.names import names
-from otzyv.flows.serving.watch import WORKER, this_machine
 from otzyv.flows.settings import Settings
 from otzyv.tasks.lake import Lake
 
@@ -190,4 +190,8 @@ def test_a_lake_that_another_machine_serves_by_the_same_prefect_is_left_to_it(
         client.send_worker_heartbeat(pool, f"{WORKER}elsewhere 0", 30)
         with pytest.raises(Served, match="on another machine"):
             await_other_machines(lake, here, said.append, wait=False)
+        for _ in range(2):  # where there is none, as well
+            sign_off(lake, here)
+            there = {worker.name for worker in client.read_workers_for_work_pool(pool)}
+            assert there == {"ProcessWorker of somebody", f"{WORKER}elsewhere 0"}
     assert said == []

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from otzyv.flows.server.serving_now import serving_now
+from otzyv.flows.server.asking import Questions
+from otzyv.flows.server.health import Health
+from otzyv.flows.server.lock import Lock
+from otzyv.flows.server.pools import this_machine
+from otzyv.flows.server.serving_now import ENDED, serving_now
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.kinds import HELD
 from otzyv.tasks.alerts.settings import AlertSettings
@@ -95,3 +99,28 @@ def test_the_password_of_an_address_is_not_shown(lake: Lake, monkeypatch: pytest
     monkeypatch.setenv("PREFECT_API_URL", "http://somebody:a-secret@127.0.0.1:9/api")
     for options in ((), ("--json",)):
         assert "a-secret" not in command("status", "--lake", lake.uri, *options).output
+
+
+def test_a_serve_that_has_just_ended_here_is_not_taken_for_one_at_work(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"wrong": [], "workers": [this_machine()], "paused": False, "last_success": None, "next_run": None}
+
+    async def health(_: Health) -> Any:
+        return {"lakes": {lake.uri: told}}
+
+    async def asked(*_: Any) -> Any:
+        return []
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(Health, "told", health)
+    monkeypatch.setattr(Questions, "ask", asked)
+    serves = Lock(Path(lake.uri))
+    assert serves.take()
+    found = serving_now(lake.uri)
+    assert (found.workers, found.wrong) == ([this_machine()], [])
+    serves.close()  # as the kernel does when its process is killed
+    found = serving_now(lake.uri)
+    assert (found.workers, found.wrong) == ((), [ENDED])
+    told["workers"] = ["otzyv elsewhere 1000"]
+    assert serving_now(lake.uri).wrong == []

@@ -15,7 +15,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Pending, Running, Scheduled, Suspended
 
-from otzyv.flows.serving.watch import QUIET, SILENT, UNBORN, Watch, this_machine
+from otzyv.flows.server.pools import this_machine
+from otzyv.flows.serving.watch import QUIET, SILENT, UNBORN, Watch
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 HOUR = timedelta(hours=1)

@@ -18,7 +18,7 @@ from otzyv.schemas.tables import REVIEWS
 from otzyv.tasks.alerts.alerts import Alerts, patiently
 from otzyv.tasks.alerts.kinds import CRASHED, FAILED, HELD, LEFT_OUT, MISSING, NO_SUCCESS
 from otzyv.tasks.alerts.settings import alert_settings
-from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.state import Observation, Trouble
 from otzyv.tasks.alerts.webhook import ping
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
@@ -52,7 +52,7 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
         yield alerts
     except Exception as error:
         run = attempt(runtime.flow_run.id or uuid.uuid4().hex, runtime.flow_run.run_count)
-        seen = Seen(f"{runtime.flow_run.name or flow}: {said(error)}", run, getattr(error, "cause", ""))
+        seen = Trouble(f"{runtime.flow_run.name or flow}: {said(error)}", run, getattr(error, "cause", ""))
         alerts.observe(Observation(FAILED, {flow: seen}, [flow]))
         raise
     well = [Observation(kind, {}, [flow]) for kind in (FAILED, CRASHED, NO_SUCCESS)]
@@ -80,23 +80,23 @@ def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], s
     there = {*lake.snapshot(REVIEWS).days}
     before = state.marks.get(LOOKED, 0)
     looked_at = [day for day in until(last, MOST_GAP) if day == last or (before and day.toordinal() > before)]
-    found = {subject: Seen(each.what) for subject, each in state.open.get(MISSING.name, {}).items()}
-    found |= {str(day): Seen(why(day)) for day in looked_at}
+    found = {subject: Trouble(each.what) for subject, each in state.open.get(MISSING.name, {}).items()}
+    found |= {str(day): Trouble(why(day)) for day in looked_at}
     missing = {day: seen for day, seen in found.items() if date.fromisoformat(day) not in there}
     alerts.observe(Observation(MISSING, missing, [*found]), **{LOOKED: last.toordinal()})
 
 
 def tell_left_out(alerts: Alerts, days: Sequence[date], last: date) -> None:
     """Tell of days up to the ``last`` that no release was made of, and that no daily run makes."""
-    why = Seen("its reviews were there before the first daily run, and no release was made of them")
+    why = Trouble("its reviews were there before the first daily run, and no release was made of them")
     found = {str(day): why for day in days}
     known = {day for day in alerts.book.state.open.get(LEFT_OUT.name, {}) if date.fromisoformat(day) <= last}
     alerts.observe(Observation(LEFT_OUT, found, known | found.keys()))
 
 
-def held(lake: Lake) -> dict[str, Seen]:
+def held(lake: Lake) -> dict[str, Trouble]:
     """Days whose newest release waits for a person."""
-    return {str(day): Seen(reason) for day, reason in waiting(lake.history()).items()}
+    return {str(day): Trouble(reason) for day, reason in waiting(lake.history()).items()}
 
 
 def tell_held(alerts: Alerts, lake: Lake) -> None:

@@ -49,7 +49,7 @@ from otzyv.tasks.alerts.kinds import (
     SERVER_GONE,
 )
 from otzyv.tasks.alerts.settings import AlertLimits, alert_settings
-from otzyv.tasks.alerts.state import Observation, Seen, State
+from otzyv.tasks.alerts.state import Observation, State, Trouble
 from otzyv.tasks.every_run import every_run
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
@@ -82,7 +82,7 @@ class Alarm:
         self.answered: datetime | None = None
         """When the server last answered; None before the first look."""
         self.answers = False
-        self.known: tuple[tuple[int, ...], Mapping[str, Seen], Mapping[str, int]] = ((), {}, {})
+        self.known: tuple[tuple[int, ...], Mapping[str, Trouble], Mapping[str, int]] = ((), {}, {})
         """Versions of tables, and of these the days that are held, and how many days there are by their states."""
         self.failed = ""
 
@@ -111,12 +111,12 @@ class Alarm:
         """Tell of deployments that were deleted, by name and former id. ``ids``: of those that are there now."""
         self.ids = dict(ids)
         what = "it was deleted, and is made again"
-        self.alerts().observe(Observation(DEPLOYMENT_GONE, {name: Seen(what, each) for name, each in gone.items()}))
+        self.alerts().observe(Observation(DEPLOYMENT_GONE, {name: Trouble(what, each) for name, each in gone.items()}))
 
     def server_gone(self, why: str) -> None:
         """Tell, as the last thing before ``serve`` ends for it, that Prefect's server can't be started again."""
         self.answers = False
-        self.alerts().observe(Observation(SERVER_GONE, {"Prefect": Seen(f"otzyv serve ends: {why}")}))
+        self.alerts().observe(Observation(SERVER_GONE, {"Prefect": Trouble(f"otzyv serve ends: {why}")}))
 
     def alerts(self) -> Alerts:
         """By the settings of now, which runs read as well."""
@@ -136,7 +136,7 @@ class Alarm:
             self.answered, self.answers = self.answered or now, False
             if now - self.answered > SILENT:
                 what = f"it has not answered since {self.answered:%Y-%m-%d %H:%M} UTC ({type(error).__name__})"
-                yield Observation(SERVER_GONE, {"Prefect": Seen(what)})
+                yield Observation(SERVER_GONE, {"Prefect": Trouble(what)})
             return
         yield Observation(SERVER_GONE, {})
         yield from found
@@ -148,11 +148,11 @@ class Alarm:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
             expected_start_time=FlowRunFilterExpectedStartTime(before_=before),
         )
-        found: dict[str, Seen] = {}
+        found: dict[str, Trouble] = {}
         for run, flow in sorted(self._runs(client, waiting), key=lambda each: each[0].expected_start_time or now):
             if flow in SCHEDULED_FLOWS and run.expected_start_time and flow not in found:
                 what = f"the run of {run.expected_start_time:%Y-%m-%d %H:%M} UTC has not begun"
-                found[flow] = Seen(what, str(run.id))
+                found[flow] = Trouble(what, str(run.id))
         return Observation(LATE, found)
 
     def _ended(self, client: SyncPrefectClient, alerts: Alerts, state: State, now: datetime) -> Iterator[Observation]:
@@ -175,9 +175,9 @@ class Alarm:
                     if known is None or known.told_at < when:
                         yield Observation(kind, {}, [flow])
             elif run.state.type == StateType.CRASHED:
-                yield Observation(CRASHED, {flow: Seen(f"{run.name}: its process is gone", this)}, [flow])
+                yield Observation(CRASHED, {flow: Trouble(f"{run.name}: its process is gone", this)}, [flow])
             else:
-                yield Observation(FAILED, {flow: Seen(f"{run.name}: its page has the reason", this)}, [flow])
+                yield Observation(FAILED, {flow: Trouble(f"{run.name}: its page has the reason", this)}, [flow])
 
     def _runs(self, client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[tuple[FlowRun, str]]:
         """Runs of the lake's deployments but for those that other runs start, each with the name of its flow."""
@@ -196,14 +196,16 @@ class Alarm:
         if "success" not in state.marks:
             what = "none has ended well, and the lake is served since"
         since = f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M} UTC"
-        return Observation(NO_SUCCESS, {runs.DAILY: Seen(f"{what} {since}")})
+        return Observation(NO_SUCCESS, {runs.DAILY: Trouble(f"{what} {since}")})
 
     def _disks(self, state: State, limits: AlertLimits) -> Observation:
         known = state.open.get(DISK_LOW.name, {})
         found = {}
         for name, (place, free) in free_bytes(self.lake).items():
             if free < limits.disk_free_gib * GIB * (ROOM if name in known else 1):
-                found[name] = Seen(f"{free / GIB:.1f} GiB are free at {place}; {limits.disk_free_gib:g} GiB are to be")
+                found[name] = Trouble(
+                    f"{free / GIB:.1f} GiB are free at {place}; {limits.disk_free_gib:g} GiB are to be"
+                )
         return Observation(DISK_LOW, found)
 
     def _days(self, state: State) -> Iterator[Observation]:
@@ -221,7 +223,7 @@ class Alarm:
         yield Observation(HELD, self.known[1], {*state.open.get(HELD.name, {}), *self.known[1]})
         if missing := state.open.get(MISSING.name):
             there = {*lake.snapshot(REVIEWS).days}
-            left = {day: Seen(each.what) for day, each in missing.items() if date.fromisoformat(day) not in there}
+            left = {day: Trouble(each.what) for day, each in missing.items() if date.fromisoformat(day) not in there}
             yield Observation(MISSING, left, [*missing])
 
     def _measure(self, state: State, now: datetime) -> None:

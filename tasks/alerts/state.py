@@ -20,7 +20,7 @@ How = Literal["raised", "again", "over"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Trouble:
     """A thing that is seen to be wrong, in words, without any review's.
 
     ``occurrence``: tells one time from another where each is to be told by itself, such as the id of a run. ``cause``:
@@ -40,7 +40,7 @@ class Observation:
     """
 
     kind: Kind
-    found: Mapping[str, Seen]
+    found: Mapping[str, Trouble]
     scope: Collection[str] | None = None
 
 

@@ -25,7 +25,7 @@ from otzyv.flows.settings import Settings
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.book import Book
 from otzyv.tasks.alerts.kinds import HELD, MISSING, Kind
-from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.state import Observation, Trouble
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.delta.storage import Storage
 from tests.tasks.alerts.heard import Heard, hearing
@@ -178,7 +178,7 @@ def test_a_server_that_does_not_answer_is_told_without_it(
 def test_days_that_come_after_all_or_are_held_between_daily_runs_are_told(serving: Serving, heard: Heard) -> None:
     day = date(2026, 3, 1)
     alerts = serving.alarm.alerts()
-    alerts.observe(Observation(MISSING, {str(day): Seen("nothing has come")}))
+    alerts.observe(Observation(MISSING, {str(day): Trouble("nothing has come")}))
     serving.alarm.look()
     assert told(heard) == [f"day.missing {day}"]
     bring(serving.lake, {day: {"a": "хороший курс"}})
@@ -190,9 +190,9 @@ def test_what_a_run_tells_while_serve_looks_is_not_taken_for_over(
     serving: Serving, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tell(kind: Kind, day: str) -> None:
-        serving.alarm.alerts().observe(Observation(kind, {day: Seen("told by a run")}, [day]))
+        serving.alarm.alerts().observe(Observation(kind, {day: Trouble("told by a run")}, [day]))
 
-    def looked(_: Lake) -> dict[str, Seen]:
+    def looked(_: Lake) -> dict[str, Trouble]:
         for kind in (HELD, MISSING):
             tell(kind, "2026-03-02")
         return {}

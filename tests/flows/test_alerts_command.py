@@ -12,7 +12,7 @@ from otzyv.tasks.alerts import webhook
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.kinds import HELD, MISSING
 from otzyv.tasks.alerts.settings import AlertSettings
-from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.state import Observation, Trouble
 from otzyv.tasks.lake import Lake
 from tests.flows.command import command
 from tests.tasks.alerts.heard import closed_port, hearing
@@ -95,7 +95,8 @@ def test_what_is_wrong_now_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     settings = AlertSettings(webhook=f"http://127.0.0.1:{closed_port()}/geheim")
     alerts = Alerts.of(lake.uri, settings, lambda _: None)
     alerts.observe(
-        Observation(MISSING, {"2026-03-01": Seen("nothing has come")}), Observation(HELD, {"2026-03-02": Seen("empty")})
+        Observation(MISSING, {"2026-03-01": Trouble("nothing has come")}),
+        Observation(HELD, {"2026-03-02": Trouble("empty")}),
     )
     alerts.observe(Observation(HELD, {}))
     told = json.loads(command("alerts", "--lake", lake.uri, "--json").stdout)

@@ -17,7 +17,7 @@ from otzyv.flows.server.serving_now import ENDED, serving_now
 from otzyv.tasks.alerts.alerts import Alerts
 from otzyv.tasks.alerts.kinds import HELD
 from otzyv.tasks.alerts.settings import AlertSettings
-from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.state import Observation, Trouble
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.pipeline.cleaning import CLEANING
 from otzyv.tasks.pipeline.make import TableRun, make
@@ -79,7 +79,7 @@ def test_people_read_the_same_and_that_nothing_is_served(lake: Lake, monkeypatch
 def test_open_alerts_are_counted(lake: Lake) -> None:
     assert "open alerts:" not in command("status", "--lake", lake.uri).stdout
     alerts = Alerts.of(lake.uri, AlertSettings(), print)
-    alerts.observe(Observation(HELD, {str(day): Seen("to look at") for day in DAYS[:2]}))
+    alerts.observe(Observation(HELD, {str(day): Trouble("to look at") for day in DAYS[:2]}))
     assert f"open alerts: 2 held; `otzyv alerts --lake {lake.uri}`" in command("status", "--lake", lake.uri).stdout
     assert status(lake)["alerts"] == {"held": 2}
 

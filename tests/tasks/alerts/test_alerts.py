@@ -25,11 +25,11 @@ from otzyv.tasks.alerts.kinds import DISK_LOW, FAILED, HELD, MISSING
 from otzyv.tasks.alerts.receivers import receivers
 from otzyv.tasks.alerts.sending import Told as Sent
 from otzyv.tasks.alerts.settings import AlertLimits, AlertSettings
-from otzyv.tasks.alerts.state import Observation, Seen
+from otzyv.tasks.alerts.state import Observation, Trouble
 from tests.tasks.alerts.heard import Heard, closed_port, hearing
 
 HOUR = 3600.0
-BAD = Observation(MISSING, {"2026-03-01": Seen("nothing has come")})
+BAD = Observation(MISSING, {"2026-03-01": Trouble("nothing has come")})
 WELL = Observation(MISSING, {})
 
 
@@ -123,7 +123,7 @@ def test_of_many_that_see_the_same_at_once_one_tells_it(tmp_path: Path, heard: H
         barrier.wait()
         one.observe(observed)
 
-    for observed in (BAD, WELL, Observation(FAILED, {"daily": Seen("run", "id")}, ["daily"])):
+    for observed in (BAD, WELL, Observation(FAILED, {"daily": Trouble("run", "id")}, ["daily"])):
         threads = [threading.Thread(target=see, args=(observed,)) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -211,7 +211,7 @@ def test_a_lake_that_can_not_be_written_or_is_not_there_is_alerted_and_only_once
     lake, clock = tmp_path / "lake", Clock()
     one = alerts(lake, settings(heard.address), clock=clock)
     lake.rmdir()
-    full = Observation(DISK_LOW, {"lake": Seen("1 MiB free")})
+    full = Observation(DISK_LOW, {"lake": Trouble("1 MiB free")})
     for _ in range(3):
         one.observe(full)
         clock.now += 60
@@ -232,7 +232,7 @@ def test_a_damaged_state_is_passed_over(tmp_path: Path, heard: Heard) -> None:
     for damage in (b"", b"{}", b"[]", b'{"open": 1}', b"\xff"):
         newest.write_bytes(damage)
         assert alerts(lake, settings(heard.address)).book.state.open["missing"]
-    one.observe(BAD, Observation(HELD, {"2026-03-02": Seen("empty")}))
+    one.observe(BAD, Observation(HELD, {"2026-03-02": Trouble("empty")}))
     assert [event for event, _ in told_of(heard)] == ["otzyv.day.missing", "otzyv.day.held"]
 
 
@@ -312,7 +312,7 @@ def test_an_e_mail_shows_each_line_by_itself_and_what_was_seen_as_text(monkeypat
 
 def test_each_of_many_that_are_wrong_at_once_is_an_event_that_says_why(tmp_path: Path) -> None:
     told = Told()
-    days = {f"2026-03-{n:02}": Seen(f"why {n}") for n in range(1, 32)}
+    days = {f"2026-03-{n:02}": Trouble(f"why {n}") for n in range(1, 32)}
     one = alerts(tmp_path / "lake", settings(), told)
     (message, *_), _ = [one.observe(observed) for observed in (Observation(MISSING, days), WELL)]
     assert [(name, subject) for name, _, subject, _ in told.events] == [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otzyv.tasks.alerts.kinds import DEPLOYMENT_GONE, FAILED, KINDS, MISSING
-from otzyv.tasks.alerts.state import Observation, Repeats, Seen, State, observe
+from otzyv.tasks.alerts.state import Observation, Repeats, State, Trouble, observe
 
 HOUR = 3600.0
 SUBJECTS = ("a", "b", "c")
@@ -50,7 +50,7 @@ def test_what_is_told_of_lasting_trouble_is_what_a_simple_model_says(
     looks: dict[str, list[tuple[float, bool]]] = {subject: [] for subject in SUBJECTS}
     for seconds, seen in steps:
         now += seconds
-        found = {subject: Seen("wrong") for subject, bad in seen.items() if bad}
+        found = {subject: Trouble("wrong") for subject, bad in seen.items() if bad}
         state = State.load(state.dump())  # as after a restart
         for message in observe(state, Observation(MISSING, found, [*seen]), now, Repeats(again * HOUR, most), ["one"]):
             for subject in message.subjects:
@@ -72,7 +72,7 @@ def test_each_run_that_failed_is_told_once_however_often_and_late_it_is_seen_and
     state, told, raised, over = State(), set[int](), list[str](), 0
     expected_over, trouble = 0, False
     for now, (run, failed) in enumerate(looks):
-        found = {"daily": Seen(f"run {run}", str(run))} if failed else {}
+        found = {"daily": Trouble(f"run {run}", str(run))} if failed else {}
         for message in observe(state, Observation(FAILED, found, ["daily"]), float(now), Repeats(1, 9), []):
             raised += message.what if message.how == "raised" else []
             over += message.how == "over"
@@ -90,24 +90,24 @@ def test_each_run_that_failed_is_told_once_however_often_and_late_it_is_seen_and
 def test_what_comes_and_goes_is_told_three_times_a_day_each_with_its_end() -> None:
     state, hows = State(), list[str]()
     for minute in range(0, 36 * 60, 10):
-        found = {"a": Seen("wrong")} if minute % 20 else {}
+        found = {"a": Trouble("wrong")} if minute % 20 else {}
         hows += [each.how for each in observe(state, Observation(MISSING, found), minute * 60.0, Repeats(HOUR, 3), [])]
     assert hows == ["raised", "over"] * 6, "three on the first day, and three on the next"
 
 
 def test_what_does_not_last_is_told_once_and_is_never_over() -> None:
     state, repeats = State(), Repeats(1, 3)
-    found = {"daily": Seen("deleted", "id 1")}
+    found = {"daily": Trouble("deleted", "id 1")}
     hows = [
         [message.how for message in observe(state, Observation(DEPLOYMENT_GONE, seen), float(now), repeats, ["one"])]
-        for now, seen in enumerate([found, found, {}, found, {"daily": Seen("deleted", "id 2")}])
+        for now, seen in enumerate([found, found, {}, found, {"daily": Trouble("deleted", "id 2")}])
     ]
     assert hows == [["raised"], [], [], [], ["raised"]]
 
 
 def test_many_subjects_are_one_message_which_says_why_of_each() -> None:
     state = State()
-    found = {f"2026-01-{day:02}": Seen(f"why {day}") for day in range(1, 29)}
+    found = {f"2026-01-{day:02}": Trouble(f"why {day}") for day in range(1, 29)}
     (message,) = observe(state, Observation(MISSING, found), 0.0, Repeats(1, 3), ["one"])
     assert dict(zip(message.subjects, message.what, strict=True)) == {day: seen.what for day, seen in found.items()}
     assert state.outbox == [message]
@@ -118,7 +118,7 @@ def test_many_subjects_are_one_message_which_says_why_of_each() -> None:
 
 def test_without_receivers_nothing_waits() -> None:
     state = State()
-    assert observe(state, Observation(MISSING, {"a": Seen("wrong")}), 0.0, Repeats(1, 3), [])
+    assert observe(state, Observation(MISSING, {"a": Trouble("wrong")}), 0.0, Repeats(1, 3), [])
     assert state.outbox == []
 
 
@@ -130,13 +130,13 @@ def test_occurrences_of_one_cause_are_one_thing_and_those_of_another_are_told_by
     state, told = State(), []
     seen = [("1", "no weights"), ("2", "no weights"), ("3", "no weights"), ("4", ""), ("5", "no weights"), ("6", "")]
     for hour, (run, cause) in enumerate(seen):
-        look = Observation(FAILED, {"daily": Seen(f"run {run}", run, cause)}, ["daily"])
+        look = Observation(FAILED, {"daily": Trouble(f"run {run}", run, cause)}, ["daily"])
         told += [each.how for each in observe(state, look, hour * HOUR, Repeats(2 * HOUR, 3), ["one"])]
-        alarm = Observation(FAILED, {"daily": Seen("its page has the reason", run)}, ["daily"])
+        alarm = Observation(FAILED, {"daily": Trouble("its page has the reason", run)}, ["daily"])
         assert observe(state, alarm, hour * HOUR + 60, Repeats(2 * HOUR, 3), ["one"]) == [], "who looks later is silent"
         state = State.load(state.dump())
     assert told == ["raised", "again", "raised", "raised", "raised"]
     over = observe(state, Observation(FAILED, {}, ["daily"]), 9 * HOUR, Repeats(HOUR, 3), ["one"])
     assert [each.how for each in over] == ["over"]
-    again = Observation(FAILED, {"daily": Seen("run 7", "7", "no weights")}, ["daily"])
+    again = Observation(FAILED, {"daily": Trouble("run 7", "7", "no weights")}, ["daily"])
     assert [each.how for each in observe(state, again, 10 * HOUR, Repeats(HOUR, 3), ["one"])] == ["raised"]

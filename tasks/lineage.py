@@ -26,6 +26,8 @@ NAMESPACE = "otzyv"
 """Of the jobs, each named as the table that it makes."""
 WITHOUT_GIT = {"facets": {"source_code_location": {"disabled": True}}}
 """The client else names the git repository of the folder that it runs in, whosever that is."""
+MOST_SAID = 500
+"""Letters of an error."""
 WAIT = 10.0
 """Seconds that a transport which sends in the background may take to end."""
 
@@ -43,10 +45,11 @@ def lineage(lake_uri: str, runs: Sequence[TableRun]) -> None:
 
     lake = Lake(lake_uri)
     try:
-        events = [event for run in runs if run.state in ("published", "failed") for event in _events(lake, run)]
         client = OpenLineageClient(config=WITHOUT_GIT)
-        for event in events:
-            client.emit(event)
+        for run in runs:
+            if run.state in ("published", "failed"):
+                for event in _events(lake, run):
+                    client.emit(event)
         client.close(WAIT)
     except Exception as error:  # whatever a transport raises; its text may hold the address, which may be secret
         get_run_logger().warning("OpenLineage events could not be sent: %s", type(error).__name__)
@@ -62,7 +65,7 @@ def _events(lake: Lake, run: TableRun) -> Iterator[Event]:
     )
     facets: dict[str, facet_v2.RunFacet] = {"nominalTime": nominal}
     if run.error is not None:
-        facets["errorMessage"] = facet_v2.error_message_run.ErrorMessageRunFacet(run.error, "python")
+        facets["errorMessage"] = facet_v2.error_message_run.ErrorMessageRunFacet(run.error[:MOST_SAID], "python")
     counts = facet_v2.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=run.rows)
     job, this = event_v2.Job(NAMESPACE, run.table), event_v2.Run(str(generate_new_uuid(run.started_at)), facets)
     made_of = [event_v2.InputDataset(*_dataset(lake, _read(run.table)))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
@@ -16,7 +17,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from otzyv.schemas.errors import InputError
+from otzyv.schemas.errors import InputError, OtzyvError
 from otzyv.schemas.tables import QUARANTINE, REVIEWS
 from otzyv.tasks.extractors import Card, Extractor, get
 from otzyv.tasks.extractors.budget import charged, spending
@@ -311,9 +312,25 @@ def unchanged(stands: Standing, day: date) -> TableRun:
 
 
 def failed(table: str, day: date, error: object) -> TableRun:
-    """The run of a table whose task raised: the error's class and first line, which hold no contents."""
-    said = str(error).splitlines() or [""]
-    return _paid(TableRun(table, day, "failed", datetime.now(UTC), error=f"{type(error).__name__}: {said[0]}"))
+    """The run of a table whose task raised."""
+    return _paid(TableRun(table, day, "failed", datetime.now(UTC), error=_told(error)))
+
+
+def _told(error: object) -> str:
+    """An error in one line. Words of a library are left out: they may quote a review, or name a path or an address."""
+    kind = type(error).__name__
+    if isinstance(error, OtzyvError):
+        return f"{kind}: {(str(error).splitlines() or [''])[0]}"
+    if isinstance(error, OSError) and error.errno:
+        return f"{kind}: {os.strerror(error.errno)}"
+    frame = getattr(error, "__traceback__", None)
+    if frame is None:
+        return kind
+    while frame.tb_next:
+        frame = frame.tb_next
+    return (
+        f"{kind}: raised in {frame.tb_frame.f_globals.get('__name__', 'code without a name')}, line {frame.tb_lineno}"
+    )
 
 
 Failure = CheckFailed | NotMade | ExtractorFailed | CorruptFile | DamagedFile | FileNotFoundError

@@ -117,8 +117,8 @@ def test_each_run_of_a_day_leaves_its_table_as_an_artifact_and_no_secret(otzyv: 
 
 
 def test_an_error_stays_in_its_cell_of_the_artifact() -> None:
-    shown = markdown([failed("x", DAY, ValueError("a | b <script>"))]).splitlines()
-    assert shown[-1].endswith(r"ValueError: a \| b \<script\> |")
+    shown = markdown([failed("x", DAY, ExtractorFailed("a | b <script>"))]).splitlines()
+    assert shown[-1].endswith(r"ExtractorFailed: a \| b \<script\> |")
 
 
 @pytest.mark.skipif(not (SHARED / "models" / NETWORK).exists(), reason="needs the shared weights")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from otzyv.tasks import lineage as module
+from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import LakeConfig
 from otzyv.tasks.lineage import lineage
@@ -53,7 +54,7 @@ def runs() -> list[TableRun]:
         TableRun("sentiment_mini", DAY, "unchanged", at, rows=7),
         TableRun("text_count", DAY, "superseded", at, rows=7),
         TableRun("pca_text_navec", DAY, "published", at, rows=7),
-        failed("image_layout", DAY, ValueError("no such kernel")),
+        failed("image_layout", DAY, ExtractorFailed("no such kernel")),
     ]
 
 
@@ -82,7 +83,7 @@ def test_each_table_that_was_written_or_failed_is_told_with_its_day_and_what_it_
         "2026-03-29T00:00:00+01:00"
     }
     assert {event["run"]["facets"]["nominalTime"]["nominalEndTime"] for event in heard} == {"2026-03-30T00:00:00+02:00"}
-    assert heard[-1]["run"]["facets"]["errorMessage"]["message"] == "ValueError: no such kernel"
+    assert heard[-1]["run"]["facets"]["errorMessage"]["message"] == "ExtractorFailed: no such kernel"
     assert [event["run"]["runId"] for event in heard[::2]] == [event["run"]["runId"] for event in heard[1::2]]
     assert len({event["run"]["runId"] for event in heard}) == 3
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 
 import pytest
 from deltalake.exceptions import CommitFailedError
 from prefect import task
 
+from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.features import features
 from otzyv.tasks.lake.delta.day import CheckFailed
 from otzyv.tasks.models.store import MissingWeights
@@ -55,4 +58,12 @@ def test_an_extractors_task_is_tried_again_with_growing_delays() -> None:
 def test_a_failed_run_keeps_one_line_of_its_error() -> None:
     from datetime import date
 
-    assert failed("text_toy", date(2026, 3, 1), ValueError("first\nsecond")).error == "ValueError: first"
+    day = date(2026, 3, 1)
+    assert failed("text_toy", day, ExtractorFailed("first\nsecond")).error == "ExtractorFailed: first"
+    assert failed("text_toy", day, PermissionError(13, "no", "/ivan")).error == "PermissionError: Permission denied"
+    assert failed("text_toy", day, ValueError("Иван П.: ужасный курс")).error == "ValueError"
+    try:
+        json.loads("Иван П.: ужасный курс")
+    except ValueError as error:
+        told = str(failed("text_toy", day, error).error)
+    assert re.fullmatch(r"JSONDecodeError: raised in json\.decoder, line \d+", told)

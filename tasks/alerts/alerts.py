@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from otzyv.tasks.alerts.book import Book
+from otzyv.schemas.errors import OtzyvError
+from otzyv.tasks.alerts.book import Book, Unreadable
 from otzyv.tasks.alerts.kinds import KINDS, Kind
 from otzyv.tasks.alerts.receivers import Receiver, receivers
 from otzyv.tasks.alerts.sending import NotSent, Told
@@ -72,9 +74,8 @@ class Alerts:
                 self._tell(message)
             self._send(*claimed, there)
         except Exception as error:  # whatever is wrong with alerts, what they are about goes on
-            self.say(
-                f"alerts: {type(error).__name__}: {', '.join(each.kind.name for each in observed)} may not be told"
-            )
+            why = str(error) if isinstance(error, OtzyvError) else type(error).__name__
+            self.say(f"alerts: {why}: {', '.join(each.kind.name for each in observed)} may not be told")
             return []
         return messages
 
@@ -88,7 +89,8 @@ class Alerts:
 
     def mark(self, **times: float) -> None:
         """Note times that others are to know of, such as that of a good run; the latest of each stays."""
-        self.book.change(lambda state: _mark(state, times))
+        with suppress(Unreadable):  # a later run notes its own
+            self.book.change(lambda state: _mark(state, times))
 
     def figures(self, counts: Mapping[str, float]) -> None:
         """Keep the counts of a daily run for whoever measures."""
@@ -96,7 +98,8 @@ class Alerts:
         def apply(state: State) -> None:
             state.figures = dict(counts)
 
-        self.book.change(apply)
+        with suppress(Unreadable):
+            self.book.change(apply)
 
     def send_left(self) -> None:
         """Try again what receivers have not taken, once its time has come."""

@@ -26,6 +26,7 @@ from otzyv.tasks.alerts.receivers import receivers
 from otzyv.tasks.alerts.sending import Told as Sent
 from otzyv.tasks.alerts.settings import AlertLimits, AlertSettings
 from otzyv.tasks.alerts.state import Observation, Trouble
+from otzyv.tasks.lake.delta.storage import Storage, StorageError
 from tests.tasks.alerts.heard import Heard, closed_port, hearing
 
 HOUR = 3600.0
@@ -234,6 +235,32 @@ def test_a_damaged_state_is_passed_over(tmp_path: Path, heard: Heard) -> None:
         assert alerts(lake, settings(heard.address)).book.state.open["missing"]
     one.observe(BAD, Observation(HELD, {"2026-03-02": Trouble("empty")}))
     assert [event for event, _ in told_of(heard)] == ["otzyv.day.missing", "otzyv.day.held"]
+
+
+def test_where_nobody_can_tell_what_was_told_nothing_is_told_again(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, told = tmp_path / "lake", Told()
+    one = alerts(lake, settings(heard.address))
+    one.observe(BAD)
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise StorageError("the bucket does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "files", failing)
+        one.observe(BAD)  # which it has told itself
+        other = alerts(lake, settings(heard.address), told)
+        assert other.observe(BAD) == []
+        other.mark(success=1.0)
+        other.figures({"days made": 1.0})
+        assert other.book.state.open == {}
+        one.observe(Observation(HELD, {"2026-03-02": Trouble("empty")}))  # new, and is kept until it can be written
+    assert "can't be read now" in told.lines[0]
+    assert other.observe(BAD) == []
+    one.observe(Observation(HELD, {"2026-03-02": Trouble("empty")}))
+    assert [event for event, _ in told_of(heard)] == ["otzyv.day.missing", "otzyv.day.held"]
+    assert Book(str(lake)).state.open["held"]["2026-03-02"].told == 1
 
 
 def test_few_former_states_stay(tmp_path: Path) -> None:

@@ -10,11 +10,17 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-LATE = timedelta(minutes=15)
-"""How late a daily run may begin, as another run may hold its place."""
+from otzyv.tasks.alerts.settings import alert_settings
+
 FRESH = 5.0
 """Seconds for which an answer stands: anybody on this machine may ask."""
 DAILY = "otzyv.flows.daily.daily"
+
+
+def late() -> timedelta:
+    """How late a daily run may begin, as another run may hold its place: as long as no alert tells of it."""
+    return timedelta(minutes=alert_settings().alerts.late_minutes)
+
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Puts a question to Prefect's API: the path and what is sent, and what is answered."""
@@ -63,7 +69,7 @@ class Health:
             wrong.append("no worker is at work: otzyv serve does not run for this lake")
         if planned and not coming:
             wrong.append("no daily run is planned")
-        if coming and now - datetime.fromisoformat(coming["expected_start_time"]) > LATE:
+        if coming and now - datetime.fromisoformat(coming["expected_start_time"]) > late():
             wrong.append(f"the daily run of {coming['expected_start_time']} has not begun")
         if last and last["state_type"] != "COMPLETED":
             wrong.append(f"the last daily run has ended as {last['state_name']}: {last['name']}")

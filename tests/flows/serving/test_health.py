@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from otzyv.flows.server.health import DAILY, LATE, Health
+from otzyv.flows.server.health import DAILY, Health, late
 from otzyv.flows.server.pools import TAG
 from otzyv.flows.server.serving_now import serving_now
 from tests.flows.command import command
@@ -58,10 +58,10 @@ def told(**state: Any) -> dict[str, Any]:
         ({"COMPLETED": None}, None),
         ({"FAILED": NOW - timedelta(hours=30)}, None),
         ({"paused": True, "SCHEDULED": None}, None),
-        ({"SCHEDULED": NOW - LATE / 2}, None),
+        ({"SCHEDULED": NOW - late() / 2}, None),
         ({"FAILED": NOW - timedelta(hours=1)}, "the last daily run has ended as Failed: daily l"),
         ({"SCHEDULED": None}, "no daily run is planned"),
-        ({"SCHEDULED": NOW - 2 * LATE}, "has not begun"),
+        ({"SCHEDULED": NOW - 2 * late()}, "has not begun"),
         ({"workers": []}, "no worker is at work"),
         ({"workers": [{"name": "otzyv here", "status": "OFFLINE"}]}, "no worker is at work"),
     ],
@@ -74,6 +74,13 @@ def test_what_is_wrong_with_a_lake_is_named(state: dict[str, Any], wrong: str | 
     success = (WELL | state)["COMPLETED"]
     assert lake["last_success"] == (success.isoformat() if success else None)
     assert lake["paused"] == state.get("paused", False)
+
+
+def test_a_daily_run_is_late_when_alerts_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = {"SCHEDULED": NOW - timedelta(minutes=40)}
+    assert told(**begun)["ok"]
+    monkeypatch.setenv("OTZYV_ALERTS", '{"late_minutes": 30}')
+    assert not told(**begun)["ok"]
 
 
 def test_without_any_lake_nothing_is_well() -> None:

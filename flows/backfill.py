@@ -19,11 +19,12 @@ from typing import Any, Literal, Self
 from prefect import State, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, Pause
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel, Field, NonNegativeFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from otzyv.flows.alerts import said
 from otzyv.flows.allowed import check_lake
 from otzyv.flows.checked import checked_flow
 from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, called_off, run_child
@@ -348,11 +349,20 @@ class _Work:
 
     def tell_stopped(self, stopped: BaseException) -> None:
         """Nothing is planned again, which may take longer than there is."""
-        why = "it was paused" if isinstance(stopped, Pause) else "it was stopped"
+        why = ended_by(stopped)
         with suppress(Exception):  # it is stopped anyhow, and for its own reason
             self.made = outcomes.fn(self.lake, None, None, self.since)
             self.left, self.because = _unattempted(self.left, self.made), why
             self.tell(self.report())
+
+
+def ended_by(stopped: BaseException) -> str:
+    """What has ended a run before its days were made. Signals and cancellations are no errors."""
+    if isinstance(stopped, Pause):
+        return "it was paused"
+    if isinstance(stopped, Exception) and not isinstance(stopped, CancelledRun):
+        return f"it ended with an error: {said(stopped)}"
+    return "it was stopped"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, TemplateError
 
 from otzyv.flows.server.health import Ask
 
@@ -43,8 +43,17 @@ class Backfills:
         if cells is None:
             return 404, _template().render(runs=None, run=None, grid=None, going=False)
         going = found[0]["state_type"] not in OVER
-        grid = _grid(cells, running=found[0]["state_type"] == "RUNNING")
-        return 200, _template().render(runs=None, run=found[0], grid=grid, going=going)
+        try:
+            grid = _grid(cells, running=found[0]["state_type"] == "RUNNING")
+            return 200, _template().render(runs=None, run=found[0], grid=grid, going=going)
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            TemplateError,
+        ):  # others may have written it
+            return 404, _template().render(runs=None, run=None, grid=None, going=False)
 
     async def _runs(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Backfills that were started, the newest first."""

@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, State
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.exceptions import CancelledRun, Pause, TerminationSignal
 from prefect.flow_engine import run_flow
 from prefect.states import Cancelled, Pending, Running, Suspended
 from pydantic import ValidationError
@@ -33,9 +34,11 @@ from otzyv.flows.backfill import (
     WeightsNotHere,
     backfill,
     backfill_days,
+    ended_by,
 )
 from otzyv.flows.children import CALLED_OFF, TABLES_FAILED, Ended, run_child
 from otzyv.flows.features import features
+from otzyv.schemas.errors import InvalidInput
 from otzyv.schemas.tables import RUNS
 from otzyv.tasks.backfill_grid import Shown
 from otzyv.tasks.extractors import Card, Run, Weights, get
@@ -371,3 +374,21 @@ def test_the_form_explains_itself_and_refuses_what_does_not_go_together() -> Non
     ):
         with pytest.raises(ValidationError, match=why):
             ask(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "why"),
+    [
+        (Pause(), "it was paused"),
+        (CancelledRun(), "it was stopped"),
+        (TerminationSignal(15), "it was stopped"),
+        (KeyboardInterrupt(), "it was stopped"),
+        (
+            InvalidInput("2026-03-02 comes after 2026-03-01"),
+            "it ended with an error: 2026-03-02 comes after 2026-03-01",
+        ),
+        (ValueError("Иван П.: ужасный курс"), "it ended with an error: ValueError"),
+    ],
+)
+def test_what_ended_a_backfill_is_told_as_what_it_was(stopped: BaseException, why: str) -> None:
+    assert ended_by(stopped) == why

@@ -117,3 +117,23 @@ def test_whoever_has_no_login_is_asked_for_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_page_reads_what_a_backfill_writes() -> None:
     assert (backfill_grid.CELLS, get_args(backfill_grid.State)) == (CELLS, STATES)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"rows": 3},
+        {"rows": [{}]},
+        {},
+        told([{"first": "d", "last": "d", "days": "many", "cells": [cell("done")]}]),
+        told([{"first": "d", "last": "d", "days": 1, "cells": [{"state": {}}]}]),
+        told([{"first": "d", "last": "d", "days": 1, "cells": [cell("done")] * 9}]),
+        told([{"first": "d", "last": "d", "days": 1, "cells": [cell("done") | {"seconds": "long"}, None]}]),
+        told(rows(1)) | {"tables": None},
+        {name: value for name, value in told(rows(1)).items() if name != "said"},
+    ],
+)
+def test_a_grid_that_is_none_is_no_page_and_no_fault(cells: Any) -> None:
+    assert page(cells)[0] in (404, 200)
+    if "rows" in cells:
+        assert page(cells)[0] == 404

@@ -1,4 +1,4 @@
-"""Alerts of runs and of what they leave in the lake: each has a line in the log and an event on which Prefect acts."""
+"""Alerts that runs send: about themselves, and about the days of the lake."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.releases import waiting
 
 DAILY = "daily"
-"""What alerts call the daily run; other runs by the names of their flows, too."""
+"""The subject of alerts about daily runs. For other runs it is the name of their flow as well."""
 LOOKED = "missing_looked"
-"""The mark of the last day, as an ordinal, of which it was looked whether it has come."""
+"""The mark that holds the last day checked for reviews, as an ordinal."""
 MOST_GAP = 366
-"""How many days at most are looked at after a downtime."""
+"""The most days that are checked after a downtime."""
 MOST_SAID = 500
 
 
 def emit(event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
-    """An event of Prefect's, about a day or whatever else is wrong."""
+    """Emit an event in Prefect, about a day or another subject."""
     about = "day" if event.startswith("otzyv.day.") else "alert"
     emit_event(
         event, resource={"prefect.resource.id": f"otzyv.{about}.{subject}", "otzyv.lake": lake}, payload=dict(told)
@@ -42,9 +42,9 @@ def emit(event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
 
 @contextmanager
 def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
-    """Tell how a run ends: that it failed, or that it is well again, which a dead man's switch is told as well.
+    """Send an alert if the run fails. If it succeeds, close open alerts and send the ping of the settings.
 
-    What goes wrong with that keeps no run from its work.
+    Errors in alerting never stop the run.
     """
     settings, log = alert_settings(), get_run_logger()
     alerts = Alerts.of(lake, settings, log.warning, emit)
@@ -63,19 +63,19 @@ def reported(lake: str, flow: str = DAILY) -> Iterator[Alerts]:
 
 
 def attempt(run: object, count: int) -> str:
-    """One attempt at a run, which may be tried again: each that fails is told by itself."""
+    """Identifies one attempt at a run. Each attempt that fails has its own alert."""
     return f"{run}/{count}"
 
 
 def said(error: Exception) -> str:
-    """Why a run failed, without the words of errors that are not ours: they may quote a review."""
+    """Why a run failed. For errors that are not ours only the class is given, as their text may quote a review."""
     brief = getattr(error, "brief", None)
     told = brief or (str(error) if isinstance(error, OtzyvError) else type(error).__name__)
     return told if len(told) <= MOST_SAID else f"{told[:MOST_SAID]} …"
 
 
 def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], str]) -> None:
-    """Tell of days without any review: of the last one, and of those since the day that was looked at before."""
+    """Alert about days without reviews: the last day, and all days since the last check."""
     state = alerts.book.state  # before the lake: what another process sees of it later is none of this one's
     there = {*lake.snapshot(REVIEWS).days}
     before = state.marks.get(LOOKED, 0)
@@ -87,7 +87,7 @@ def tell_missing(alerts: Alerts, lake: Lake, last: date, why: Callable[[date], s
 
 
 def tell_left_out(alerts: Alerts, days: Sequence[date], last: date) -> None:
-    """Tell of days up to the ``last`` that no release was made of, and that no daily run makes."""
+    """Alert about days up to ``last`` that were never released and that no daily run will make."""
     why = Trouble("its reviews were there before the first daily run, and no release was made of them")
     found = {str(day): why for day in days}
     known = {day for day in alerts.book.state.open.get(LEFT_OUT.name, {}) if date.fromisoformat(day) <= last}
@@ -95,7 +95,7 @@ def tell_left_out(alerts: Alerts, days: Sequence[date], last: date) -> None:
 
 
 def held(lake: Lake) -> dict[str, Trouble]:
-    """Days whose newest release waits for a person."""
+    """Days whose newest release is held for a person to review."""
     return {str(day): Trouble(reason) for day, reason in waiting(lake.history()).items()}
 
 

@@ -43,8 +43,8 @@ def show_status(lake: Overview, serving: ServingNow, alerts: Mapping[str, int], 
         for day in lake.last:
             made = f"{day.made_at:%Y-%m-%d %H:%M}" if day.made_at else ""
             todo = [f"{table} failed: {_brief(error)}" for table, error in day.failed.items()]
-            todo += ["to be made: its reviews changed"] if day.to_make and day.made_at else []
-            todo += ["to be made"] if day.to_make and not day.made_at else []
+            todo += ["reviews changed since"] if day.to_make and day.made_at else []
+            todo += ["not made yet"] if day.to_make and not day.made_at else []
             grid.add_row(str(day.day), day.seen, f"{day.reviews:,}", made, "; ".join(todo))
         screen().print(grid)
     for line in _lines(lake, serving):

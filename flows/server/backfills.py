@@ -1,4 +1,4 @@
-"""How far backfills are, day by table, on pages beside Prefect's own: ``/backfills`` lists them, each has one."""
+"""Pages that show the progress of backfills by day and table: ``/backfills`` is the list, each backfill has a page."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, Templa
 from otzyv.flows.server.health import Ask
 
 PAGES = "PREFECT__OTZYV_PAGES"
-"""In the environment of runs whose server has these pages."""
+"""The environment variable that tells runs that their server has these pages."""
 PATH = re.compile(r"/backfills(?:/(?P<run>[0-9a-f-]{36}))?/?")
 CELLS = "backfill cells"
-"""How the description of the artifact begins that holds a backfill's grid, as ``tasks.backfill_grid`` writes it."""
+"""The beginning of the description of a grid's artifact, as ``tasks.backfill_grid`` writes it."""
 MOST_LISTED, MOST_ATTEMPTS = 50, 5
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 STATES = ("planned", "running", "done", "reused", "held", "failed")
 
 
 class Backfills:
-    """The pages. All that they show was written by others, and is escaped."""
+    """Renders the pages. Everything on them comes from other processes, and is escaped."""
 
     def __init__(self, ask: Ask, tag: str) -> None:
-        """``tag``: what our runs carry."""
+        """``tag``: the tag of our runs."""
         self.ask, self.tag = ask, tag
 
     async def page(self, path: str) -> tuple[int, str]:
-        """The status and the page."""
+        """The status code and the HTML of a page."""
         asked = PATH.fullmatch(path)
         run = asked and asked["run"]
         if run is None:
@@ -56,7 +56,7 @@ class Backfills:
             return 404, _template().render(runs=None, run=None, grid=None, going=False)
 
     async def _runs(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Backfills that were started, the newest first."""
+        """Started backfills, the newest first."""
         return list(
             await self.ask(
                 "flow_runs/filter",
@@ -83,7 +83,7 @@ class Backfills:
 
 
 def _grid(told: Mapping[str, Any], *, running: bool) -> dict[str, Any]:
-    """What the page shows of it. ``running``: whether the run is at work; a day can't be made by one that is not."""
+    """The grid as the page shows it. ``running``: whether the run is active; otherwise no day counts as running."""
     rows, counts = [], Counter[str]()
     for row in told["rows"]:
         cells = [each and _cell(each, running=running) for each in row["cells"]]

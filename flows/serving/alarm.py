@@ -1,4 +1,4 @@
-"""What nobody else would tell, as long as a lake is served: runs that do not begin or have died, days that wait, disks.
+"""Alerts that ``otzyv serve`` sends: about late and crashed runs, days that wait, full disks and a lost server.
 
 A run tells of itself what it can (``flows/alerts.py``). Where both see the same, the lake's book lets one of them tell.
 """
@@ -56,38 +56,38 @@ from otzyv.tasks.pipeline.attempts import ATTEMPT, last_failed
 from otzyv.tasks.pipeline.overdue import unmade
 
 SECONDS = 60.0
-"""Between two looks."""
+"""Seconds between two checks."""
 BACK = timedelta(days=1)
-"""How far back the first look goes: runs ended while nobody looked."""
+"""How far back the first check looks for runs that ended unobserved."""
 AGAIN = timedelta(minutes=10)
-"""How far back the others go: a run's end is told a little after it."""
+"""How far back later checks look, as the end of a run may be reported late."""
 SILENT = timedelta(minutes=5)
-"""How long Prefect's server may not answer, as while it is started again."""
+"""How long Prefect's server may be silent before an alert, as during a restart."""
 ROOM = 1.1
-"""Times the limit that must be free before a disk counts as having room again."""
+"""The free space at which a low disk counts as recovered, as a multiple of the limit."""
 WATCHED = "watched"
-"""The mark of when the lake was first looked at."""
+"""The mark that holds the time of the first check."""
 GIB = 1 << 30
 
 
 class Alarm:
-    """Looks again and again; each look costs a few questions to Prefect, and of the lake the logs of two tables."""
+    """Checks a lake repeatedly. A check costs a few requests to Prefect and reads the logs of a few tables."""
 
     def __init__(self, lake: str, ids: Mapping[str, str], say: Callable[[str], None]) -> None:
         """``ids``: full name of each deployment -> its id."""
         self.lake, self.say = lake, say
         self.book = Book(lake)
-        """One for all looks: on a full disk it alone knows what was told."""
+        """Shared by all checks: on a full disk only this object knows what was told."""
         self.ids = dict(ids)
         self.answered: datetime | None = None
         """When the server last answered; None before the first look."""
         self.answers = False
         self.known: tuple[tuple[int, ...], Mapping[str, Trouble], Mapping[str, int]] = ((), {}, {})
-        """Versions of tables, and of these the days that are held, and how many days there are by their states."""
+        """Versions of the tables, and for these versions the held days and the number of days by state."""
         self.failed = ""
 
     def look(self, now: datetime | None = None) -> None:
-        """Never raises: nothing that is wrong with alerts may end ``serve``."""
+        """Check everything once. Never raises: an error in alerting must not end ``serve``."""
         now = now or datetime.now(UTC)
         try:
             alerts = self.alerts()
@@ -108,18 +108,18 @@ class Alarm:
             self.failed = failed
 
     def deployments_gone(self, gone: Mapping[str, str], ids: Mapping[str, str]) -> None:
-        """Tell of deployments that were deleted, by name and former id. ``ids``: of those that are there now."""
+        """Alert about deleted deployments, given by name and former id. ``ids``: the current deployments."""
         self.ids = dict(ids)
         what = "it was deleted, and is made again"
         self.alerts().observe(Observation(DEPLOYMENT_GONE, {name: Trouble(what, each) for name, each in gone.items()}))
 
     def server_gone(self, why: str) -> None:
-        """Tell, as the last thing before ``serve`` ends for it, that Prefect's server can't be started again."""
+        """Alert that Prefect's server can't be restarted. ``serve`` ends right after this."""
         self.answers = False
         self.alerts().observe(Observation(SERVER_GONE, {"Prefect": Trouble(f"otzyv serve ends: {why}")}))
 
     def alerts(self) -> Alerts:
-        """By the settings of now, which runs read as well."""
+        """The alerts with the current settings, as runs read them too."""
         return Alerts(self.lake, alert_settings(), self.book, self.say, self._emit)
 
     def _emit(self, event: str, lake: str, subject: str, told: Mapping[str, Any]) -> None:
@@ -127,7 +127,7 @@ class Alarm:
             runs.emit(event, lake, subject, told)
 
     def _server(self, alerts: Alerts, state: State, limits: AlertLimits, now: datetime) -> Iterator[Observation]:
-        """What Prefect's server tells of runs, and whether it does."""
+        """Observations about runs, as reported by Prefect's server, and whether it answers."""
         try:
             with get_client(sync_client=True) as client:
                 found = [self._late(client, limits, now), *self._ended(client, alerts, state, now)]
@@ -142,7 +142,7 @@ class Alarm:
         yield from found
 
     def _late(self, client: SyncPrefectClient, limits: AlertLimits, now: datetime) -> Observation:
-        """Scheduled runs that have not begun although their time is over."""
+        """Scheduled runs that have not begun in time."""
         before = now - timedelta(minutes=limits.late_minutes)
         waiting = FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
@@ -156,7 +156,7 @@ class Alarm:
         return Observation(LATE, found)
 
     def _ended(self, client: SyncPrefectClient, alerts: Alerts, state: State, now: datetime) -> Iterator[Observation]:
-        """How runs have ended that nobody may have told of, in their order."""
+        """The outcomes of recently ended runs, in order. Some may have sent no alert themselves."""
         ended = FlowRunFilter(
             state=FlowRunFilterState(
                 type=FlowRunFilterStateType(any_=[StateType.FAILED, StateType.CRASHED, StateType.COMPLETED])
@@ -180,7 +180,7 @@ class Alarm:
                 yield Observation(FAILED, {flow: Trouble(f"{run.name}: its page has the reason", this)}, [flow])
 
     def _runs(self, client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[tuple[FlowRun, str]]:
-        """Runs of the lake's deployments but for those that other runs start, each with the name of its flow."""
+        """Runs of the lake's deployments with the names of their flows, except for internal ones."""
         flows = {UUID(each): name.partition("/")[0] for name, each in self.ids.items()}
         flows = {each: flow for each, flow in flows.items() if flow not in INTERNAL_FLOWS}
         ours = DeploymentFilter(id=DeploymentFilterId(any_=[*flows]))
@@ -209,9 +209,9 @@ class Alarm:
         return Observation(DISK_LOW, found)
 
     def _days(self, state: State) -> Iterator[Observation]:
-        """Days that are held, and those that are missing still: also people and other runs change them.
+        """Held days and days that are still missing. People and other runs change both.
 
-        ``state``: as it was before the lake is looked at. What another process has told since is none of this look's.
+        ``state``: as read before the lake, so that alerts of other processes in the meantime are left alone.
         """
         lake = Lake(self.lake)
         versions = tuple(lake.snapshot(table).version for table in (RELEASES, REVIEWS, ATTACHMENTS, RUNS))
@@ -227,7 +227,7 @@ class Alarm:
             yield Observation(MISSING, left, [*missing])
 
     def _measure(self, state: State, now: datetime) -> None:
-        """Keep what was seen for ``/metrics``."""
+        """Store the observed figures for ``/metrics``."""
         seen = Figures(
             lake=self.lake,
             looked=now.timestamp(),
@@ -242,7 +242,7 @@ class Alarm:
 
 
 def free_bytes(lake: str) -> dict[str, tuple[Path, int]]:
-    """The disks that runs and the server write to: what for, where, and how many bytes are free. One stands once."""
+    """The disks that runs and the server write to, by purpose: path and free bytes. Each disk is listed once."""
     places = {"Prefect's database": get_current_settings().home, "temporary files": Path(tempfile.gettempdir())}
     if "://" not in lake:
         places = {"the lake": Path(lake), **places}

@@ -1,1 +1,1 @@
-"""What a person is told of, and through what: kinds of alerts, what was told, receivers."""
+"""Alerts: their kinds, their state, and the receivers that they are sent to."""

@@ -1,4 +1,4 @@
-"""The one way to a person: what is wrong goes into the lake's book, the log, Prefect and to the receivers."""
+"""The single path of every alert: into the lake's book, the log and Prefect's events, and on to the receivers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from otzyv.tasks.alerts.state import Message, Observation, Rest, State, observe
 from otzyv.tasks.pipeline.spans import spans
 
 PATIENCE = 20.0
-"""Seconds that alerts may hold up who sends them, whatever receivers do."""
+"""The longest time in seconds that sending may hold up its caller, whatever receivers do."""
 CLAIM = 120.0
-"""Seconds after which messages are taken from a process that was at work on them and has died."""
+"""Seconds for which a process keeps the messages that it is sending. After that, another process may send them."""
 WAITS = (60.0, 300.0, 900.0, 3600.0)
-"""Seconds for which a receiver is left alone after each time it failed, the last of them over and over."""
+"""Seconds to wait after a receiver's first, second, third and each later failure."""
 MOST_NAMED = 10
-"""How many things of one message people are told of each by itself."""
+"""How many subjects a message lists one by one."""
 GIVEN_UP = 24 * 3600.0
-"""Seconds after which a message is dropped that nobody has taken."""
+"""Seconds after which an undelivered message is dropped."""
 
 Say = Callable[[str], None]
 Emit = Callable[[str, str, str, Mapping[str, Any]], None]
-"""Raises an event: its name, the lake, the subject, and what is said."""
+"""Emits an event: its name, the lake, the subject and the payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Those of a lake. ``say`` writes a line of the log, ``emit`` raises an event of Prefect's; neither may raise."""
+    """The alerts of one lake. ``say`` writes a line to the log, ``emit`` emits a Prefect event; neither may raise."""
 
     lake: str
     settings: AlertSettings
@@ -53,7 +53,7 @@ class Alerts:
         return cls(lake, settings, Book(lake), say, emit)
 
     def observe(self, *observed: Observation, **marks: float) -> list[Message]:
-        """Tell what is new, again or over, by what was seen just now; returns what was told.
+        """Send alerts for what is new, still wrong or over, given what was just observed; returns the messages.
 
         ``marks``: times to note with it, as by ``mark``: a process that dies has done both, or neither.
         Of several processes that see the same one tells it. A receiver that does not take it is tried again later,
@@ -88,12 +88,12 @@ class Alerts:
                 )
 
     def mark(self, **times: float) -> None:
-        """Note times that others are to know of, such as that of a good run; the latest of each stays."""
+        """Record times for other processes, such as that of the last good run. Only the latest of each is kept."""
         with suppress(Unreadable):  # a later run notes its own
             self.book.change(lambda state: _mark(state, times))
 
     def figures(self, counts: Mapping[str, float]) -> None:
-        """Keep the counts of a daily run for whoever measures."""
+        """Store the counts of a daily run for ``/metrics``."""
 
         def apply(state: State) -> None:
             state.figures = dict(counts)
@@ -102,13 +102,13 @@ class Alerts:
             self.book.change(apply)
 
     def send_left(self) -> None:
-        """Try again what receivers have not taken, once its time has come."""
+        """Retry messages that receivers have not taken, once their waiting time is over."""
         now = self.clock()
         if _claimed(self.book.state, now)[0]:
             self._send(*self.book.change(lambda state: _claimed(state, now)), receivers(self.settings))
 
     def _send(self, messages: Sequence[Message], awake: Collection[str], there: Sequence[Receiver]) -> None:
-        """``awake``: the receivers that may be tried."""
+        """Send messages to the receivers that are not waiting after a failure (``awake``), and record the outcome."""
         if not messages:
             return
         asked = {
@@ -152,7 +152,7 @@ Claimed = tuple[Sequence[Message], Collection[str]]
 
 
 def _claimed(state: State, now: float) -> Claimed:
-    """Messages that nobody is at work on, in their order, and the receivers of these that may be tried now.
+    """The messages that no process is sending, in order, and those of their receivers that may be tried now.
 
     From now on this process is at work on them.
     """
@@ -167,7 +167,7 @@ def _claimed(state: State, now: float) -> Claimed:
 def _sent(
     lake: str, asked: Mapping[str, Sequence[Message]], there: Iterable[Receiver]
 ) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """What was taken, as pairs of message and receiver, and why receivers did not take the first that they refused."""
+    """The delivered pairs of message and receiver, and why each failing receiver refused its first message."""
     sent: set[tuple[str, str]] = set()
 
     def send(receiver: Receiver) -> None:
@@ -180,7 +180,7 @@ def _sent(
 
 
 def patiently(work: Mapping[str, Callable[[], None]]) -> dict[str, str]:
-    """Do all of it side by side, for ``PATIENCE`` at most; why some of it failed.
+    """Run all of the work in parallel, for at most ``PATIENCE`` seconds; returns why parts of it failed.
 
     ``work``: by name, what raises NotSent. What is slower goes on beside this process, and ends with it.
     """
@@ -213,7 +213,7 @@ def event(message: Message) -> str:
 
 
 def named(subjects: Sequence[str]) -> str:
-    """Subjects in a few words; days that follow one another as one."""
+    """The subjects in a few words. Consecutive days are written as a range."""
     try:
         return spans(sorted(map(date.fromisoformat, subjects)))
     except ValueError:
@@ -228,7 +228,7 @@ def headline(message: Message) -> str:
 
 
 def line(message: Message) -> str:
-    """For a log."""
+    """The message as a line of the log."""
     told = f": {'; '.join(dict.fromkeys(message.what[:MOST_NAMED]))}" if message.how != "over" else ""
     return f"alert: {headline(message)}{told}"
 
@@ -238,7 +238,7 @@ def title(message: Message, lake: str) -> str:
 
 
 def text(message: Message, lake: str) -> str:
-    """For people who read it elsewhere."""
+    """The message's text, for receivers that people read."""
     since = f"{datetime.fromtimestamp(message.since, UTC):%Y-%m-%d %H:%M} UTC"
     lines = [f"Lake: {lake}", f"Since: {since}"]
     if message.how != "over":
@@ -251,7 +251,7 @@ def text(message: Message, lake: str) -> str:
 
 
 def data(message: Message, lake: str) -> dict[str, Any]:
-    """For programs. ``day``: of one day alone, as former versions have told it."""
+    """The message as JSON, for programs. ``day`` is only there for a single day, as in former versions."""
     days = {"day": message.subjects[0]} if len(message.subjects) == 1 and event(message).startswith("otzyv.day") else {}
     return {
         "id": message.id,

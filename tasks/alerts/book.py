@@ -1,7 +1,7 @@
-"""Where a lake keeps what was told: the same for all processes that see its trouble, and after a restart.
+"""The state of a lake's alerts, kept in the lake: all processes share it, and it survives restarts.
 
-Each change is a file of its own with the next number, made only where there is none: of two processes that change it at
-once one wins, and the other looks again. That holds in a folder and on S3 alike.
+Each change writes a new file with the next number, and only if there is no such file yet. If two processes change the
+state at once, one wins and the other retries. This works in a folder and on S3 alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from otzyv.tasks.lake.delta.storage import Storage
 
 FOLDER = "_alerts"
 KEPT = 50
-"""Former states that stay: one that has read a state and writes the next number so much later would win wrongly."""
+"""How many former states are kept. Otherwise a slow process could reuse the number of a deleted state."""
 TRIES = 50
 
 T = TypeVar("T")
@@ -27,28 +27,28 @@ class Unreadable(EnvironmentFault):
 
 
 class Book:
-    """The state of a lake's alerts. One that can't be written, as on a full disk, lasts as long as this object."""
+    """The state of a lake's alerts. If it can't be written, as on a full disk, it is kept in this object."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._unsaved: tuple[int, bytes] | None = None
         self._known: tuple[int, bytes] | None = None
-        """The newest that was read or written here."""
+        """The number and bytes of the newest state that this object has read or written."""
         self._listed = False
-        """Whether the folder could be listed the last time."""
+        """Whether the last listing of the folder succeeded."""
 
     @property
     def state(self) -> State:
-        """An empty one where the lake can't be read now, and was not before."""
+        """The current state. It is empty if the lake can't be read now and was not read before."""
         try:
             return self._newest()[2]
         except Unreadable:
             return State()
 
     def change(self, apply: Callable[[State], T]) -> T:
-        """Change the state; what ``apply`` gives for the state that was changed. It may be called several times.
+        """Change the state, and return what ``apply`` returned. ``apply`` may be called several times.
 
-        Raises Unreadable where nobody can tell what the state is: an empty one would be told from the beginning.
+        Raises Unreadable if the state is not known: starting from an empty one would repeat every alert.
         """
         for _ in range(TRIES):
             number, known, state = self._newest()
@@ -68,9 +68,9 @@ class Book:
         return result
 
     def _newest(self) -> tuple[int, bytes, State]:
-        """The number of the newest state, its bytes and itself; an empty one where there is none, or none is whole.
+        """The number of the newest state, its bytes and the state itself; an empty one if no file is there or readable.
 
-        Where the folder can't be listed now, it is the one that was known last. Raises Unreadable where none is known.
+        If the folder can't be listed, the last known state is returned. Raises Unreadable if there is none.
         """
         try:
             names = (path.rpartition("/")[2].removesuffix(".json") for path in Storage(self._uri).files(FOLDER))
@@ -93,7 +93,10 @@ class Book:
         return newest, b"", State()
 
     def _write(self, number: int, data: bytes) -> bool:
-        """Raises OSError or an OtzyvError. A lake that is not there, as while its disk is not mounted, is not made."""
+        """Write a state, unless its number is taken; returns whether it did. A lake that is not there is not created.
+
+        Raises OSError or an OtzyvError.
+        """
         storage = Storage(self._uri)
         if not storage.remote and not storage.root.is_dir():
             raise FileNotFoundError(self._uri)

@@ -26,7 +26,7 @@ _STATUS = re.compile(r"error=(\d{3})\b")
 
 
 def known(address: str) -> NotifyBase | None:
-    """The service of an address, None where it is none. Nothing is asked of it."""
+    """The service of an address, or None if the address is not valid. No request is sent."""
     asset = AppriseAsset(
         app_id="otzyv",
         app_desc="otzyv",
@@ -46,7 +46,7 @@ def known(address: str) -> NotifyBase | None:
 
 
 def service(address: str) -> str:
-    """Its name, which tells nothing of the address."""
+    """The name of an address's service. It reveals nothing of the address."""
     found = known(address)
     return str(found.service_name).lower() if found else "unknown"
 
@@ -56,7 +56,7 @@ def sender(address: str) -> Callable[[Told], None]:
         """Raises NotSent."""
         found = known(address)
         if found is None:
-            raise NotSent("its address is none of a service that apprise knows", again=False)
+            raise NotSent("its address belongs to no service that apprise knows", again=False)
         with unlogged() as lines:
             try:
                 service = Apprise(found, asset=found.asset)

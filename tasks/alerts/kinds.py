@@ -1,4 +1,4 @@
-"""The kinds of alerts. ``docs/operating.md`` says of each what it means and what to do."""
+"""The kinds of alerts. ``docs/operating.md`` explains what each means and what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Kind:
 
     @property
     def anchor(self) -> str:
-        """Of its part of the operator's page."""
+        """The link to its section of the operator's page."""
         return f"docs/operating.md#{self.name.replace(' ', '-')}"
 
 

@@ -13,14 +13,14 @@ from otzyv.tasks.alerts.webhook import post
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """``name``: tells it from others, and none of its address. ``send`` raises NotSent."""
+    """``name`` identifies the receiver without revealing its address. ``send`` raises NotSent."""
 
     name: str
     send: Callable[[Told], None]
 
 
 def receivers(settings: AlertSettings) -> tuple[Receiver, ...]:
-    """Those of the settings. One whose address can't be one refuses all messages."""
+    """The receivers in the settings. One with an invalid address refuses all messages."""
     found = []
     if settings.webhook:
         address = settings.webhook.get_secret_value()

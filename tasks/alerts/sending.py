@@ -1,4 +1,4 @@
-"""What is sent, and how that fails, in words of our own: an address, and a library's error, may hold secrets."""
+"""Messages, and errors of sending in our own words: addresses and the errors of libraries may contain secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 
 class NotSent(Exception):
-    """A receiver has not taken a message; the text is of our own words. ``again``: whether it may take it soon."""
+    """A receiver has not taken a message. The text is our own. ``again``: whether a retry may help."""
 
     def __init__(self, why: str, *, again: bool = True) -> None:
         super().__init__(why)
@@ -66,7 +66,7 @@ _heard: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("heard
 
 
 class _Unlogged(logging.Filter):
-    """Keeps lines with addresses out of all logs while something is sent; they are kept for ``unlogged`` instead."""
+    """Keeps lines, which may contain addresses, out of all logs during sending; collects them for ``unlogged``."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         lines = _heard.get()
@@ -90,7 +90,7 @@ _LOGGERS: Sequence[str] = (
 
 @contextmanager
 def unlogged() -> Iterator[list[str]]:
-    """Nothing that libraries log of an address gets into a log; the lines, which may hold secrets."""
+    """Suppress what libraries log while sending; yields the suppressed lines, which may contain secrets."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_UNLOGGED)  # which does nothing where it was added before
     lines: list[str] = []

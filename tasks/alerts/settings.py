@@ -1,4 +1,4 @@
-"""What settings say of alerts. A run reads them by themselves: it can tell that the others are wrong."""
+"""The settings of alerts. A run reads them separately, so that it can send an alert when other settings are wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otzyv.tasks.extractors.settings import FromFile, WrongSettings, read
 
 
 class AlertLimits(BaseModel):
-    """From when on something is alerted, and how often again."""
+    """When an alert is sent, and how often it is repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ def _addresses(given: Any) -> Any:
 
 
 class AlertSettings(FromFile):
-    """Who is told, and when. A broken address is no error here: it must not keep a run from its work."""
+    """Who receives alerts, and when. An invalid address is no error here: it must not stop a run."""
 
     webhook: SecretStr | None = Field(
         None, description="URL that alerts are posted to as JSON", examples=["https://hooks.example/otzyv"]
@@ -107,7 +107,7 @@ class _OfEnvironment(AlertSettings):
 
 
 def alert_settings() -> AlertSettings:
-    """What this process's settings say of alerts, as far as they can be read: the environment's, if the file can't."""
+    """The alert settings of this process. If the settings file can't be read, only the environment is used."""
     for settings in (AlertSettings, _OfEnvironment):
         with suppress(WrongSettings, ValueError):
             return read(settings, {"": AlertSettings, "alerts": AlertLimits})

@@ -1,4 +1,4 @@
-"""What is wrong, and what was told of it. Plain values, changed by what is observed: nothing is sent here."""
+"""The state of alerts as plain values, and how observations change it. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from otzyv.tasks.alerts.kinds import Kind
 
 DAY = 24 * 3600.0
 MOST_RAISED = 3
-"""How often a day a thing that comes and goes is told of anew."""
+"""How often a day an alert may be raised anew for a subject that comes and goes."""
 MOST_TOLD = 500
-"""Of how many occurrences of a kind it is known that they were told."""
+"""How many past occurrences are remembered for each kind."""
 
 How = Literal["raised", "again", "over"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A thing that is seen to be wrong, in words, without any review's.
+    """Something that is wrong, described without words from reviews.
 
-    ``occurrence``: tells one time from another where each is to be told by itself, such as the id of a run. ``cause``:
-    says that occurrences in a row are one thing that lasts, which is not told anew each time.
+    ``occurrence`` identifies events that each need their own alert, such as the id of a run. ``cause``: occurrences in
+    a row with the same cause count as one lasting problem, which is not raised anew each time.
     """
 
     what: str
@@ -34,9 +34,9 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is wrong of a kind: subject -> what was seen. Other subjects are not, or are no longer.
+    """All that is wrong of one kind, by subject. Every other subject is fine.
 
-    ``scope``: the subjects that were looked at, where those were not all.
+    ``scope``: the subjects that were checked, if not all were.
     """
 
     kind: Kind
@@ -46,7 +46,7 @@ class Observation:
 
 @dataclass(slots=True)
 class Open:
-    """A thing that is wrong. ``told``: how often a person was told; 0 where it comes and goes too often."""
+    """An open problem. ``told``: how many alerts were sent for it; 0 if it comes and goes too often."""
 
     what: str
     occurrence: str
@@ -58,10 +58,10 @@ class Open:
 
 @dataclass(slots=True)
 class Message:
-    """What receivers are to be told, once each: of one kind, and of all subjects that were seen together, and why each.
+    """One message of one kind, about all subjects that were observed together. Each receiver gets it once.
 
-    Times are in seconds since 1970. ``left``: receivers that have not taken it. ``claimed``: until when somebody is at
-    work on it.
+    Times are in seconds since 1970. ``left``: receivers that have not taken it yet. ``claimed``: until when a process
+    is sending it.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Message:
 
 @dataclass(slots=True)
 class Rest:
-    """A receiver that has not taken what it was sent is left alone ``until`` then; ``failed``: so often in a row."""
+    """A failing receiver is not tried before ``until``. ``failed``: its failures in a row."""
 
     until: float
     failed: int
@@ -85,7 +85,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How often what lasts is told again: every ``seconds``, and at most so many times."""
+    """How often a lasting problem is repeated: every ``seconds``, at most ``most`` times."""
 
     seconds: float
     most: int
@@ -93,7 +93,7 @@ class Repeats:
 
 @dataclass(slots=True)
 class State:
-    """All that is known: by kind and subject what is wrong, which occurrences were told, what waits for a receiver.
+    """All open problems by kind and subject, the occurrences that were told, and the messages not yet delivered.
 
     ``raised``: by kind and subject, when in the last day it was told anew. ``counts``: by kind, how often what was
     told. ``marks``: times that outlive a process, such as that of the last success. ``figures``: counts of the last
@@ -114,7 +114,7 @@ class State:
 
     @classmethod
     def load(cls, data: bytes) -> State:
-        """Raises ValueError where it is damaged."""
+        """The state from its bytes. Raises ValueError if they are damaged."""
         try:
             told: dict[str, Any] = json.loads(data)
             return cls(
@@ -137,11 +137,11 @@ class State:
 def observe(
     state: State, observed: Observation, now: float, repeats: Repeats, receivers: Sequence[str]
 ) -> list[Message]:
-    """Change the state by what was seen; returns what people are to be told, which also waits for the receivers.
+    """Apply an observation to the state; returns the new messages, which are also queued for the receivers.
 
-    Each thing is told once when it begins (each occurrence once, unless it has the cause of the last one), again while
-    it lasts where the kind repeats or it has a cause, and once when it is over. One that comes and goes is told anew at
-    most ``MOST_RAISED`` times a day.
+    A problem is told once when it begins, again while it lasts (if its kind repeats or it has a cause), and once when
+    it is over. Each occurrence is told by itself, unless it has the cause of the last one. One that comes and goes is
+    raised anew at most ``MOST_RAISED`` times a day.
     """
     kind = observed.kind
     there = state.open.setdefault(kind.name, {})
@@ -177,7 +177,7 @@ def observe(
 
 
 def _was_told(state: State, kind: Kind, subject: str, occurrence: str) -> bool:
-    """Whether this very occurrence was told; it counts as told from now on."""
+    """Whether this occurrence was told before. From now on it counts as told."""
     if not occurrence:
         return False
     known = state.told.setdefault(kind.name, [])

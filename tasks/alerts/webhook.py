@@ -16,13 +16,13 @@ import httpx
 from otzyv.tasks.alerts.sending import NotSent, Told, is_address, key_bytes, unlogged
 
 TIMEOUT = 5.0
-"""Seconds that a receiver may take to connect, and between two parts of its answer."""
+"""Seconds to wait for a connection, and between two parts of an answer."""
 PAUSES = (0.0, 1.0, 3.0)
-"""Seconds before each try of what may pass."""
+"""Seconds to wait before each attempt, if the error may be temporary."""
 NO_ADDRESS = "its address is no URL: write it as https://host/path"
 PORTS = {"http": 80, "https": 443}
 PASSING = (408, 425, 429)
-"""Answers that may be another one soon, beside those of a broken server."""
+"""Status codes that may be temporary, besides those of 500 and above."""
 
 
 def post(address: str, key: str | None, told: Told) -> None:
@@ -32,7 +32,7 @@ def post(address: str, key: str | None, told: Told) -> None:
 
 
 def ping(address: str) -> None:
-    """Tell a service that waits for it that all is well. Raises NotSent."""
+    """Send a sign of life to a monitoring service. Raises NotSent."""
     _asked("GET", address, b"", {})
 
 

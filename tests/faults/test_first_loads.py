@@ -15,10 +15,11 @@ from otzyv.schemas.checks import check
 from otzyv.schemas.sample import sample
 from otzyv.schemas.tables import CLEAN_TEXT
 from otzyv.tasks.extractors import get, names
+from otzyv.tasks.extractors.card import Card
 from otzyv.tasks.extractors.contract.contents import Data
 from otzyv.tasks.extractors.contract.fitting import fitted
 from otzyv.tasks.extractors.contract.tests import datas_for, digest, rows
-from otzyv.tasks.models.store import choose, present
+from otzyv.tasks.models.store import choose, present, stored
 from otzyv.tasks.models.weights import Weights
 from tests.faults.counts import share, turns
 from tests.tasks.extractors.networks import random_weights
@@ -33,9 +34,15 @@ The full count loads every extractor.
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Weights | None]]:
     """Of each extractor, all in one model store: a process has one."""
-    chosen = [name for name in names() if get(name).card.backend != "api"] if share() else LIBRARIES
+    chosen = [name for name in names() if _loadable(get(name).card)] if share() else LIBRARIES
     with patch.dict(os.environ, OTZYV_MODELS=str(tmp_path_factory.mktemp("models"))):
         yield {name: _weights(name) for name in chosen}
+
+
+def _loadable(card: Card) -> bool:
+    """Whether it is no API, and its weights are no package's that is not installed."""
+    weights = choose(card)
+    return card.backend != "api" and (weights is None or stored(weights) or present(card.name, weights))
 
 
 def _weights(name: str) -> Weights | None:

@@ -14,7 +14,7 @@ from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.contract.fitting import fitted
 from otzyv.tasks.extractors.contract.ready import Ready
 from otzyv.tasks.extractors.text.embeddings_api import KEY as KEY_NAME
-from otzyv.tasks.models.store import choose, present, stored
+from otzyv.tasks.models.store import choose, locate, present, stored
 from tests.tasks.extractors.openai_server import DIM, KEY, serving
 
 SHARED = Path(__file__).parents[4] / "shared" / "models"
@@ -25,7 +25,8 @@ def ready(name: str, *, anywhere: bool = False) -> Iterator[Ready]:
     """Its own weights where they are here, else random ones; what it learned from the texts of tests; or a server on
     loopback to ask. The environment says where all that is, as long as this lasts.
 
-    ``anywhere``: of real weights only those that a package brings, and no real tokenizer.
+    ``anywhere``: of real weights only those that a package brings, and no real tokenizer. Raises MissingWeights where
+    such a package is not installed: random weights are for those that must be fetched.
     """
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):
         if anywhere:
@@ -46,6 +47,8 @@ def ready(name: str, *, anywhere: bool = False) -> Iterator[Ready]:
             yield Ready(found, None, "no weights")
         elif present(found.card.name, weights):
             yield Ready(found, weights, "real weights", not stored(weights))
+        elif not stored(weights):
+            locate(name, weights)
         else:
             from tests.tasks.extractors.networks import SHARED_RUBERT, random_weights
 

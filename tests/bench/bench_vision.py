@@ -1,7 +1,6 @@
 """Networks for images beside torch in float32: the forward pass alone, of pictures that are decoded already.
 
-ResNet-50 runs with fixed random weights, on which a cosine proves little; MobileNetV2 with its real ones where they
-are here, and photographs with it.
+ResNet-50 runs with fixed random weights, on which a cosine proves little; MobileNetV2 with its real ones.
 """
 
 from __future__ import annotations

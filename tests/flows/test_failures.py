@@ -17,6 +17,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from otzyv.tasks.artifact import markdown
 from otzyv.tasks.extractors import Extractor, get
+from otzyv.tasks.extractors.contract.contents import audio
 from otzyv.tasks.extractors.errors import ExtractorFailed
 from otzyv.tasks.extractors.loop import extract
 from otzyv.tasks.lake import Lake
@@ -26,7 +27,8 @@ from otzyv.tasks.pipeline.make import failed
 from tests.flows.command import Otzyv, command, review
 
 SHARED = Path(__file__).parents[3] / "shared"
-NETWORK = "image_mobilenetv2"
+NETWORK = "image_resnet18"
+SPEECH = "audio_silero_vad"
 DAY = date(2026, 3, 1)
 
 
@@ -121,26 +123,26 @@ def test_an_error_stays_in_its_cell_of_the_artifact() -> None:
     assert shown[-1].endswith(r"ExtractorFailed: a \| b \<script\> |")
 
 
-@pytest.mark.skipif(not (SHARED / "models" / NETWORK).exists(), reason="needs the shared weights")
+@pytest.mark.skipif(not (SHARED / "models" / SPEECH).exists(), reason="needs the shared weights")
 def test_weights_with_a_flipped_byte_are_refused_and_the_day_stays_as_it_was(otzyv: Otzyv) -> None:
-    otzyv.write("a.jsonl", [review("a", attachments=[{"kind": "image", "uri": "a.png"}])])
-    png(otzyv.source / "a.png")
-    file = root() / NETWORK / get(NETWORK).card.weights[1].files[0].name
-    shutil.copytree(SHARED / "models" / NETWORK, file.parent)
-    assert run(otzyv, NETWORK).exit_code == 0
-    table = get(NETWORK).card.table
+    otzyv.write("a.jsonl", [review("a", attachments=[{"kind": "audio", "uri": "a.wav"}])])
+    (otzyv.source / "a.wav").write_bytes(audio("WAV"))
+    file = root() / SPEECH / get(SPEECH).card.weights[0].files[0].name
+    shutil.copytree(SHARED / "models" / SPEECH, file.parent)
+    assert run(otzyv, SPEECH).exit_code == 0
+    table = get(SPEECH).card.table
     before, released = otzyv.opened().read(table), otzyv.opened().releases()
     flipped = bytearray(file.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     file.write_bytes(flipped)
-    otzyv.write("b.jsonl", [review("b", attachments=[{"kind": "image", "uri": "b.png"}])])
-    png(otzyv.source / "b.png", size=40)
-    done = run(otzyv, NETWORK)
+    otzyv.write("b.jsonl", [review("b", attachments=[{"kind": "audio", "uri": "b.wav"}])])
+    (otzyv.source / "b.wav").write_bytes(audio("WAV", pitch=330.0))
+    done = run(otzyv, SPEECH)
     assert done.exit_code == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
-    assert f"{NETWORK} 2026-03-01: WrongWeights: {NETWORK}: {file.name} has sha256 " in line
+    assert f"{SPEECH} 2026-03-01: WrongWeights: {SPEECH}: {file.name} has sha256 " in line
     assert str(file) in line
-    assert "Put it at" in line or f"otzyv models pull {NETWORK}" in line
+    assert "Put it at" in line or f"otzyv models pull {SPEECH}" in line
     assert otzyv.opened().read(table).equals(before)
     assert otzyv.opened().releases() == released
 

@@ -182,22 +182,22 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
 def test_weights_go_to_another_machine_in_an_archive(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = Path(__file__).parents[2].parent / "shared" / "models" / "image_mobilenetv2"
+    shared = Path(__file__).parents[2].parent / "shared" / "models" / "audio_silero_vad"
     if not shared.is_dir():
-        pytest.skip("../shared with MobileNetV2's weights is not here")
-    shutil.copytree(shared, store / "image_mobilenetv2")
+        pytest.skip("../shared with silero-vad's weights is not here")
+    shutil.copytree(shared, store / "audio_silero_vad")
     archive = tmp_path / "weights.tar"
-    exported = otzyv("export", "image_mobilenetv2", "embedded", "--to", str(archive))
+    exported = otzyv("export", "audio_silero_vad", "embedded", "--to", str(archive))
     assert exported.exit_code == 0
     assert "image_layout" in exported.output
-    said = json.loads(otzyv("export", "image_mobilenetv2", "embedded", "--to", str(archive), "--json").stdout)
+    said = json.loads(otzyv("export", "audio_silero_vad", "embedded", "--to", str(archive), "--json").stdout)
     assert (said["archive"], said["bytes"]) == (str(archive), archive.stat().st_size)
-    assert (said["names"], "image_layout" in said["left_out"]) == (["image_mobilenetv2"], True)
+    assert (said["names"], "image_layout" in said["left_out"]) == (["audio_silero_vad"], True)
     monkeypatch.setenv("OTZYV_MODELS", str(tmp_path / "elsewhere"))
-    assert otzyv("verify", "image_mobilenetv2").exit_code == 1
+    assert otzyv("verify", "audio_silero_vad").exit_code == 1
     taken = json.loads(otzyv("import", str(archive), "--json").stdout)
-    assert taken == {"store": str(tmp_path / "elsewhere"), "names": ["image_mobilenetv2"]}
-    assert otzyv("verify", "image_mobilenetv2").exit_code == 0
+    assert taken == {"store": str(tmp_path / "elsewhere"), "names": ["audio_silero_vad"]}
+    assert otzyv("verify", "audio_silero_vad").exit_code == 0
 
 
 def test_a_settings_file_that_is_not_there_stops_only_what_reads_settings(

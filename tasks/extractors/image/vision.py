@@ -11,7 +11,7 @@ import numpy as np
 
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import register
-from otzyv.tasks.extractors.image.vision_cards import CARDS
+from otzyv.tasks.extractors.image.vision_cards import CARDS, FROM_PACKAGES
 from otzyv.tasks.inference.network import network
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput
@@ -59,7 +59,7 @@ def vision(card: Card, weights: Weights | None) -> Run:
     return run
 
 
-for _each in CARDS:
+for _each in (*CARDS, *FROM_PACKAGES):
     register(_each)(vision)
 
 
@@ -98,6 +98,8 @@ def filled(card: Card, path: Path) -> torch.nn.Module:
         module = build(card)
     try:
         stored = _stored(path, module)
+        if settings.get("in_order"):
+            stored = dict(zip(module.state_dict(), stored.values(), strict=True))
         kept = {name: tensor for name, tensor in stored.items() if not name.startswith((f"{head}.", *_TRAINING_ONLY))}
         module.set_submodule(head, torch.nn.Identity())
         # Files from before torch counted batches lack the counts, which nothing reads.

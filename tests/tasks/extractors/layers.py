@@ -57,5 +57,6 @@ def tree(card: Card) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    lines = (f'"{card.name}": {json.dumps(tree(card), separators=(",", ":"))}' for card in vision_cards.CARDS)
+    cards = (*vision_cards.CARDS, *vision_cards.FROM_PACKAGES)
+    lines = (f'"{card.name}": {json.dumps(tree(card), separators=(",", ":"))}' for card in cards)
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")

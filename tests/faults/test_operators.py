@@ -48,11 +48,14 @@ ACTS: dict[str, Callable[[Served, str], Any]] = {
 def test_serve_outlives_its_operators(tmp_path: Path) -> None:
     chance, done = random.Random(0), Counter[str]()
     with serving(tmp_path, DAYS) as served:
+        ours = [served.deployment(name)["id"] for name in ("backfill/backfill", "backfill days/backfill days")]
 
         def runs(*states: str) -> list[dict[str, Any]]:
-            wanted = {"state": {"type": {"any_": list(states)}}, "deployment_id": {"is_null_": False}}
-            listed = served.post("flow_runs/filter", flow_runs=wanted, sort="START_TIME_DESC", limit=200)
-            return [run for run in listed if run["name"].startswith("backfill")]
+            wanted = {"state": {"type": {"any_": list(states)}}, "deployment_id": {"any_": ours}}
+            listed: list[dict[str, Any]] = served.post(
+                "flow_runs/filter", flow_runs=wanted, sort="EXPECTED_START_TIME_DESC"
+            )
+            return listed
 
         for _ in turns("acts of operators on runs of `otzyv serve`", 300, 300):
             going = runs("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED")

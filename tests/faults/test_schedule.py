@@ -117,7 +117,7 @@ def live(house: House, days: int) -> None:
             house.clock.go_on(datetime(house.day.year, house.day.month, house.day.day, 1, tzinfo=UTC))
 
 
-def come_to_rest(house: House) -> None:
+def come_to_rest(house: House, heard: Heard) -> None:
     house.origin.heal()
     house.origin.write(house.number + 100)
     for _ in range(2):
@@ -127,6 +127,15 @@ def come_to_rest(house: House) -> None:
             assert house.await_run(served, due, ENDED) == "COMPLETED", served.told.read_text()
             left = served.post("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
             assert left == [], "nothing is running that is dead"
+            await_start_of_all(heard)
+
+
+def await_start_of_all(heard: Heard) -> None:
+    """Maintenance is as late as the daily run, for the clock has moved past both: until it was told to have begun."""
+    began = time.monotonic()
+    while late := [each for each, states in alerts(heard).items() if each[0] == "late" and states[-1] != "over"]:
+        assert time.monotonic() - began < LONGEST, late
+        time.sleep(1)
 
 
 @pytest.mark.skipif(not share(), reason="takes minutes: make torture")
@@ -145,7 +154,7 @@ def test_a_schedule_left_alone_leaves_the_lake_of_one_run_over_all_sources(
                 settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = stack.enter_context(postgres(clock.environment))
             house = House(folder, turn, clock, settings, database)
             live(house, DAYS)
-            come_to_rest(house)
+            come_to_rest(house, heard)
         detail(f"of {house.number} days, {house.faults} faults, {len(heard.asked)} messages")
         once = folder / "once"
         run(str(once), EXTRACTORS, source=Source(str(folder / "incoming")), author_key=SecretStr(KEY))

@@ -187,11 +187,14 @@ def _named(listen: fetch.Progress, name: str, file: str, done: int, total: int |
 
 
 def _source(card: Card) -> Weights | None:
-    """The weights to fetch: those that are here already, else the first that have addresses, else the preferred."""
+    """The weights to fetch: those in the store already, else the first that have addresses or are here, else the
+    preferred.
+    """
     weights = store.choose(card)
-    if weights is None or store.present(card.name, weights):
+    if weights is None or (store.stored(weights) and store.present(card.name, weights)):
         return weights
-    return next((each for each in card.weights if all(file.url for file in each.files)), weights)
+    fit = (each for each in card.weights if all(file.url for file in each.files) or store.present(card.name, each))
+    return next(fit, weights)
 
 
 def _state(card: Card) -> dict[str, str | None]:

@@ -177,6 +177,10 @@ def test_a_licence_is_shown_and_one_that_forbids_commercial_use_asks_first(
     assert otzyv("pull", "image_layout").output == "image_layout needs no weights\n"
     assert "text_navec has its weights outside of the store: /" in otzyv("pull", "text_navec").output
     assert len(fetched) == 3
+    fetched.clear()  # what a card prefers is fetched, though it can do with what a package brings
+    assert "download.pytorch.org/models/mobilenet_v2" in otzyv("pull", "image_mobilenetv2").output
+    assert "huggingface.co/cointegrated/rubert-tiny2" in otzyv("pull", "text_bert_word").output
+    assert fetched == ["image_mobilenetv2", "text_bert_word"]
 
 
 def test_weights_go_to_another_machine_in_an_archive(

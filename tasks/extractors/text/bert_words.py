@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,9 @@ from otzyv.schemas.table import Column
 from otzyv.tasks.extractors.card import Card, Run
 from otzyv.tasks.extractors.extractor import register
 from otzyv.tasks.extractors.text.bert import RUBERT_TINY2
-from otzyv.tasks.inference.network import network
+from otzyv.tasks.extractors.text.e5 import E5_SMALL, TEXT_E5
+from otzyv.tasks.inference import e5
+from otzyv.tasks.inference.network import Batch, network
 from otzyv.tasks.inference.tokenizer import INPUTS, by_tokens, padded, tokenizer
 from otzyv.tasks.inference.transformer import encoder
 from otzyv.tasks.models.store import locate
@@ -33,25 +35,29 @@ WORDS = (
 )  # fmt: skip
 """What reviews of courses speak of, and the words of two senses that lectures show: ключ, коса, язык."""
 
+_E5 = (("dim", e5.DIM), ("network", "multilingual-e5-small"))
 _WORD = re.compile(r"[^\W\d_]+")
 
 TEXT_BERT_WORD = Card(
     name="text_bert_word",
     version=1,
     modality="text",
-    doc="rubert-tiny2's vectors of chosen words, each in its sentence",
+    doc="a BERT's vectors of chosen words, each in its sentence",
     licence="MIT",
-    source=RUBERT_TINY2.source,
+    source=f"{RUBERT_TINY2.source}, or {E5_SMALL[1].source}",
     columns=(
         Column(name="words", type=pa.list_(pa.string()), required=False, value=True,
                doc="the chosen words that the text has, in its order, in their dictionary form"),
         Column(name="starts", type=pa.list_(pa.int32()), required=False, value=True,
                doc="for each of words, the place of its first character in clean_text.text, from 0"),
         Column(name="vectors", type=pa.list_(pa.float32()), required=False, value=True,
-               doc=f"{DIM} numbers for each of words, one after another: the mean of the last hidden states of its "
-                   "pieces"),
+               doc=f"{DIM} numbers for each of words ({e5.DIM} by E5), one after another: the mean of the last hidden "
+                   "states of its pieces"),
     ),
-    weights=tuple(replace(weights, folder=RUBERT_TINY2.name) for weights in RUBERT_TINY2.weights),
+    weights=(
+        *(replace(weights, folder=RUBERT_TINY2.name) for weights in RUBERT_TINY2.weights),
+        *(replace(weights, folder=TEXT_E5.name, settings=_E5) for weights in E5_SMALL),
+    ),
     backend="openvino",
     precision="bf16",
     precisions=("bf16", "f32"),
@@ -59,7 +65,9 @@ TEXT_BERT_WORD = Card(
     parameters=RUBERT_TINY2.parameters,
     settings=(("dictionary", version("pymorphy3-dicts-ru")), ("dim", DIM), ("max_tokens", 512), ("words", WORDS)),
     batch_rows=1024,
-    notes="A text without any of the words has empty lists. np.reshape(vectors, (len(words), -1)) gives a row a word.",
+    notes="A text without any of the words has empty lists. np.reshape(vectors, (len(words), -1)) gives a row a word. "
+          "Where rubert-tiny2 is not in the model store, multilingual-e5-small is used: it tells a currency's курс "
+          "from one of lessons, but hardly ever two senses of коса or ключ.",
 )  # fmt: skip
 
 
@@ -83,12 +91,21 @@ def text_bert_word(card: Card, weights: Weights | None) -> Run:
     """
     if weights is None:
         raise ValueError(f"{card.name}: an encoder needs weights, and its card names none")
-    files, settings = locate(card.name, weights), dict(card.settings)
-    tokens = tokenizer(card.name, files, settings["max_tokens"])
+    files, settings = locate(card.name, weights), {**dict(card.settings), **dict(weights.settings)}
     forms, dim = _forms(settings["words"]), settings["dim"]
+    tokens: tokenizers.Tokenizer
+    batch: Callable[[Sequence[np.ndarray]], Batch]
+    inputs: Mapping[str, tuple[type[np.generic], tuple[int, ...]]]
+    if "network" in settings:
+        loaded = e5.e5(card, files)
+        loaded.tokens.enable_truncation(settings["max_tokens"])
+        module, inputs, tokens, batch = e5.states(loaded.model), e5.INPUTS, loaded.tokens, loaded.batch
+    else:
+        module, inputs, batch = _module(card, files, dim), INPUTS, padded
+        tokens = tokenizer(card.name, files, settings["max_tokens"])
     net = network(
-        _module(card, files, dim),
-        INPUTS,
+        module,
+        inputs,
         backend="torch" if card.backend == "torch" else "openvino",
         precision=card.precision,
     )
@@ -100,7 +117,7 @@ def text_bert_word(card: Card, weights: Weights | None) -> Run:
         for place, use in enumerate(uses):
             of.setdefault(use.sentence, []).append(place)
         groups = list(by_tokens(ids))
-        for group, hidden in zip(groups, net(padded([ids[i] for i in group]) for group in groups), strict=True):
+        for group, hidden in zip(groups, net(batch([ids[i] for i in group]) for group in groups), strict=True):
             for sentence, states in zip(group, hidden, strict=True):
                 for place in of[sentence]:
                     vectors[place] = states[list(uses[place].tokens)].mean(axis=0)

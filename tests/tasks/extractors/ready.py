@@ -47,8 +47,8 @@ def ready(name: str, *, anywhere: bool = False) -> Iterator[Ready]:
             yield Ready(found, None, "no weights")
         elif present(found.card.name, weights):
             yield Ready(found, weights, "real weights", not stored(weights))
-        elif not stored(weights):
-            locate(name, weights)
+        elif packaged := [each for each in found.card.weights if not stored(each)]:
+            locate(name, packaged[0])
         else:
             from tests.tasks.extractors.networks import SHARED_RUBERT, random_weights
 

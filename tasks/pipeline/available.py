@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from otzyv.tasks.extractors import Card, get, names, unavailable
@@ -11,6 +11,7 @@ from otzyv.tasks.extractors.fitted import NeverFitted
 from otzyv.tasks.extractors.text.embeddings_api import KEY
 from otzyv.tasks.lake import Lake
 from otzyv.tasks.lake.config import NoLake
+from otzyv.tasks.models.store import choose, how_to_fix, present
 from otzyv.tasks.pipeline.artefacts import learned
 
 ALL = "all-available"
@@ -65,6 +66,13 @@ def available(lake_uri: str, beside: Collection[str] = ()) -> Available:
     bare = tuple(card.name for card in cards if card.name not in paid and not entry(card).here)
     runs = tuple(card.name for card in cards if card.name not in (*paid, *unfitted, *bare))
     return Available(lake_uri, runs, unfitted, bare, paid, unavailable())
+
+
+def without_weights(chosen: Iterable[str]) -> dict[str, str]:
+    """Of the extractors those whose weights are not on this machine, and what brings them."""
+    cards = [get(name).card for name in chosen]
+    wanted = [(card.name, weights) for card in cards if (weights := choose(card)) and not present(card.name, weights)]
+    return {name: how_to_fix(name, weights, [file.name for file in weights.files]) for name, weights in wanted}
 
 
 def _learned(lake: Lake | None, card: Card) -> bool:

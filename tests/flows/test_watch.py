@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -16,7 +17,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling, Completed, Pending, Running, Scheduled, Suspended
 
 from otzyv.flows.server.pools import this_machine
-from otzyv.flows.serving.watch import QUIET, SILENT, UNBORN, Watch
+from otzyv.flows.serving.watch import QUIET, SILENT, STRAY, UNBORN, Watch
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 HOUR = timedelta(hours=1)
@@ -225,3 +226,40 @@ def test_a_run_paused_by_a_plain_call_is_resumed_and_never_called_crashed(made: 
     made.client.resume_flow_run(gone)
     assert made.looked(3) == []
     assert made.states(gone, elsewhere) == ["SCHEDULED", "PAUSED"]
+
+
+@pytest.mark.parametrize("becomes", ["deleted", "ended"])
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_process_that_outlives_its_run_is_ended_and_no_other_one(made: Made, becomes: str, deaf: bool) -> None:
+    kept, run = made.run(Running(), this_machine()), made.run(Running(), this_machine())
+    script = f"{'trap : TERM; ' if deaf else ''}while :; do read -t 1 _; done"
+
+    def begun(run: UUID) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["bash", "-c", script, "-m", "prefect.engine"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PREFECT__FLOW_RUN_ID": str(run)},
+        )
+
+    with begun(kept) as other, begun(run) as process:
+        try:
+            if becomes == "deleted":
+                made.client.delete_flow_run(run)
+            else:
+                made.client.set_flow_run_state(run, Completed(), force=True)
+            assert not made.looked(3), "it may be about to end"
+            said = list[str]()
+            for minutes in (1, 2):
+                made.watch.strays = {each: since - STRAY for each, since in made.watch.strays.items()}
+                said += made.looked(1)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(2)
+                if not deaf or minutes == 2:
+                    assert process.poll() is not None
+            assert [str(run) in line for line in said] == [True] * (1 + deaf)
+            assert other.poll() is None
+            assert made.states(kept) == ["RUNNING"]
+        finally:
+            for each in (other, process):
+                each.kill()

@@ -98,6 +98,8 @@ def _chosen(head: bytes, name: str, said: str | None, notes: Notes) -> str:
         if found and not sure:
             notes.add(f"its bytes look like {found}, so it is read as that (the setting encoding can say it)", name)
         return found or "utf-8"
+    if sure == "utf-8" and not _russian(head):
+        sure = None  # a few letters of one byte each may be as good a character of UTF-8
     if sure and not sure.startswith(said):
         notes.add(f"it is {sure}, whatever the setting encoding says", name)
     return sure or said
@@ -111,6 +113,13 @@ def _utf8(head: bytes) -> str | None:
     return "utf-8" if good and good >= bad else None
 
 
+def _russian(head: bytes) -> bool:
+    """Whether UTF-8 is what it takes to read it: it has more than a few Russian letters then."""
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    return sum(map(text.count, _LETTERS)) >= 8
+
+
+_LETTERS = "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ"
 _ASCII_CHARACTERS = frozenset(map(chr, range(128)))
 
 

@@ -176,6 +176,13 @@ class World:
             return f"{type(error).__name__}: {error}"
 
 
+def _alike(done: Accounting | str) -> Accounting | str:
+    """Without what only notes can tell: that a file holds less than when it was read before."""
+    if isinstance(done, str):
+        return done
+    return replace(done, notes=tuple(note for note in done.notes if "fewer than when" not in note))
+
+
 def test_what_is_left_unread_would_have_changed_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attachments, "SETTLED_NS", 10**7)
     untouched = 0
@@ -194,10 +201,10 @@ def test_what_is_left_unread_would_have_changed_nothing(tmp_path: Path, monkeypa
             told = _told(noting, source, days)
             done = [world.bring_in(lake, source, days) for lake in world.lakes]
             about = f"turn {turn}, step {step}"
-            assert done[0] == done[1], about
+            assert _alike(done[0]) == _alike(done[1]), about
             if told is not None:
                 untouched += 1
-                assert told == done[1], about
+                assert _alike(told) == _alike(done[1]), about
                 assert (told.accepted, told.changed_days) == (0, ()), about
             for table in (REVIEWS, ATTACHMENTS, QUARANTINE):
                 one, other = (

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otzyv.tasks.sources import AttachmentRef, Record, files, read
@@ -83,6 +83,14 @@ CSV: dict[str, Mapping[str, Any]] = {
 
 @settings(max_examples=30, deadline=None)
 @given(rows=tables, how=st.sampled_from(sorted(CSV)), packed=st.sampled_from(["", ".gz", ".bz2"]))
+@example(  # its bytes are one character of UTF-8
+    rows=[
+        dict.fromkeys(("text", "rating", "course_id", "updated_at"))
+        | {"review_id": "r0", "created_at": datetime.fromisoformat("2026-03-07"), "author": "Жё"}
+    ],
+    how="cp1251",
+    packed="",
+)
 def test_csv_of_pandas(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], how: str, packed: str) -> None:
     options: dict[str, Any] = {"index": False, **CSV[how]}
     path = tmp_path_factory.mktemp("csv") / f"a.csv{packed}"

@@ -192,7 +192,7 @@ def stands(lake: Lake) -> dict[str, tuple[str | None, date, str]]:
 
 
 def test_any_history_of_sources_gives_the_lake_of_the_model_and_loses_nothing_that_they_hold(tmp_path: Path) -> None:
-    for turn in turns("history of sources, snapshots and appends", 6, 1000):
+    for turn in turns("history of sources, snapshots and appends", 12, 1000):
         chance = random.Random(turn)
         lake = Lake.create(tmp_path / f"lake{turn}")
         model = Model()

@@ -218,7 +218,7 @@ def test_two_ingests_in_every_order_of_their_steps(tmp_path: Path, at_each_step:
     before = Ingest((("a", 1, 0, "первое", 1), ("c", 2, 0, "другое", 1)))
     orders = list(combinations(range(2 * STEPS), STEPS))
     random.Random(41).shuffle(orders)
-    for turn in turns("two ingests of the same reviews, in every order of their steps", 2, len(orders)):
+    for turn in turns("two ingests of the same reviews, in every order of their steps", 4, len(orders)):
         firsts = map({*orders[turn]}.__contains__, count())
         lake = started(tmp_path / str(turn), [before])
         waiting = Turns(partial(in_turn, firsts))
@@ -242,7 +242,7 @@ def test_ingests_that_die_at_any_step_and_are_run_again(tmp_path: Path, at_each_
     """Three at once, one of which dies in most turns: the newest states stand, each with its own files."""
     chance = random.Random(42)
     kills = 0
-    for turn in turns("three ingests at once, one of which dies", 2, 1000):
+    for turn in turns("three ingests at once, one of which dies", 4, 1000):
         before, at_once = drawn(chance, False), [drawn(chance, False) for _ in range(3)]
         lake = started(tmp_path / str(turn), [before])
         waiting = Turns(lambda count: chance.randrange(count))
@@ -259,7 +259,7 @@ def test_ingests_that_die_at_any_step_and_are_run_again(tmp_path: Path, at_each_
 def test_snapshots_that_bring_former_states_back_at_once(tmp_path: Path, at_each_step: Callable[[Turns], None]) -> None:
     """A snapshot's own state counts even where it is the older one, and what it lacks goes."""
     chance = random.Random(43)
-    for turn in turns("snapshots and ingests at once, step by step", 2, 1000):
+    for turn in turns("snapshots and ingests at once, step by step", 4, 1000):
         states = [drawn(chance, False) for _ in range(3)]
         at_once = [Ingest(chance.choice(states).records, chance.random() < 0.7) for _ in range(3)]
         lake = started(tmp_path / str(turn), [Ingest(chance.choice(states).records, snapshot=True)])

@@ -40,7 +40,7 @@ def test_killed_at_any_time_the_next_run_converges(victims: Victims, tmp_path: P
     victims.run(Job("bring_and_make", uri, 1))
     longest = time.monotonic() - began
     done, kills = 1, 0
-    for turn in turns("kill -9 at any time", 3, 1000):
+    for turn in turns("kill -9 at any time", 6, 1000):
         edition = turn + 2
         (end,) = victims.run(Job("bring_and_make", uri, edition, die_after=chance.uniform(0.01, longest)))
         kills += end.killed
@@ -60,7 +60,7 @@ def test_killed_while_it_forgets_it_forgets_all_when_run_again(victims: Victims,
         victims.run(Job("bring_and_make", str(made), edition))
     others = {key: value for key, value in expected(2)[DAYS[0]].items() if key != FORGOTTEN}
     longest = 0.0
-    for turn in turns("kill -9 while forgetting", 3, 100):
+    for turn in turns("kill -9 while forgetting", 5, 100):
         lake = Path(shutil.copytree(made, tmp_path / str(turn)))
         began = time.monotonic()
         victims.run(Job("forget_one", str(lake), 0, die_after=chance.uniform(0.01, longest) if turn else None))

@@ -160,7 +160,7 @@ def test_every_flipped_bit_anywhere_in_a_lake_is_harmless_or_told_of(whole: Path
         kinds.setdefault(kind(within), []).append(within)
     assert {"log entry", "checkpoint", "data", "otzyv.json", "blobs", "artefacts", "fingerprints"} <= kinds.keys()
     chance, told, found, mended = random.Random(6), 0, 0, 0
-    for turn in turns("bit flipped anywhere in a lake", 40, 5000):
+    for turn in turns("bit flipped anywhere in a lake", 80, 5000):
         path = chance.choice(kinds[sorted(kinds)[turn % len(kinds)]])
         was = (folder / path).read_bytes()
         place, bit = chance.randrange(len(was)), chance.randrange(8)

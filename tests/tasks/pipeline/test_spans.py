@@ -61,7 +61,7 @@ MOVED: list[dict[tuple[str, int], str | None]] = [
 ]
 
 
-@settings(max_examples=times(1, 40), deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=times(2, 40), deadline=None, phases=[Phase.explicit, Phase.generate])
 @example(rounds=MOVED)
 @given(rounds=st.lists(edits, min_size=1, max_size=4))
 def test_a_lake_made_in_passes_is_the_lake_made_day_by_day(

@@ -34,6 +34,15 @@ def nothing(lake: str) -> None:
     """Is never run."""
 
 
+def planned() -> tuple[str, UUID]:
+    """A pool of its own, and a run that is planned in it."""
+    pool = f"of {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template={}))
+        deployment = client.create_deployment(client.create_flow(nothing), pool, work_pool_name=pool)
+        return pool, client.create_flow_run_from_deployment(deployment, parameters={"lake": "a"}).id
+
+
 @pytest.mark.parametrize("moment", ["before it is taken", "before it has a process", "as its process can't be started"])
 @pytest.mark.parametrize("act", ACTS)
 def test_a_worker_outlives_what_is_done_with_a_run(prefect_server: None, act: str, moment: str) -> None:
@@ -64,16 +73,12 @@ def test_a_worker_outlives_what_is_done_with_a_run(prefect_server: None, act: st
             await asyncio.to_thread(now, "as its process can't be started", flow_run.id)
             raise OSError("no process can be started")
 
-    pool = f"of {uuid4()}"
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template={}))
-        deployment = client.create_deployment(client.create_flow(nothing), pool, work_pool_name=pool)
-        run = client.create_flow_run_from_deployment(deployment, parameters={"lake": "a"})
+    pool, run = planned()
 
     async def work() -> None:
         async with Acting(pool, name="of a test") as worker:
             await worker.sync_with_backend()
-            assert [each.id for each in await worker.get_and_submit_flow_runs()] == [run.id]
+            assert [each.id for each in await worker.get_and_submit_flow_runs()] == [run]
             while worker._submitting_flow_run_ids:
                 await asyncio.sleep(0.05)
 
@@ -112,11 +117,7 @@ def test_a_worker_outlives_any_answer_that_fails(
         return await whole(self, method, path, *given, **named)
 
     monkeypatch.setattr(PrefectClient, "request", request)
-    pool = f"of {uuid4()}"
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template={}))
-        deployment = client.create_deployment(client.create_flow(nothing), pool, work_pool_name=pool)
-        run = client.create_flow_run_from_deployment(deployment, parameters={"lake": "a"})
+    pool, run = planned()
 
     async def work() -> None:
         nonlocal worker
@@ -131,4 +132,4 @@ def test_a_worker_outlives_any_answer_that_fails(
                 await asyncio.sleep(0.05)
 
     asyncio.run(work())
-    assert len(asked) > failing or failing > 4, f"{run.id}: {asked}"
+    assert len(asked) > failing or failing > 4, f"{run}: {asked}"
